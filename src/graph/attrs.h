@@ -1,0 +1,58 @@
+// Layouts of the attribute words of primitives that have any. Each struct is only int64_t words,
+// so the words of a node, of a plan key and of a kernel call are one and the same.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <type_traits>
+
+#include "runtime/kernel.h"
+
+namespace tegula {
+
+// conv2d, conv2d_input_grad, conv2d_weight_grad; [0] is height, [1] is width.
+struct ConvAttrs {
+  int64_t stride[2], padding[2], dilation[2], groups;  // padding on both sides of each axis
+};
+// max_pool2d, avg_pool2d and their gradients. avg divides by the whole window
+// when count_padding, else by the elements inside the image.
+struct PoolAttrs {
+  int64_t kernel[2], stride[2], padding[2], count_padding;
+};
+// gather, take_along_axis, scatter, scatter_along_axis, concat, sort, cumulative, argreduce.
+struct AxisAttrs {
+  int64_t axis;
+  int64_t mode;  // ScatterMode, SortMode, CumulativeMode or ArgMode
+};
+enum ScatterMode : int64_t { kScatterSet = 0, kScatterAdd = 1 };
+enum SortMode : int64_t { kAscending = 0, kDescending = 1 };
+enum CumulativeMode : int64_t { kCumSum = 0, kCumProd = 1, kCumMax = 2, kCumMin = 3 };
+enum ArgMode : int64_t { kArgMax = 0, kArgMin = 1 };
+// random: dynamic words are {key, offset}; the kind decides what an element is made of.
+struct RandomAttrs {
+  int64_t kind;
+};
+enum RandomKind : int64_t { kRandomBits = 0, kRandomUniform = 1, kRandomNormal = 2 };
+// optimizer updates over `count` tensors at once (see src/ops/optimizer.cc).
+struct OptimizerAttrs {
+  int64_t count;
+  int64_t flags;
+};
+enum OptimizerFlags : int64_t { kNesterov = 1, kDecoupledDecay = 2, kMaximize = 4 };
+
+template <class A>
+A read_attrs(std::span<const int64_t> words) {
+  static_assert(std::is_trivially_copyable_v<A> && sizeof(A) % sizeof(int64_t) == 0);
+  A attrs;
+  std::memcpy(&attrs, words.data(), sizeof(A));
+  return attrs;
+}
+template <class A>
+Attrs write_attrs(const A& attrs) {
+  Attrs words(sizeof(A) / sizeof(int64_t));
+  std::memcpy(words.data(), &attrs, sizeof(A));
+  return words;
+}
+
+}  // namespace tegula

@@ -1,0 +1,60 @@
+// What a backend is asked to run: a step, prepared once when its plan is built and run many times.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/dtype.h"
+#include "base/shape.h"
+
+namespace tegula {
+
+struct TileProgram;
+
+// One operand: `data` points at logical element (0, ..., 0); strides count elements and may be
+// zero or negative.
+struct View {
+  std::byte* data = nullptr;
+  DType dtype = DType::float32;
+  Shape shape;
+  Strides strides;
+
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data);
+  }
+};
+
+// Integers that describe an operation (axes, strides, flags). See src/graph/attrs.h for the
+// layouts; doubles are stored by their bits.
+using Attrs = SmallVector<int64_t, 4>;
+
+struct KernelArgs {
+  std::span<const View> inputs;
+  std::span<const View> outputs;  // dense, row-major, unless the primitive says otherwise
+  std::span<const int64_t> attrs;
+  std::span<const int64_t> dynamic;  // run-time words: random offsets, counters
+  const void* prepared = nullptr;    // what Kernel::prepare returned
+};
+
+// A step as it is known when the plan is built: views without data.
+struct StepSpec {
+  std::string_view kind;  // the primitive's name, or "tile"
+  std::span<const View> inputs;
+  std::span<const View> outputs;
+  std::span<const int64_t> attrs;
+  const TileProgram* program = nullptr;  // for "tile"
+};
+
+struct Kernel {
+  void (*run)(const KernelArgs&) = nullptr;
+  // Work done once per plan (choosing loops, compiling a tile program); may be null.
+  std::shared_ptr<void> (*prepare)(const StepSpec&) = nullptr;
+  // May throw for what its inputs contain (an index out of range).
+  bool can_fail = false;
+};
+
+}  // namespace tegula
