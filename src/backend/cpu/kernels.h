@@ -1,0 +1,24 @@
+// The kernel dispatcher's table: each family of kernels lists what it runs.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "runtime/kernel.h"
+
+namespace tegula::cpu {
+
+struct KernelEntry {
+  std::string_view kind;  // a primitive's name, or "tile"
+  Kernel kernel;
+};
+
+std::span<const KernelEntry> contraction_kernels();  // matmul, conv2d and its two gradients
+std::span<const KernelEntry> indexing_kernels();     // gather, scatter, slice_update, concat, ...
+std::span<const KernelEntry> optimizer_kernels();    // sgd, adam
+std::span<const KernelEntry> pooling_kernels();
+std::span<const KernelEntry> random_kernels();
+std::span<const KernelEntry> sorting_kernels();      // sort, cumulative, argreduce, nonzero
+std::span<const KernelEntry> tile_kernels();
+
+}  // namespace tegula::cpu
