@@ -1,0 +1,113 @@
+#include "graph/node.h"
+
+#include "graph/tensor.h"
+
+namespace tegula {
+namespace {
+
+// Freed nodes are kept for the next ones: recording is a steady stream of births and deaths.
+struct NodePool {
+  static constexpr size_t kMaxKept = 4096;
+  std::vector<void*> free;
+  ~NodePool() {
+    for (void* p : free) ::operator delete(p);
+  }
+};
+NodePool& node_pool() {
+  static auto* pool = new NodePool;  // outlives every static that may hold a node
+  return *pool;
+}
+
+uint64_t next_sequence = 0;
+
+}  // namespace
+
+SourceHooks& source_hooks() {
+  static SourceHooks hooks;
+  return hooks;
+}
+
+std::string describe(SourceLocation where) {
+  if (!where.token || !source_hooks().describe) return "";
+  return source_hooks().describe(where);
+}
+
+GradCell::GradCell() = default;
+GradCell::~GradCell() = default;
+
+Ref<Node> Node::create() {
+  auto& free = node_pool().free;
+  void* memory;
+  if (free.empty()) {
+    memory = ::operator new(sizeof(Node));
+  } else {
+    memory = free.back();
+    free.pop_back();
+  }
+  Node* node = new (memory) Node();
+  node->sequence = next_sequence++;
+  return Ref<Node>(node);
+}
+
+void Node::destroy() {
+  // Releasing the inputs may release theirs, and so on down a chain: keep the dead in a list.
+  static std::vector<Node*>* dying = nullptr;
+  if (dying) {
+    dying->push_back(this);
+    return;
+  }
+  std::vector<Node*> list{this};
+  dying = &list;
+  while (!list.empty()) {
+    Node* node = list.back();
+    list.pop_back();
+    if (node->list_) PendingList::remove(node);
+    if (node->where.token && source_hooks().release) source_hooks().release(node->where.token);
+    node->~Node();
+    auto& free = node_pool().free;
+    if (free.size() < NodePool::kMaxKept) {
+      free.push_back(node);
+    } else {
+      ::operator delete(node);
+    }
+  }
+  dying = nullptr;
+}
+
+PendingList& PendingList::current() {
+  static thread_local PendingList list;
+  return list;
+}
+
+PendingList::~PendingList() {
+  while (first_) remove(first_);
+}
+
+void PendingList::append(Node* node) {
+  node->list_ = this;
+  node->previous_ = last_;
+  node->next_ = nullptr;
+  (last_ ? last_->next_ : first_) = node;
+  last_ = node;
+  ++size_;
+  bytes_ += output_bytes(*node);
+}
+
+void PendingList::remove(Node* node) {
+  PendingList* list = node->list_;
+  if (!list) return;
+  (node->previous_ ? node->previous_->next_ : list->first_) = node->next_;
+  (node->next_ ? node->next_->previous_ : list->last_) = node->previous_;
+  node->previous_ = node->next_ = nullptr;
+  node->list_ = nullptr;
+  --list->size_;
+  list->bytes_ -= output_bytes(*node);
+}
+
+int64_t output_bytes(const Node& node) {
+  int64_t bytes = 0;
+  for (const Output& output : node.outputs) bytes += numel(output.shape) * int64_t(itemsize(output.dtype));
+  return bytes;
+}
+
+}  // namespace tegula

@@ -1,0 +1,141 @@
+// The computational graph. A Node is one recorded operation, or a leaf that holds a value; an edge
+// is a Value: one output of a node. Nodes are built and released under the graph lock (Python's
+// GIL), so their counts are plain integers; workers never touch them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/ref.h"
+#include "base/shape.h"
+#include "runtime/backend.h"
+#include "runtime/buffer.h"
+#include "runtime/kernel.h"
+
+namespace tegula {
+
+struct Primitive;
+class Node;
+class Tensor;
+
+// One output of a node, without being a user's handle to it.
+struct Value {
+  Ref<Node> node;
+  uint32_t index = 0;
+
+  friend bool operator==(const Value&, const Value&) = default;
+};
+
+// Where in the user's program a node was recorded. The token belongs to the host (a code object).
+struct SourceLocation {
+  const void* token = nullptr;
+  int32_t offset = 0;
+};
+struct SourceHooks {
+  SourceLocation (*capture)() = nullptr;             // gives a reference to the token
+  void (*release)(const void* token) = nullptr;
+  std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"
+};
+SourceHooks& source_hooks();
+std::string describe(SourceLocation where);  // "" when unknown
+
+// What a tensor that requires grad shares with every value its handle is bound to.
+struct GradCell : RefCounted<GradCell> {
+  using Hook = std::function<Tensor(const Tensor&)>;
+
+  bool is_leaf = true;      // gradients accumulate here
+  bool retain = false;      // retain_grad() of a value that is not a leaf
+  std::vector<std::pair<int64_t, Hook>> hooks;  // by id, in the order added
+  std::unique_ptr<Tensor> grad;
+
+  GradCell();
+  ~GradCell();
+};
+
+// Where an evaluated value lies: element (0, ..., 0) is `offset` elements into the buffer.
+struct Layout {
+  Strides strides;
+  int64_t offset = 0;
+};
+
+struct Output {
+  DType dtype = DType::float32;
+  bool requires_grad = false;
+  uint32_t handles = 0;  // live Tensors that refer to it
+  Shape shape;
+  Ref<Buffer> buffer;    // null while pending, and where the value was not kept
+  Layout layout;
+  Ref<GradCell> cell;
+  int32_t plan_index = -1;  // scratch of the planner
+};
+
+enum class NodeState : uint8_t {
+  pending,    // recorded, in its thread's list
+  evaluated,  // submitted or done: outputs that somebody needed have buffers
+  scalar,     // a Python number: `scalar_bits` holds it
+};
+
+class Node {
+ public:
+  static Ref<Node> create();
+
+  const Primitive* primitive = nullptr;  // null for a leaf
+  Backend* device = nullptr;
+  NodeState state = NodeState::evaluated;
+  bool on_tape = false;        // keeps inputs for a backward pass
+  bool tape_released = false;  // was on a tape that backward() used up
+  bool weak_scalar = false;    // takes the dtype of what it meets
+  uint64_t sequence = 0;       // order of recording, over all threads
+  uint64_t scalar_bits = 0;    // the value of a scalar, in the bits of its dtype
+  int32_t plan_index = -1;     // scratch of the planner
+  SourceLocation where;
+  SmallVector<Value, 3> inputs;
+  SmallVector<Output, 1> outputs;
+  Attrs attrs;                       // part of the plan key
+  SmallVector<int64_t, 2> dynamic;   // run-time words: not part of it
+
+  bool pending() const { return state == NodeState::pending; }
+  uint32_t ref_count() const { return count_; }
+  void retain() { ++count_; }
+  void release() {
+    if (--count_ == 0) destroy();
+  }
+
+ private:
+  friend class PendingList;
+  Node() = default;
+  ~Node() = default;
+  void destroy();  // iterative: a chain of a million nodes does not recurse
+
+  uint32_t count_ = 0;
+  Node* previous_ = nullptr;
+  Node* next_ = nullptr;
+  class PendingList* list_ = nullptr;
+};
+
+// The pending nodes of one thread in recorded order. Does not own them: a node nobody refers to
+// leaves the list as it dies, which is all the dead-code removal recording needs.
+class PendingList {
+ public:
+  static PendingList& current();  // this thread's
+  ~PendingList();                 // nodes that outlive their thread move to no list
+
+  void append(Node* node);
+  static void remove(Node* node);  // from whichever list it is in
+  Node* first() const { return first_; }
+  static Node* next(const Node* node) { return node->next_; }
+  size_t size() const { return size_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  Node* first_ = nullptr;
+  Node* last_ = nullptr;
+  size_t size_ = 0;
+  int64_t bytes_ = 0;
+};
+
+// Bytes of a node's outputs if they were all stored.
+int64_t output_bytes(const Node& node);
+
+}  // namespace tegula

@@ -1,0 +1,164 @@
+#include "graph/primitive.h"
+
+#include <unordered_set>
+namespace tegula {
+namespace {
+
+uint64_t recorded = 0;
+
+// Places where recording was cut short by its limits. A loop that meets one again while at least
+// half full is cut there, so that it keeps producing the same graphs and hits the plan cache.
+size_t place_of(const Primitive& primitive, const SourceLocation& where) {
+  return std::hash<const void*>()(&primitive) ^ (std::hash<const void*>()(where.token) * 31) ^
+         size_t(where.offset) * 0x9e3779b97f4a7c15u;
+}
+
+void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
+  const PendingList& list = PendingList::current();
+  const AutoEvaluation& limits = auto_evaluation();
+  if (list.size() * 2 < limits.max_nodes && list.bytes() / 2 < limits.max_bytes / 4) return;
+  static std::unordered_set<size_t> cuts;
+  const size_t place = place_of(primitive, where);
+  if (list.size() < limits.max_nodes && list.bytes() < limits.max_bytes && !cuts.count(place))
+    return;
+  if (cuts.size() > 1024) cuts.clear();
+  cuts.insert(place);
+  evaluate({}, Wait::no);
+}
+
+// Views of evaluated values need no plan.
+bool resolve_view(Node& node) {
+  const Value& from = node.inputs[0];
+  const Output& source = from.node->outputs[from.index];
+  if (!source.buffer) return false;
+  Output& output = node.outputs[0];
+  if (!node.primitive->view(node, source, source.layout, output.layout)) return false;
+  output.buffer = source.buffer;
+  return true;
+}
+
+}  // namespace
+
+AutoEvaluation& auto_evaluation() {
+  static AutoEvaluation limits;
+  return limits;
+}
+
+uint64_t recorded_nodes() { return recorded; }
+
+static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor> inputs,
+                             Attrs attrs, std::span<const int64_t> dynamic, Backend* device) {
+  SourceLocation where;
+  if (source_hooks().capture) where = source_hooks().capture();
+  struct Release {
+    SourceLocation* where;
+    ~Release() {
+      if (where->token && source_hooks().release) source_hooks().release(where->token);
+    }
+  } release{&where};
+  evaluate_if_full(primitive, where);
+
+  OutputSpecs specs;
+  primitive.infer(InferContext{inputs, attrs, dynamic}, specs);
+
+  bool needs_grad = false;
+  Ref<Node> node = Node::create();
+  for (const Tensor& input : inputs) {
+    Node& source = input.node();
+    if (source.state != NodeState::scalar) {
+      if (!device) device = source.device;
+      if (device != source.device)
+        fail(ErrorKind::device, primitive.name, ": the tensors are on different devices, '",
+             device->name(), "' and '", source.device->name(), "'; move one with .to(device)");
+    }
+    needs_grad |= input.requires_grad();
+    node->inputs.push_back(input.value());
+  }
+  needs_grad = needs_grad && grad_enabled();
+  node->primitive = &primitive;
+  node->device = device ? device : &default_device();
+  node->attrs = std::move(attrs);
+  node->dynamic.append(dynamic.begin(), dynamic.end());
+  node->where = std::exchange(where, {});
+  bool has_floating = false;
+  for (OutputSpec& spec : specs) {
+    Output output;
+    output.dtype = spec.dtype;
+    output.requires_grad = needs_grad && is_floating(spec.dtype);
+    has_floating |= is_floating(spec.dtype);
+    output.shape = std::move(spec.shape);
+    node->outputs.push_back(std::move(output));
+  }
+  node->on_tape = needs_grad && has_floating;
+  if (primitive.kind == Kind::view && resolve_view(*node)) {
+    if (!node->on_tape) node->inputs.clear();
+    return node;
+  }
+  node->state = NodeState::pending;
+  PendingList::current().append(node.get());
+  ++recorded;
+  return node;
+}
+
+Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
+                   std::span<const int64_t> dynamic) {
+  Ref<Node> node = record_node(primitive, inputs, std::move(attrs), dynamic, nullptr);
+  Tensors outputs;
+  outputs.reserve(node->outputs.size());
+  for (uint32_t k = 0; k < node->outputs.size(); ++k) outputs.emplace_back(node, k);
+  return outputs;
+}
+
+Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, Attrs attrs,
+              std::span<const int64_t> dynamic) {
+  return record(primitive, std::span<const Tensor>(inputs.begin(), inputs.size()),
+                std::move(attrs), dynamic);
+}
+
+Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
+              std::span<const int64_t> dynamic, Backend* device) {
+  return Tensor(record_node(primitive, inputs, std::move(attrs), dynamic, device));
+}
+
+// ---- VjpContext ---------------------------------------------------------------------------
+
+void VjpContext::check_declared(uint32_t use) const {
+  if (!wanted_) {
+    for (size_t i = 0; i < node_.inputs.size(); ++i)
+      if (needs(i)) wanted_ |= node_.primitive->uses_for(i);
+  }
+  if (!(wanted_ & use))
+    fail(ErrorKind::runtime, "internal: the derivative of ", node_.primitive->name,
+         " uses a value it does not declare");
+}
+
+Tensor VjpContext::input(size_t i) const {
+  check_declared(1u << i);
+  return Tensor(node_.inputs[i]);
+}
+
+Tensor VjpContext::output(size_t k) const {
+  check_declared(kUsesOutput);
+  return Tensor(Ref<Node>(const_cast<Node*>(&node_)), uint32_t(k));
+}
+
+bool VjpContext::needs(size_t i) const {
+  const Value& value = node_.inputs[i];
+  return value.node->outputs[value.index].requires_grad;
+}
+
+void VjpContext::give(size_t i, const Tensor& gradient) {
+  if (needs(i)) gradients_[i] = gradient;
+}
+
+const Shape& VjpContext::input_shape(size_t i) const {
+  const Value& value = node_.inputs[i];
+  return value.node->outputs[value.index].shape;
+}
+
+DType VjpContext::input_dtype(size_t i) const {
+  const Value& value = node_.inputs[i];
+  return value.node->outputs[value.index].dtype;
+}
+
+}  // namespace tegula

@@ -1,0 +1,109 @@
+// What the engine can do, one declaration each: a small, closed set that every backend runs.
+// Everything else is a function of these (see src/ops).
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "graph/tensor.h"
+
+namespace tegula {
+
+struct OutputSpec {
+  DType dtype;
+  Shape shape;
+};
+using OutputSpecs = SmallVector<OutputSpec, 1>;
+
+// What a shape rule sees.
+struct InferContext {
+  std::span<const Tensor> inputs;
+  const Attrs& attrs;
+  std::span<const int64_t> dynamic;
+
+  const Shape& shape(size_t i) const { return inputs[i].shape(); }
+  DType dtype(size_t i) const { return inputs[i].dtype(); }
+};
+
+// The values a derivative uses to give one input's gradient: bit i is input i.
+inline constexpr uint32_t kUsesOutput = 1u << 31;
+inline constexpr uint32_t kUsesNothing = 0;
+// By input; an input past the end has the last entry.
+using Uses = std::array<uint32_t, 4>;
+
+// What a derivative sees. Reading a value that its primitive does not declare is an error.
+class VjpContext {
+ public:
+  VjpContext(const Node& node, std::span<const Tensor> upstream)
+      : node_(node), upstream_(upstream), gradients_(node.inputs.size()) {}
+
+  Tensor input(size_t i) const;
+  Tensor output(size_t k = 0) const;
+  // The upstream gradient of output k; an empty Tensor when nothing flows into it.
+  const Tensor& grad(size_t k = 0) const { return upstream_[k]; }
+  bool needs(size_t i) const;
+  // Sets input i's gradient. Reverse mode sums one of a larger, broadcast shape to the input's.
+  void give(size_t i, const Tensor& gradient);
+
+  std::span<const int64_t> attrs() const { return node_.attrs; }
+  std::span<const int64_t> dynamic() const { return node_.dynamic; }
+  const Shape& input_shape(size_t i) const;
+  const Shape& output_shape(size_t k = 0) const { return node_.outputs[k].shape; }
+  DType input_dtype(size_t i) const;
+  size_t input_count() const { return node_.inputs.size(); }
+  std::span<Tensor> gradients() { return gradients_; }
+
+ private:
+  void check_declared(uint32_t use) const;
+
+  const Node& node_;
+  std::span<const Tensor> upstream_;
+  Tensors gradients_;
+  mutable uint32_t wanted_ = 0;
+};
+
+enum class Kind : uint8_t {
+  elementwise,  // the tile instruction of the same name; operands broadcast
+  reduction,    // the tile reduction of the same name; attrs are the axes, kept as size 1
+  view,         // another look at the same memory where strides allow it
+  opaque,       // a kernel of the same name
+};
+
+struct Primitive {
+  std::string_view name;
+  Kind kind;
+  // Output dtypes and shapes; throws what a wrong call deserves.
+  void (*infer)(const InferContext& context, OutputSpecs& outputs);
+  // Reverse derivative. Null for what has none: asking for one is then an error.
+  void (*vjp)(VjpContext& context) = nullptr;
+  Uses uses = {kUsesNothing, kUsesNothing, kUsesNothing, kUsesNothing};
+  // For views: the result's layout from the input's. False when a copy is needed.
+  bool (*view)(const Node& node, const Output& input, const Layout& from, Layout& to) = nullptr;
+  // May throw for tensor contents when it runs.
+  bool can_fail = false;
+  // For opaque kernels that can write over an input: output k over input in_place(node, k), or -1.
+  int (*in_place)(const Node& node, int output) = nullptr;
+
+  uint32_t uses_for(size_t input) const { return uses[input < uses.size() ? input : uses.size() - 1]; }
+};
+
+// Records one application and returns its outputs' handles. Inputs are on one device.
+Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs = {},
+                   std::span<const int64_t> dynamic = {});
+// The same for primitives with one output.
+Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, Attrs attrs = {},
+              std::span<const int64_t> dynamic = {});
+Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs = {},
+              std::span<const int64_t> dynamic = {}, Backend* device = nullptr);
+
+// Nodes recorded since the process started, those a view resolved at once not counted.
+uint64_t recorded_nodes();
+
+// Recording evaluates by itself when more nodes or bytes than this are pending.
+struct AutoEvaluation {
+  size_t max_nodes = 5000;
+  int64_t max_bytes = int64_t(4) << 30;
+};
+AutoEvaluation& auto_evaluation();
+
+}  // namespace tegula

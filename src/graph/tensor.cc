@@ -1,0 +1,241 @@
+#include "graph/tensor.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "graph/primitive.h"
+
+namespace tegula {
+namespace {
+
+thread_local bool recording_gradients = true;
+Backend* chosen_device = nullptr;
+Evaluator evaluator = nullptr;
+
+Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device) {
+  Ref<Node> node = Node::create();
+  node->device = &device;
+  Output output;
+  output.dtype = dtype;
+  output.shape = std::move(shape);
+  node->outputs.push_back(std::move(output));
+  return node;
+}
+
+// The same value with no history. A primitive of the graph layer itself: detaching needs it.
+const Primitive kAlias = {
+    .name = "alias",
+    .kind = Kind::view,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .view =
+        [](const Node&, const Output&, const Layout& from, Layout& to) {
+          to = from;
+          return true;
+        },
+};
+
+template <class T>
+uint64_t to_bits(T value) {
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  return bits;
+}
+
+Tensor make_scalar(uint64_t bits, DType dtype, bool weak) {
+  Ref<Node> node = make_leaf(dtype, {}, default_device());
+  node->state = NodeState::scalar;
+  node->scalar_bits = bits;
+  node->weak_scalar = weak;
+  return Tensor(std::move(node));
+}
+
+}  // namespace
+
+void Tensor::set_requires_grad(bool on) {
+  if (on && !is_floating(dtype()))
+    fail(ErrorKind::type, "requires_grad: only floating-point tensors have gradients, this one is ",
+         dtype());
+  if (on == requires_grad()) return;
+  if (!on) {
+    if (!is_leaf())
+      fail(ErrorKind::runtime,
+           "requires_grad: a tensor computed from others cannot stop requiring grad; use detach()");
+    *this = detach(*this);
+    return;
+  }
+  if (output().handles > 1 || output().cell || node().state == NodeState::scalar)
+    *this = detach(*this);
+  output().cell = make_ref<GradCell>();
+  output().requires_grad = true;
+}
+
+GradCell& Tensor::cell() const {
+  Output& out = output();
+  if (!out.cell) {
+    out.cell = make_ref<GradCell>();
+    out.cell->is_leaf = false;
+  }
+  return *out.cell;
+}
+
+Tensor scalar(double value, DType dtype, bool weak) {
+  const uint64_t bits = dispatch(dtype, [&](auto tag) -> uint64_t {
+    using T = decltype(tag);
+    if constexpr (std::is_same_v<T, bool>) return value != 0;
+    else if constexpr (std::is_integral_v<T>) return to_bits(T(int64_t(value)));
+    else return to_bits(T(compute_t<T>(value)));
+  });
+  return make_scalar(bits, dtype, weak);
+}
+
+Tensor scalar(int64_t value, DType dtype, bool weak) {
+  const uint64_t bits = dispatch(dtype, [&](auto tag) -> uint64_t {
+    using T = decltype(tag);
+    if constexpr (std::is_same_v<T, bool>) {
+      return value != 0;
+    } else if constexpr (std::is_integral_v<T>) {
+      const bool fits = std::is_unsigned_v<T> ? value >= 0 && uint64_t(value) <= uint64_t(T(~T(0)))
+                                              : int64_t(T(value)) == value;
+      require(fits, "the Python integer ", value, " does not fit ", dtype);
+      return to_bits(T(value));
+    } else {
+      return to_bits(T(compute_t<T>(value)));
+    }
+  });
+  return make_scalar(bits, dtype, weak);
+}
+
+double scalar_value(const Node& node) {
+  return dispatch(node.outputs[0].dtype, [&](auto tag) -> double {
+    std::memcpy(&tag, &node.scalar_bits, sizeof(tag));
+    return double(tag);
+  });
+}
+
+Tensor cast_scalar(const Tensor& x, DType dtype) {
+  const Node& node = x.node();
+  if (x.dtype() == dtype && !node.weak_scalar) return x;
+  if (is_floating(x.dtype())) return scalar(scalar_value(node), dtype);
+  int64_t value = 0;
+  dispatch(x.dtype(), [&](auto tag) {
+    std::memcpy(&tag, &node.scalar_bits, sizeof(tag));
+    if constexpr (!std::is_same_v<decltype(tag), float16> &&
+                  !std::is_same_v<decltype(tag), bfloat16>)
+      value = int64_t(tag);
+  });
+  return scalar(value, dtype);
+}
+
+Tensor from_buffer(Ref<Buffer> buffer, DType dtype, Shape shape, Layout layout) {
+  Ref<Node> node = make_leaf(dtype, std::move(shape), buffer->backend());
+  node->outputs[0].buffer = std::move(buffer);
+  node->outputs[0].layout = std::move(layout);
+  return Tensor(std::move(node));
+}
+
+Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device) {
+  const size_t bytes = size_t(checked_numel(shape, "asarray")) * itemsize(dtype);
+  auto buffer = make_ref<Buffer>(device, bytes);
+  buffer->allocate();
+  if (bytes) device.copy_from_host(buffer->data(), data, bytes);
+  Layout layout{contiguous_strides(shape), 0};
+  return from_buffer(std::move(buffer), dtype, std::move(shape), std::move(layout));
+}
+
+Backend& default_device() {
+  if (!chosen_device) chosen_device = &find_backend("cpu");
+  return *chosen_device;
+}
+
+void set_default_device(Backend& device) { chosen_device = &device; }
+
+Tensor detach(const Tensor& x) {
+  GradMode off(false);
+  return record(kAlias, {x});
+}
+
+void rebind(Tensor& handle, const Tensor& fresh, const char* op) {
+  require(handle.shape() == fresh.shape(), op, ": the tensor has shape ", handle.shape(),
+          " and cannot become shape ", fresh.shape(), " in place");
+  if (handle.dtype() != fresh.dtype())
+    fail(ErrorKind::type, op, ": the tensor is ", handle.dtype(), " and cannot become ",
+         fresh.dtype(), " in place");
+  if (!(handle.requires_grad() && handle.is_leaf())) {
+    handle = fresh;
+    return;
+  }
+  if (grad_enabled())
+    fail(ErrorKind::runtime, op,
+         ": a leaf that requires grad can be written in place only under tg.no_grad()");
+  const Output& out = fresh.output();
+  Tensor bound = out.cell || out.requires_grad || fresh.node().state == NodeState::scalar
+                     ? detach(fresh)
+                     : fresh;
+  bound.output().cell = handle.output().cell;
+  bound.output().requires_grad = true;
+  handle = std::move(bound);
+}
+
+bool grad_enabled() { return recording_gradients; }
+void set_grad_enabled(bool enabled) { recording_gradients = enabled; }
+GradMode::GradMode(bool enabled) : before_(recording_gradients) { recording_gradients = enabled; }
+GradMode::~GradMode() { recording_gradients = before_; }
+
+void set_evaluator(Evaluator fresh) { evaluator = fresh; }
+
+void evaluate(std::span<const Tensor> wanted, Wait wait) {
+  if (!evaluator) fail(ErrorKind::runtime, "no evaluator: the plan layer is not linked in");
+  evaluator(wanted, wait);
+}
+
+void copy_to_host(const Tensor& x, void* destination) {
+  const size_t item = itemsize(x.dtype());
+  if (x.node().state == NodeState::scalar) {
+    std::memcpy(destination, &x.node().scalar_bits, item);
+    return;
+  }
+  evaluate(x);
+  const Output& out = x.output();
+  const int64_t count = numel(out.shape);
+  if (count == 0) return;
+  const Backend& device = out.buffer->backend();
+  const std::byte* base = out.buffer->data() + out.layout.offset * int64_t(item);
+  if (is_contiguous(out.shape, out.layout.strides)) {
+    device.copy_to_host(destination, base, size_t(count) * item);
+    return;
+  }
+  auto* to = static_cast<std::byte*>(destination);
+  Dims index(out.shape.size(), 0);
+  for (int64_t done = 0; done < count; ++done, to += item) {
+    int64_t offset = 0;
+    for (size_t i = 0; i < index.size(); ++i) offset += index[i] * out.layout.strides[i];
+    device.copy_to_host(to, base + offset * int64_t(item), item);
+    for (size_t i = index.size(); i-- > 0;) {
+      if (++index[i] < out.shape[i]) break;
+      index[i] = 0;
+    }
+  }
+}
+
+double item_as_double(const Tensor& x) {
+  require(x.size() == 1, "item: needs exactly one element, the tensor has shape ", x.shape());
+  return dispatch(x.dtype(), [&](auto tag) -> double {
+    copy_to_host(x, &tag);
+    return double(tag);
+  });
+}
+
+int64_t item_as_int(const Tensor& x) {
+  require(x.size() == 1, "item: needs exactly one element, the tensor has shape ", x.shape());
+  return dispatch(x.dtype(), [&](auto tag) -> int64_t {
+    copy_to_host(x, &tag);
+    if constexpr (std::is_same_v<decltype(tag), float16> || std::is_same_v<decltype(tag), bfloat16>)
+      return int64_t(float(tag));
+    else
+      return int64_t(tag);
+  });
+}
+
+}  // namespace tegula

@@ -1,0 +1,94 @@
+// What users can call: one declaration per operation. The bindings, the type stubs, the reference
+// pages and the table-driven tests are all made from these, read in Python as tegula._core.ops().
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "graph/tensor.h"
+
+namespace tegula {
+
+// How an argument is written in Op::parameters, after the colon; a "?" adds None.
+enum class ArgKind : uint8_t {
+  tensor,   // Tensor: also what asarray takes; a Python number stays weakly typed
+  tensors,  // Tensors: a sequence of them
+  integer,  // int
+  real,     // float
+  boolean,  // bool
+  ints,     // ints: an int or a sequence of ints (axes, shapes, a pair)
+  dtype,    // dtype
+  text,     // str
+};
+
+struct Parameter {
+  std::string name;
+  ArgKind kind = ArgKind::tensor;
+  bool optional = false;      // None is allowed
+  bool has_default = false;
+  bool keyword_only = false;
+  std::string default_text;   // as written
+};
+
+using Arg = std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType,
+                         std::string>;
+
+// The arguments of one call, in the order of the parameters, defaults filled in.
+class Args {
+ public:
+  explicit Args(std::vector<Arg>& values) : values_(values) {}
+  bool has(size_t i) const { return !std::holds_alternative<std::monostate>(values_[i]); }
+  const Tensor& tensor(size_t i) const { return std::get<Tensor>(values_[i]); }
+  // An empty handle for None.
+  Tensor optional_tensor(size_t i) const { return has(i) ? tensor(i) : Tensor(); }
+  const Tensors& tensors(size_t i) const { return std::get<Tensors>(values_[i]); }
+  int64_t integer(size_t i) const { return std::get<int64_t>(values_[i]); }
+  double real(size_t i) const { return std::get<double>(values_[i]); }
+  bool boolean(size_t i) const { return std::get<bool>(values_[i]); }
+  const Dims& ints(size_t i) const { return std::get<Dims>(values_[i]); }
+  const std::string& text(size_t i) const { return std::get<std::string>(values_[i]); }
+  DType dtype(size_t i) const { return std::get<DType>(values_[i]); }
+  DType dtype_or(size_t i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }
+  // None means all axes.
+  Dims axes(size_t i, size_t rank) const;
+  // A single int stands for a pair of equal ones.
+  Dims pair(size_t i, const char* op) const;
+
+ private:
+  std::vector<Arg>& values_;
+};
+
+struct Op {
+  std::string_view name;
+  // As in a Python signature: "x: Tensor, axis: ints? = None, *, keepdims: bool = False".
+  std::string_view parameters;
+  std::string_view doc;       // one line, then details if any
+  Tensors (*call)(const Args& args);
+  // Calls that the table-driven tests make, arguments as Python text separated by ";;". The
+  // makers (f, pos, unit, ints, mask, ...) are those of tests/python/samples.py.
+  std::string_view samples;
+  // What the result is compared with: a Python expression for a function of the same arguments.
+  std::string_view reference;
+  bool method = true;          // also a method of Tensor
+  bool differentiable = false; // the table-driven test checks it against finite differences
+  double tolerance = 1e-6;     // relative, float32 against the reference
+  bool returns_tuple = false;
+};
+
+// All operations, in order of declaration.
+const std::vector<const Op*>& ops();
+const std::vector<Parameter>& parameters(const Op& op);
+
+// Declares operations: one static object per family.
+struct Family {
+  Family(std::string_view title, std::initializer_list<Op> rows);
+};
+struct FamilyInfo {
+  std::string_view title;
+  std::vector<Op> ops;
+};
+const std::vector<const FamilyInfo*>& families();
+
+}  // namespace tegula

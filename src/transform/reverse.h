@@ -1,0 +1,22 @@
+// Reverse-mode differentiation: graph in, graph out. The gradient's nodes are recorded like any
+// others and planned together with whatever else is pending.
+#pragma once
+
+#include "graph/tensor.h"
+
+namespace tegula {
+
+struct ReverseOptions {
+  bool retain_graph = false;  // keep the tape for another pass
+  bool create_graph = false;  // make the gradients differentiable themselves
+};
+
+// Gradients of sum(outputs[i] * seeds[i]) with respect to `inputs`, in their order; an empty
+// handle where nothing flows. An empty seed means 1 and needs a one-element output.
+Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& inputs,
+                  const ReverseOptions& options);
+
+// Accumulates gradients into every leaf `output` depends on (and values that retain theirs).
+void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options);
+
+}  // namespace tegula
