@@ -1,0 +1,100 @@
+// check_index, slice_update and concat, and the table of the indexing family.
+#include "backend/cpu/indexing.h"
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/strided_copy.h"
+#include "backend/cpu/strided_loop.h"
+#include "graph/attrs.h"
+
+namespace tegula::cpu {
+namespace {
+
+template <class T>
+[[noreturn]] void out_of_bounds(T index, int64_t axis, int64_t size) {
+  fail(ErrorKind::index, "index ", +index, " is out of bounds for axis ", axis, " with size ",
+       size);
+}
+
+template <class T>
+void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis) {
+  const Dims dense = contiguous_strides(index.shape);
+  const auto loop = merge_axes<2>(index.shape, {&dense, &index.strides});
+  for_pieces(loop.count, 1, [&](int64_t begin, int64_t end) {
+    for_each_run(loop, begin, end, [&](const auto& offset, int64_t length) {
+      const T* from = index.as<T>() + offset[1];
+      const int64_t step = loop.strides[1].back();
+      int64_t* to = out + offset[0];
+      bool bad = false;
+      for (int64_t i = 0; i < length; ++i) {
+        int64_t value = int64_t(from[i * step]);
+        if constexpr (std::is_signed_v<T>) {
+          value = value < 0 ? value + size : value;
+        }
+        bad |= uint64_t(value) >= uint64_t(size);
+        to[i] = value;
+      }
+      if (!bad) return;
+      for (int64_t i = 0; i < length; ++i)
+        if (uint64_t(to[i]) >= uint64_t(size)) out_of_bounds(from[i * step], axis, size);
+    });
+  });
+}
+
+void run_check_index(const KernelArgs& args) {
+  const View& index = args.inputs[0];
+  const int64_t size = args.attrs[0], axis = args.attrs[1];
+  dispatch(index.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      check_indices<T>(index, args.outputs[0].as<int64_t>(), size, axis);
+    } else {
+      fail(ErrorKind::type, "indices must be integers, got ", index.dtype);
+    }
+  });
+}
+
+void run_slice_update(const KernelArgs& args) {
+  copy_unless_in_place(args);
+  const View &out = args.outputs[0], &value = args.inputs[1];
+  Dims strides = contiguous_strides(out.shape);
+  int64_t start = 0;
+  for (size_t axis = 0; axis < strides.size(); ++axis) {
+    start += args.dynamic[axis] * strides[axis];
+    strides[axis] *= args.attrs[axis];
+  }
+  const size_t size = itemsize(out.dtype);
+  strided_copy(out.data + start * int64_t(size), strides, value.data, value.strides, value.shape,
+               size);
+}
+
+void run_concat(const KernelArgs& args) {
+  const View& out = args.outputs[0];
+  const size_t axis = size_t(read_attrs<AxisAttrs>(args.attrs).axis);
+  const size_t size = itemsize(out.dtype);
+  const Dims strides = contiguous_strides(out.shape);
+  std::byte* to = out.data;
+  for (const View& part : args.inputs) {
+    strided_copy(to, strides, part.data, part.strides, part.shape, size);
+    to += part.shape[axis] * strides[axis] * int64_t(size);
+  }
+}
+
+constexpr KernelEntry kEntries[] = {
+    {"check_index", {run_check_index, nullptr, true}},
+    {"gather", {run_gather}},
+    {"take_along_axis", {run_take_along_axis}},
+    {"scatter", {run_scatter}},
+    {"scatter_along_axis", {run_scatter_along_axis}},
+    {"slice_update", {run_slice_update}},
+    {"concat", {run_concat}},
+};
+
+}  // namespace
+
+void copy_unless_in_place(const KernelArgs& args) {
+  if (args.outputs[0].data != args.inputs[0].data) copy_dense(args.outputs[0].data, args.inputs[0]);
+}
+
+std::span<const KernelEntry> indexing_kernels() { return kEntries; }
+
+}  // namespace tegula::cpu
