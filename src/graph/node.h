@@ -45,7 +45,7 @@ struct GradCell : RefCounted<GradCell> {
   using Hook = std::function<Tensor(const Tensor&)>;
 
   bool is_leaf = true;      // gradients accumulate here
-  bool retain = false;      // retain_grad() of a value that is not a leaf
+  bool keeps_grad = false;  // retain_grad() of a value that is not a leaf
   std::vector<std::pair<int64_t, Hook>> hooks;  // by id, in the order added
   std::unique_ptr<Tensor> grad;
 

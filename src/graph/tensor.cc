@@ -43,6 +43,13 @@ uint64_t to_bits(T value) {
   return bits;
 }
 
+template <class T>
+T from_bits(uint64_t bits) {
+  T value;
+  std::memcpy(static_cast<void*>(&value), &bits, sizeof(T));
+  return value;
+}
+
 Tensor make_scalar(uint64_t bits, DType dtype, bool weak) {
   Ref<Node> node = make_leaf(dtype, {}, default_device());
   node->state = NodeState::scalar;
@@ -109,8 +116,7 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
 
 double scalar_value(const Node& node) {
   return dispatch(node.outputs[0].dtype, [&](auto tag) -> double {
-    std::memcpy(&tag, &node.scalar_bits, sizeof(tag));
-    return double(tag);
+    return double(from_bits<decltype(tag)>(node.scalar_bits));
   });
 }
 
@@ -120,10 +126,8 @@ Tensor cast_scalar(const Tensor& x, DType dtype) {
   if (is_floating(x.dtype())) return scalar(scalar_value(node), dtype);
   int64_t value = 0;
   dispatch(x.dtype(), [&](auto tag) {
-    std::memcpy(&tag, &node.scalar_bits, sizeof(tag));
-    if constexpr (!std::is_same_v<decltype(tag), float16> &&
-                  !std::is_same_v<decltype(tag), bfloat16>)
-      value = int64_t(tag);
+    if constexpr (std::is_integral_v<decltype(tag)>)
+      value = int64_t(from_bits<decltype(tag)>(node.scalar_bits));
   });
   return scalar(value, dtype);
 }
@@ -231,10 +235,7 @@ int64_t item_as_int(const Tensor& x) {
   require(x.size() == 1, "item: needs exactly one element, the tensor has shape ", x.shape());
   return dispatch(x.dtype(), [&](auto tag) -> int64_t {
     copy_to_host(x, &tag);
-    if constexpr (std::is_same_v<decltype(tag), float16> || std::is_same_v<decltype(tag), bfloat16>)
-      return int64_t(float(tag));
-    else
-      return int64_t(tag);
+    return int64_t(compute_t<decltype(tag)>(tag));
   });
 }
 

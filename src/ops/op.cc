@@ -85,8 +85,8 @@ Dims Args::pair(size_t i, const char* op) const {
   return given.size() == 2 ? given : Dims{given[0], given[0]};
 }
 
-Family::Family(std::string_view title, std::initializer_list<Op> rows) {
-  auto* info = new FamilyInfo{title, rows};  // lives as long as the process
+Family::Family(std::string_view title, std::vector<Op> rows) {
+  auto* info = new FamilyInfo{title, std::move(rows)};  // lives as long as the process
   Registry& r = registry();
   r.families.push_back(info);
   for (const Op& op : info->ops) {

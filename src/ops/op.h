@@ -83,7 +83,7 @@ const std::vector<Parameter>& parameters(const Op& op);
 
 // Declares operations: one static object per family.
 struct Family {
-  Family(std::string_view title, std::initializer_list<Op> rows);
+  Family(std::string_view title, std::vector<Op> rows);
 };
 struct FamilyInfo {
   std::string_view title;

@@ -1,0 +1,148 @@
+#include "transform/reverse.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "graph/primitive.h"
+#include "ops/ops.h"
+
+namespace tegula {
+namespace {
+
+struct Pass {
+  std::vector<Node*> order;                    // every node on the tape, earlier ones first
+  std::unordered_map<Node*, Tensors> upstream; // gradients so far, by output
+};
+
+bool wants_gradient(const Value& v) { return v.node->outputs[v.index].requires_grad; }
+
+// Every node gradients can flow into from `outputs`.
+Pass collect(const Tensors& outputs) {
+  Pass pass;
+  std::vector<Node*> stack;
+  const auto visit = [&](const Value& v) {
+    Node* node = v.node.get();
+    if (!wants_gradient(v) || pass.upstream.count(node)) return;
+    pass.upstream.emplace(node, Tensors(node->outputs.size()));
+    stack.push_back(node);
+    pass.order.push_back(node);
+  };
+  for (const Tensor& output : outputs) visit(output.value());
+  while (!stack.empty()) {
+    const Node* node = stack.back();
+    stack.pop_back();
+    const Output* first = node->outputs.begin();
+    const bool leaf = first->cell && first->cell->is_leaf;
+    if (node->on_tape && !leaf)
+      for (const Value& input : node->inputs) visit(input);
+  }
+  std::sort(pass.order.begin(), pass.order.end(),
+            [](const Node* a, const Node* b) { return a->sequence < b->sequence; });
+  return pass;
+}
+
+void accumulate(Tensor& total, const Tensor& part) { total = total ? add(total, part) : part; }
+
+Tensor default_seed(const Tensor& output, const Tensor& seed) {
+  if (!output.requires_grad())
+    fail(ErrorKind::runtime, "backward: the output does not depend on a tensor that requires grad");
+  if (!seed) {
+    require(output.size() == 1, "backward: an output of shape ", output.shape(),
+            " needs a gradient of that shape; only a one-element output has 1 by default");
+    return full(output.shape(), scalar(1.0, output.dtype()));
+  }
+  require(seed.shape() == output.shape(), "backward: the gradient has shape ", seed.shape(),
+          " but the output ", output.shape());
+  return astype(seed, output.dtype());
+}
+
+void run_hooks(const GradCell& cell, Tensor& gradient) {
+  const auto hooks = cell.hooks;  // a hook may add or remove hooks
+  for (const auto& [id, hook] : hooks) {
+    Tensor changed = hook(gradient);
+    if (!changed) continue;
+    require(changed.shape() == gradient.shape(), "a gradient hook returned shape ",
+            changed.shape(), " for a gradient of shape ", gradient.shape());
+    gradient = astype(changed, gradient.dtype());
+  }
+}
+
+// Walks the tape from the outputs; calls leaf(cell, node, gradient) at each tensor that collects.
+template <class OnGradient>
+void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
+           OnGradient&& on_gradient) {
+  GradMode mode(options.create_graph);
+  Pass pass = collect(outputs);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Tensor seed = default_seed(outputs[i], seeds[i]);
+    accumulate(pass.upstream[&outputs[i].node()][outputs[i].value().index], seed);
+  }
+  for (size_t at = pass.order.size(); at-- > 0;) {
+    Node* node = pass.order[at];
+    Tensors upstream = std::move(pass.upstream[node]);
+    bool any = false;
+    for (size_t k = 0; k < upstream.size(); ++k) {
+      if (!upstream[k]) continue;
+      any = true;
+      if (const Ref<GradCell>& cell = node->outputs[k].cell) run_hooks(*cell, upstream[k]);
+      on_gradient(*node, k, upstream[k]);
+    }
+    const Ref<GradCell>& cell = node->outputs[0].cell;
+    if (!any || (cell && cell->is_leaf)) continue;
+    if (!node->on_tape) {
+      if (node->tape_released)
+        fail(ErrorKind::runtime,
+             "backward: this graph was used by an earlier backward pass, which released it; pass "
+             "retain_graph=True to the first one to use it twice");
+      continue;
+    }
+    if (!node->primitive->vjp)
+      fail(ErrorKind::unsupported, node->primitive->name, ": has no derivative",
+           node->where.token ? " (recorded at " + describe(node->where) + ")" : "");
+    VjpContext context(*node, upstream);
+    node->primitive->vjp(context);
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      Tensor& gradient = context.gradients()[i];
+      const Value& input = node->inputs[i];
+      if (!gradient || !wants_gradient(input)) continue;
+      const Output& target = input.node->outputs[input.index];
+      accumulate(pass.upstream[input.node.get()][input.index],
+                 reduce_to(astype(gradient, target.dtype), target.shape));
+    }
+  }
+  if (options.retain_graph || options.create_graph) return;
+  // Release from the end: inputs may hold the last reference to the nodes before them, so those
+  // are kept until the walk is over.
+  std::vector<Ref<Node>> alive;
+  alive.reserve(pass.order.size());
+  for (Node* node : pass.order) alive.emplace_back(node);
+  for (Node* node : pass.order) {
+    if (!node->on_tape) continue;
+    node->on_tape = false;
+    node->tape_released = true;
+    if (!node->pending()) node->inputs.clear();
+  }
+}
+
+}  // namespace
+
+Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& inputs,
+                  const ReverseOptions& options) {
+  Tensors result(inputs.size());
+  sweep(outputs, seeds, options, [&](Node& node, size_t k, const Tensor& gradient) {
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (&inputs[i].node() == &node && inputs[i].value().index == k) result[i] = gradient;
+  });
+  return result;
+}
+
+void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options) {
+  sweep({output}, {seed}, options, [](Node& node, size_t k, const Tensor& gradient) {
+    GradCell* cell = node.outputs[k].cell.get();
+    if (!cell || !(cell->is_leaf || cell->keeps_grad)) return;
+    Tensor total = cell->grad ? add(*cell->grad, gradient) : gradient;
+    cell->grad = std::make_unique<Tensor>(std::move(total));
+  });
+}
+
+}  // namespace tegula
