@@ -1,0 +1,20 @@
+# How every C++ file of Tegula is compiled, as an interface target to link.
+add_library(tegula_flags INTERFACE)
+target_compile_features(tegula_flags INTERFACE cxx_std_20)
+# No multiply-add contraction across primitives: fused and unfused must give the same bits.
+target_compile_options(tegula_flags INTERFACE
+  -fno-math-errno -ffp-contract=off -fvisibility=hidden -Wall -Wextra)
+
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(TEGULA_SANITIZE)
+  target_compile_options(tegula_flags INTERFACE
+    -fsanitize=${TEGULA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  target_link_options(tegula_flags INTERFACE -fsanitize=${TEGULA_SANITIZE})
+  # Highway's vectors carry their own alignment attributes, which -Wmaybe-uninitialized misreads
+  # in instrumented code.
+  target_compile_options(tegula_flags INTERFACE -Wno-maybe-uninitialized)
+endif()

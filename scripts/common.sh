@@ -1,0 +1,22 @@
+# Shared by the scripts: the folder, one calm line per stage, and output only when it fails.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+BUILD="${BUILD:-build/release}"
+JOBS="${JOBS:-$(nproc 2>/dev/null || echo 2)}"
+BIN="$PWD/.venv/bin"
+
+stage() {
+  if [ -t 2 ]; then printf '\033[1mtegula: %s\033[0m\n' "$*" >&2; else printf 'tegula: %s\n' "$*" >&2; fi
+}
+stop() { printf 'tegula: %s\n' "$*" >&2; exit 1; }
+
+# quietly LOG COMMAND...: runs the command; its output is shown only if it fails.
+quietly() {
+  local log="build/logs/$1.log"
+  shift
+  mkdir -p build/logs
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    tail -n 60 "$log" >&2
+    printf 'tegula: failed: %s (whole output in %s)\n' "$*" "$log" >&2
+    return 1
+  fi
+}
