@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# `make test-all`: `make test`, then what takes longer. Adds a row to docs/test-all.md.
+set -uo pipefail
+source "$(dirname "$0")/common.sh"
+
+report=docs/test-all.md
+results=()
+run() {  # run NAME COMMAND...
+  local name="$1" start=$SECONDS verdict=pass
+  shift
+  "$@" || verdict=FAIL
+  results+=("$name $verdict ($((SECONDS - start)) s)")
+}
+python_tests() { "$BIN/pytest" -n "$JOBS" -m 'not gpu' --timeout 1200 "$@"; }
+
+run test bash scripts/test.sh
+run asan+ubsan bash scripts/sanitize.sh cpp address,undefined
+run python-asan bash scripts/sanitize.sh python address,undefined -m 'not slow and not gpu' \
+  --timeout 1200
+run tsan bash scripts/sanitize.sh cpp thread
+export TEGULA_TILE=8
+run tile-8-cpp "$BUILD/tegula_tests"
+run tile-8 python_tests
+unset TEGULA_TILE
+for isa in baseline avx2 avx512; do
+  if TEGULA_ISA=$isa "$BIN/python" -c 'import tegula as tg; tg.eval(tg.ones(1) + 1)' 2>/dev/null
+  then
+    export TEGULA_ISA=$isa
+    run "$isa-cpp" "$BUILD/tegula_tests"
+    run "$isa" python_tests
+    unset TEGULA_ISA
+  else
+    results+=("$isa not on this processor")
+  fi
+done
+export HYPOTHESIS_PROFILE=large
+run hypothesis python_tests -k 'hypothesis or random_calls or fuzz'
+
+if [ ! -f "$report" ]; then
+  printf '# Runs of `make test-all`\n\n| date | commit | machine | results |\n|---|---|---|---|\n' \
+    >"$report"
+fi
+joined="$(printf '%s; ' "${results[@]}")"
+printf '| %s | %s | %s, %s cores | %s |\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" \
+  "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)" "$JOBS" \
+  "${joined%; }" >>"$report"
+printf '%s\n' "${results[@]}"
+if printf '%s\n' "${results[@]}" | grep -q FAIL; then stop "test-all failed; see above."; fi
