@@ -1,0 +1,11 @@
+// The kernels of the sorting family, one file per group.
+#pragma once
+
+#include "runtime/kernel.h"
+
+namespace tegula::cpu {
+
+void run_cumulative(const KernelArgs& args);
+void run_argreduce(const KernelArgs& args);
+
+}  // namespace tegula::cpu

@@ -1,0 +1,242 @@
+// cumulative and argreduce: passes over an axis in its order.
+#include "backend/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/sorting_scan.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backend/cpu/sorting.h"
+#include "backend/cpu/strided_loop.h"
+#include "graph/attrs.h"
+
+#ifndef TEGULA_BACKEND_CPU_SORTING_SCAN_CC_
+#define TEGULA_BACKEND_CPU_SORTING_SCAN_CC_
+namespace tegula::cpu {
+
+// The lines of a pass: first operand the output, second the input.
+struct Lines {
+  StridedLoop<2> loop;
+  int64_t length, out_stride, in_stride;  // along the axis
+};
+
+}  // namespace tegula::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace tegula::cpu {
+namespace HWY_NAMESPACE {
+
+// Lines that advance together: neighbours in memory for the vector units, others so that their
+// chains of dependent operations overlap.
+constexpr int64_t kNear = 256, kApart = 8;
+
+// NaN wins and, once there, stays; equals keep the first.
+template <class C>
+C extreme(C best, C value, bool greatest) {
+  if (greatest ? value > best : value < best) return value;
+  return value != value && best == best ? value : best;
+}
+
+template <int64_t kMode, class C>
+C accumulate(C total, C value) {
+  if constexpr (std::is_same_v<C, bool>) {
+    return kMode == kCumSum || kMode == kCumMax ? total || value : total && value;
+  } else if constexpr (kMode == kCumMax || kMode == kCumMin) {
+    return extreme(total, value, kMode == kCumMax);
+  } else if constexpr (std::is_integral_v<C>) {
+    const uint64_t a = uint64_t(total), b = uint64_t(value);  // wraps as the narrow type does
+    return C(kMode == kCumSum ? a + b : a * b);
+  } else {
+    return kMode == kCumSum ? total + value : total * value;
+  }
+}
+
+template <class T, int64_t kMode>
+void scan_lines(const Lines& lines, T* out, const T* in, int64_t width) {
+  using C = compute_t<T>;
+  const int64_t out_step = lines.loop.strides[0].back(), in_step = lines.loop.strides[1].back();
+  const bool near = out_step == 1 && in_step == 1;
+  C total[kNear];
+  for (int64_t first = 0; first < width;) {
+    const int64_t count = std::min(width - first, near ? kNear : kApart);
+    T* to = out + first * out_step;
+    const T* from = in + first * in_step;
+    for (int64_t j = 0; j < count; ++j) {
+      to[j * out_step] = from[j * in_step];
+      total[j] = C(from[j * in_step]);
+    }
+    for (int64_t i = 1; i < lines.length; ++i) {
+      to += lines.out_stride;
+      from += lines.in_stride;
+      if (near) {
+        for (int64_t j = 0; j < count; ++j) {
+          total[j] = accumulate<kMode, C>(total[j], C(from[j]));
+          to[j] = T(total[j]);
+        }
+      } else if (count == kApart) {
+        for (int64_t j = 0; j < kApart; ++j) {
+          total[j] = accumulate<kMode, C>(total[j], C(from[j * in_step]));
+          to[j * out_step] = T(total[j]);
+        }
+      } else {
+        for (int64_t j = 0; j < count; ++j) {
+          total[j] = accumulate<kMode, C>(total[j], C(from[j * in_step]));
+          to[j * out_step] = T(total[j]);
+        }
+      }
+    }
+    first += count;
+  }
+}
+
+void cumulative(const Lines& lines, int64_t mode, const View& out, const View& in, int64_t begin,
+                int64_t end) {
+  dispatch(in.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_run(lines.loop, begin, end, [&](const auto& offset, int64_t width) {
+      T* to = out.as<T>() + offset[0];
+      const T* from = in.as<T>() + offset[1];
+      switch (mode) {
+        case kCumSum: return scan_lines<T, kCumSum>(lines, to, from, width);
+        case kCumProd: return scan_lines<T, kCumProd>(lines, to, from, width);
+        case kCumMax: return scan_lines<T, kCumMax>(lines, to, from, width);
+        default: return scan_lines<T, kCumMin>(lines, to, from, width);
+      }
+    });
+  });
+}
+
+template <bool kGreatest, class C>
+bool better(C value, C best) {
+  return kGreatest ? value > best : value < best;
+}
+
+// The first best of a dense line. A block is searched only if it holds something better, or a NaN.
+template <class T, bool kGreatest>
+int64_t best_of_line(const T* in, int64_t length) {
+  using C = compute_t<T>;
+  constexpr int64_t kBlock = 512;
+  C best = C(in[0]);
+  if (best != best) return 0;
+  int64_t at = 0, i = 1;
+  for (; i + kBlock <= length; i += kBlock) {
+    bool found = false;
+    for (int64_t j = i; j < i + kBlock; ++j)
+      found |= !(kGreatest ? C(in[j]) <= best : C(in[j]) >= best);
+    if (!found) continue;
+    for (int64_t j = i; j < i + kBlock; ++j) {
+      const C value = C(in[j]);
+      if (value != value) return j;
+      if (better<kGreatest>(value, best)) {
+        best = value;
+        at = j;
+      }
+    }
+  }
+  for (; i < length; ++i) {
+    const C value = C(in[i]);
+    if (value != value) return i;
+    if (better<kGreatest>(value, best)) {
+      best = value;
+      at = i;
+    }
+  }
+  return at;
+}
+
+template <class T, bool kGreatest>
+void best_of_lines(const Lines& lines, int64_t* out, const T* in, int64_t width) {
+  using C = compute_t<T>;
+  const int64_t step = lines.loop.strides[1].back();
+  C best[kNear];
+  int64_t at[kNear];
+  for (int64_t first = 0; first < width; first += kNear) {
+    const int64_t count = std::min(width - first, kNear);
+    const T* from = in + first * step;
+    for (int64_t j = 0; j < count; ++j) {
+      best[j] = C(from[j * step]);
+      at[j] = 0;
+    }
+    for (int64_t i = 1; i < lines.length; ++i) {
+      from += lines.in_stride;
+      for (int64_t j = 0; j < count; ++j) {
+        const C value = C(from[j * step]);
+        const bool wins = better<kGreatest>(value, best[j]) |
+                          ((value != value) & (best[j] == best[j]));
+        best[j] = wins ? value : best[j];
+        at[j] = wins ? i : at[j];
+      }
+    }
+    std::copy_n(at, count, out + first);
+  }
+}
+
+void argreduce(const Lines& lines, int64_t mode, const View& out, const View& in, int64_t begin,
+               int64_t end) {
+  dispatch(in.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t step = lines.loop.strides[1].back();
+    for_each_run(lines.loop, begin, end, [&](const auto& offset, int64_t width) {
+      int64_t* to = out.as<int64_t>() + offset[0];
+      const T* from = in.as<T>() + offset[1];
+      if (lines.in_stride == 1) {
+        for (int64_t j = 0; j < width; ++j, from += step)
+          to[j] = mode == kArgMax ? best_of_line<T, true>(from, lines.length)
+                                  : best_of_line<T, false>(from, lines.length);
+      } else if (mode == kArgMax) {
+        best_of_lines<T, true>(lines, to, from, width);
+      } else {
+        best_of_lines<T, false>(lines, to, from, width);
+      }
+    });
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tegula::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tegula::cpu {
+
+HWY_EXPORT(cumulative);
+HWY_EXPORT(argreduce);
+
+void run_cumulative(const KernelArgs& args) {
+  const View &in = args.inputs[0], &out = args.outputs[0];
+  if (numel(in.shape) == 0) return;
+  const auto [axis, mode] = read_attrs<AxisAttrs>(args.attrs);
+  const Dims dense = contiguous_strides(out.shape);
+  const Dims out_lines = without_axis(dense, size_t(axis)),
+             in_lines = without_axis(in.strides, size_t(axis));
+  const Lines lines{merge_axes<2>(without_axis(in.shape, size_t(axis)), {&out_lines, &in_lines}),
+                    in.shape[axis], dense[axis], in.strides[axis]};
+  const auto run = HWY_DYNAMIC_DISPATCH(cumulative);
+  for_pieces(
+      lines.loop.count, lines.length,
+      [&, mode = mode](int64_t begin, int64_t end) { run(lines, mode, out, in, begin, end); },
+      std::min<int64_t>(16, tile_size(16)));
+}
+
+void run_argreduce(const KernelArgs& args) {
+  const View &in = args.inputs[0], &out = args.outputs[0];
+  if (numel(in.shape) == 0) return;
+  const int64_t mode = read_attrs<AxisAttrs>(args.attrs).mode;
+  if (in.shape.empty()) {
+    *out.as<int64_t>() = 0;
+    return;
+  }
+  const size_t last = in.shape.size() - 1;
+  const Dims shape = without_axis(in.shape, last), strides = without_axis(in.strides, last);
+  const Dims dense = contiguous_strides(shape);
+  const Lines lines{merge_axes<2>(shape, {&dense, &strides}), in.shape[last], 0,
+                    in.strides[last]};
+  const auto run = HWY_DYNAMIC_DISPATCH(argreduce);
+  for_pieces(lines.loop.count, lines.length, [&](int64_t begin, int64_t end) {
+    run(lines, mode, out, in, begin, end);
+  });
+}
+
+}  // namespace tegula::cpu
+#endif
