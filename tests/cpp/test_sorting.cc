@@ -1,0 +1,220 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "kernel_harness.h"
+
+using namespace tegula;
+using namespace tegula::testing;
+
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+void sorting_kernel(std::string_view kind, std::vector<View> in, std::vector<View> out,
+                    const Attrs& attrs) {
+  run_kernel(cpu::sorting_kernels(), kind, in, out, attrs);
+}
+
+// Few distinct values, with the special ones of the dtype.
+void fill_special(Array& x, std::mt19937& random) {
+  const DType dtype = x.shell.dtype;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const int pick = int(random() % 12);
+    double value = pick;
+    if (is_signed_integer(dtype)) value = pick - 6;
+    if (is_floating(dtype)) {
+      const double specials[] = {kNan, -kNan, kInf, -kInf, 0.0, -0.0};
+      value = pick < 6 ? specials[pick] : pick - 9;
+    }
+    x.set(i, value);
+  }
+}
+
+bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0 || (a != a && b != b); }
+
+// a comes before b; NaN comes after all else.
+bool before(double a, double b, bool descending) {
+  if (a != a) return false;
+  if (b != b) return true;
+  return descending ? a > b : a < b;
+}
+
+void check_sort(Array& x, bool descending) {
+  Array values(x.shell.dtype, x.shell.shape), indices(DType::int64, x.shell.shape);
+  const int64_t length = x.shell.shape.back();
+  sorting_kernel("sort", {x.view()}, {values.view(), indices.view()},
+                 {int64_t(x.shell.shape.size()) - 1, descending ? kDescending : kAscending});
+  bool same = true;
+  for (int64_t row = 0; length > 0 && row < x.size() / length; ++row) {
+    std::vector<double> from(length);
+    for (int64_t i = 0; i < length; ++i) from[i] = x.get(row * length + i);
+    std::vector<int64_t> order(length);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return before(from[a], from[b], descending); });
+    for (int64_t i = 0; i < length; ++i) {
+      same &= indices.get(row * length + i) == double(order[i]);
+      same &= same_bits(values.get(row * length + i), from[order[i]]);
+    }
+  }
+  CHECK(same);
+}
+
+}  // namespace
+
+TEST_CASE("sort is stable, with NaN last, in both directions") {
+  std::mt19937 random(1);
+  for (DType dtype : kAllDTypes)
+    for (Layout layout : kLayouts)
+      for (const Shape& shape : {Shape{7}, Shape{4, 33}, Shape{2, 3, 50}, Shape{3, 0}, Shape{0, 3},
+                                 Shape{2, 1}, Shape{2, 1500}})
+        for (bool descending : {false, true}) {
+          CAPTURE(dtype);
+          CAPTURE(shape);
+          CAPTURE(int(layout));
+          Array x(dtype, shape, layout);
+          fill_special(x, random);
+          check_sort(x, descending);
+        }
+}
+
+TEST_CASE("sort orders full-range values") {
+  std::mt19937_64 random(2);
+  for (DType dtype : kAllDTypes) {
+    if (dtype == DType::bool_) continue;
+    Array x(dtype, {3000});
+    for (auto& byte : x.memory) byte = std::byte(random());
+    if (dtype == DType::int64 || dtype == DType::uint64)  // exact in the reference's doubles
+      for (int64_t i = 0; i < x.size(); ++i) x.at<uint64_t>(i) &= 0xfffffffffffff800u;
+    CAPTURE(dtype);
+    check_sort(x, false);
+    check_sort(x, true);
+  }
+}
+
+TEST_CASE("cumulative agrees with a loop in every dtype") {
+  std::mt19937 random(3);
+  for (DType dtype : kAllDTypes)
+    for (Layout layout : kLayouts)
+      for (const Shape& shape : {Shape{5}, Shape{4, 6}, Shape{3, 4, 5}, Shape{0, 3}, Shape{3, 0},
+                                 Shape{300, 3}, Shape{3, 300}})
+        for (size_t axis = 0; axis < shape.size(); ++axis)
+          for (int64_t mode : {kCumSum, kCumProd, kCumMax, kCumMin}) {
+            Array x(dtype, shape, layout), out(dtype, shape);
+            if (mode == kCumSum || mode == kCumProd) {
+              x.fill(random, 0, 2);
+            } else {
+              fill_special(x, random);
+            }
+            CAPTURE(dtype);
+            CAPTURE(shape);
+            CAPTURE(axis);
+            CAPTURE(mode);
+            sorting_kernel("cumulative", {x.view()}, {out.view()}, {int64_t(axis), mode});
+            int64_t inner = 1;
+            for (size_t i = axis + 1; i < shape.size(); ++i) inner *= shape[i];
+            bool same = true;
+            dispatch(dtype, [&](auto zero) {
+              using T = decltype(zero);
+              using C = compute_t<T>;
+              std::vector<C> totals(std::max<int64_t>(x.size(), 1));
+              for (int64_t i = 0; i < x.size(); ++i) {
+                const C value = C(x.at<T>(i));
+                C total = value;
+                if (i / inner % shape[axis] > 0) {
+                  const C last = totals[i - inner];
+                  if (mode == kCumSum) total = C(last + value);
+                  if (mode == kCumProd) total = C(last * value);
+                  if (mode == kCumMax && !(value > last || value != value)) total = last;
+                  if (mode == kCumMin && !(value < last || value != value)) total = last;
+                  if (mode >= kCumMax && last != last) total = last;
+                }
+                totals[i] = total;
+                same &= same_bits(double(T(total)), out.get(i));
+              }
+            });
+            CHECK(same);
+          }
+}
+
+TEST_CASE("argreduce finds the first best, and the first NaN before any") {
+  std::mt19937 random(4);
+  for (DType dtype : kAllDTypes)
+    for (Layout layout : kLayouts)
+      for (const Shape& shape : {Shape{1}, Shape{9}, Shape{5, 7}, Shape{3, 4, 6}, Shape{0, 3},
+                                 Shape{2, 3000}, Shape{300, 5}})
+        for (int64_t mode : {kArgMax, kArgMin})
+          for (bool special : {false, true}) {
+            Array x(dtype, shape, layout);
+            if (special) {
+              fill_special(x, random);
+            } else {
+              x.fill(random, 0, 100);
+            }
+            Shape rows = shape;
+            const int64_t length = rows.back();
+            rows.pop_back();
+            Array out(DType::int64, rows);
+            CAPTURE(dtype);
+            CAPTURE(shape);
+            sorting_kernel("argreduce", {x.view()}, {out.view()},
+                           {int64_t(shape.size()) - 1, mode});
+            bool same = true;
+            for (int64_t row = 0; row < out.size(); ++row) {
+              int64_t best = 0;
+              for (int64_t i = 1; i < length; ++i) {
+                const double a = x.get(row * length + best), b = x.get(row * length + i);
+                if (a != a) break;
+                if (b != b || (mode == kArgMax ? b > a : b < a)) best = i;
+              }
+              same &= out.get(row) == double(best);
+            }
+            CHECK(same);
+          }
+}
+
+TEST_CASE("nonzero lists coordinates in row-major order") {
+  std::mt19937 random(5);
+  for (Layout layout : kLayouts)
+    for (const Shape& shape : {Shape{9}, Shape{5, 7}, Shape{3, 4, 6}, Shape{0, 3}, Shape{300, 301},
+                               Shape{}}) {
+      Array mask(DType::bool_, shape, layout);
+      mask.fill(random, 0, 1);
+      std::vector<int64_t> found;
+      for (int64_t i = 0; i < mask.size(); ++i)
+        if (mask.get(i) != 0) found.push_back(i);
+      const int64_t count = int64_t(found.size()), rank = int64_t(shape.size());
+      Array out(DType::int64, {rank, count});
+      check_threads(out, [&] { sorting_kernel("nonzero", {mask.view()}, {out.view()}, {}); });
+      bool same = true;
+      for (int64_t k = 0; k < count; ++k) {
+        int64_t flat = 0;
+        for (int64_t axis = 0; axis < rank; ++axis)
+          flat = flat * shape[axis] + int64_t(out.get(axis * count + k));
+        same &= rank == 0 || flat == found[k];
+      }
+      CHECK(same);
+    }
+}
+
+TEST_CASE("sorting kernels: equal bits over threads") {
+  std::mt19937 random(6);
+  std::normal_distribution<double> normal;
+  for (DType dtype : {DType::float32, DType::float16, DType::int64})
+    for (const Shape& shape : {Shape{300, 400}, Shape{4, 30000}}) {
+      Array x(dtype, shape), out(dtype, shape), indices(DType::int64, shape),
+          best(DType::int64, {shape[0]});
+      for (int64_t i = 0; i < x.size(); ++i) x.set(i, 100 * normal(random));
+      check_threads(indices, [&] {
+        sorting_kernel("sort", {x.view()}, {out.view(), indices.view()}, {1, kDescending});
+      });
+      check_threads(best, [&] { sorting_kernel("argreduce", {x.view()}, {best.view()}, {1, 0}); });
+      for (int64_t axis : {0, 1})
+        check_threads(out, [&] {
+          sorting_kernel("cumulative", {x.view()}, {out.view()}, {axis, kCumSum});
+        });
+    }
+}
