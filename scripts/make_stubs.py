@@ -11,7 +11,8 @@ def main() -> None:
     extension, stub = Path(sys.argv[1]), Path(sys.argv[2])
     # Loaded by its path, as the build does not need the tegula package around it.
     spec = importlib.util.spec_from_file_location("_core", extension)
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:
+        sys.exit(f"make_stubs.py: {extension} is no extension module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     generator = StubGen(module, include_private=True)

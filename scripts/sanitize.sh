@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# C++ tests, and with `address` optionally the Python tests, under a sanitizer.
+# The C++ tests, or with `address` the Python tests, under sanitizers:
 # sanitize.sh cpp address,undefined|thread [doctest arguments]
 # sanitize.sh python address,undefined [pytest arguments]
 set -euo pipefail
@@ -9,20 +9,21 @@ what="$1" kind="$2"
 shift 2
 build="build/${kind//,/-}"
 
-# Leaks are looked for in C++ tests only: CPython itself keeps memory until the end.
+# One build serves both; ThreadSanitizer cannot be loaded into a Python built without it.
+python=ON
+case "$kind" in *thread*) python=OFF ;; esac
+stage "building with $kind sanitizer"
+BUILD="$build" bash scripts/build.sh -DTEGULA_TESTS=ON -DTEGULA_INPLACE=OFF \
+  "-DTEGULA_PYTHON=$python" "-DTEGULA_SANITIZE=$kind"
+
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+stage "$what tests with $kind sanitizer"
 case "$what" in
   cpp)
-    stage "building the C++ tests with $kind sanitizer"
-    BUILD="$build/cpp" bash scripts/build.sh -DTEGULA_TESTS=ON -DTEGULA_PYTHON=OFF \
-      "-DTEGULA_SANITIZE=$kind"
-    stage "C++ tests with $kind sanitizer"
-    "$build/cpp/tegula_tests" "$@"
+    "$build/tegula_tests" "$@"
     ;;
   python)
-    stage "building the extension with $kind sanitizer"
-    BUILD="$build/python" bash scripts/build.sh -DTEGULA_INPLACE=OFF "-DTEGULA_SANITIZE=$kind"
     # A folder like tegula/ but for the extension, ahead of it on the path.
     site="$PWD/$build/site"
     rm -rf "$site"
@@ -30,9 +31,9 @@ case "$what" in
     for file in tegula/*; do
       case "$file" in *.so) ;; *) ln -s "$PWD/$file" "$site/$file" ;; esac
     done
-    ln -s "$PWD/$build/python/"_core*.so "$site/tegula/"
-    stage "Python tests with $kind sanitizer"
-    # The allocator of small Python objects would hide overruns from the sanitizer.
+    ln -s "$PWD/$build/"_core*.so "$site/tegula/"
+    # The allocator of small Python objects would hide overruns from the sanitizer, and CPython
+    # itself keeps memory until the end, so leaks are looked for in the C++ tests alone.
     PYTHONPATH="$site" PYTHONMALLOC=malloc TEGULA_SANITIZED=1 \
       ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 \
       LD_PRELOAD="$(c++ -print-file-name=libasan.so):$(c++ -print-file-name=libubsan.so)" \
