@@ -2,9 +2,9 @@
 // handed out again, so a training loop asks the system for nothing after its first steps.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <mutex>
 #include <vector>
 
@@ -12,6 +12,7 @@ namespace tegula {
 
 class Backend;
 
+// Bytes are those of whole blocks, as rounded up to their size class.
 struct MemoryStats {
   int64_t live_bytes = 0;         // handed out now
   int64_t peak_bytes = 0;         // most ever handed out at once
@@ -19,12 +20,17 @@ struct MemoryStats {
   int64_t allocations = 0;        // calls served
   int64_t cache_hits = 0;         // of these, from the cache
   int64_t system_allocations = 0; // asked of the backend
+  int64_t limit_bytes = 0;        // see Allocator::set_limit
 };
 
 class Allocator {
  public:
   explicit Allocator(Backend& backend) : backend_(backend) {}
-  ~Allocator();
+  // Does not give the cache back: the backend that would take it is already half destroyed. A
+  // backend that ends before the process calls trim() in its own destructor.
+  ~Allocator() = default;
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
 
   // 64-byte aligned memory of at least `bytes`. When the backend has none left the cache is given
   // back and it is asked again; then throws OutOfMemoryError with the figures of stats().
@@ -32,13 +38,36 @@ class Allocator {
   void deallocate(std::byte* data, size_t bytes) noexcept;
   // Gives the cache back to the backend.
   void trim();
+  // From now on at most this many bytes are live, and live and cached together where the cache can
+  // yield; 0 for no limit. Throws ValueError if negative.
+  void set_limit(int64_t bytes);
   MemoryStats stats() const;
   void reset_peak();
 
+  // The size of the block that serves a request: multiples of 64 up to 4 KiB, then eight steps to
+  // each power of two, so at most an eighth is wasted.
+  static size_t block_size(size_t bytes);
+
  private:
+  // Blocks of one size, and when one of them was last handed out or kept.
+  struct SizeClass {
+    size_t block_bytes = 0;
+    uint64_t last_use = 0;
+    std::vector<std::byte*> blocks;
+  };
+  static constexpr size_t kClasses = 64 + 8 * 36;
+  static size_t class_index(size_t block_bytes);
+
+  std::byte* take_cached(SizeClass& size_class);
+  void evict_until(int64_t cached_bytes);
+  void release_blocks(SizeClass& size_class, int64_t cached_bytes);
+  [[noreturn]] void fail_out_of_memory(size_t bytes) const;
+
   Backend& backend_;
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<std::byte*>> cache_;
+  std::array<SizeClass, kClasses> classes_;
+  uint64_t clock_ = 0;
+  int64_t highest_live_ = 0;  // as stats_.peak_bytes, but never reset
   MemoryStats stats_;
 };
 

@@ -8,11 +8,12 @@
 #include <thread>
 
 #include "runtime/buffer.h"
+#include "runtime/thread_pool.h"
 
 namespace tegula {
 
 // One piece of work. run() may throw: the exception becomes the event's error and is rethrown to
-// whoever waits.
+// whoever waits. The work is destroyed, and what it holds released, before its event completes.
 class Work {
  public:
   virtual ~Work() = default;
@@ -23,20 +24,26 @@ class Work {
 
 class Queue {
  public:
-  Queue();
+  Queue() = default;
   ~Queue();  // finishes what was submitted
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
 
   // Runs `work` after everything submitted before. The caller itself runs it, before submit
   // returns, when nothing is before it and it is small (under 50 us), or the caller is
   // `about_to_wait`, or only one thread may compute; otherwise the queue's thread does, and at
   // most `kMaxAhead` pieces may be outstanding before submit waits for the oldest.
   // Call without the graph lock if the work may run here (see Unlocked).
+  // Throws only if it has not taken the work: Error(interrupted) while it waits for its turn. Work
+  // that fails or is interrupted here says so in its event (see throw_if_interrupted).
   Ref<Event> submit(std::unique_ptr<Work> work, bool about_to_wait);
 
-  // Returns when `event` is done, then rethrows its error. Polls for Ctrl-C while waiting:
-  // an interruption cancels the running work and throws Error(interrupted).
+  // Returns when `event`, of this queue, is done, then rethrows its error. The caller runs what is
+  // outstanding itself if nobody does. Polls for Ctrl-C while waiting: an interruption cancels the
+  // running work and throws Error(interrupted) when it has stopped.
   void wait(const Ref<Event>& event);
-  // Waits for everything submitted; rethrows the first failure since the last call.
+  // Waits for everything submitted; rethrows the first failure since the last call. An
+  // interruption is no failure of the work and is not repeated here.
   void synchronize();
 
   static constexpr size_t kMaxAhead = 8;
@@ -47,16 +54,29 @@ class Queue {
     std::unique_ptr<Work> work;
     Ref<Event> event;
   };
+  using Lock = std::unique_lock<std::mutex>;
+
+  size_t outstanding() const { return entries_.size() + (running_ ? 1 : 0); }
+  bool can_start() const { return !running_ && cancelling_ == 0; }
   void thread_main();
-  void execute(Entry entry);
+  void run_next(Lock& lock);
+  void help_until(Lock& lock, FunctionRef<bool()> ready);
+  [[noreturn]] void cancel_running(Lock& lock);
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Entry> entries_;
-  bool running_ = false;
+  bool running_ = false;   // some thread runs work it took from the front
+  int cancelling_ = 0;     // threads waiting for cancelled work to stop; nothing starts meanwhile
   bool stopping_ = false;
+  uint64_t submitted_ = 0;
+  uint64_t finished_ = 0;
   std::exception_ptr first_error_;
   std::thread thread_;  // started when first needed
 };
+
+// For the caller of submit(), after it has noted the event: throws Error(interrupted) if Ctrl-C
+// ended work that ran within submit, which nobody else may ever wait for.
+void throw_if_interrupted(const Event& event);
 
 }  // namespace tegula

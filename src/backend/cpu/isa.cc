@@ -1,0 +1,96 @@
+#include "backend/cpu/isa.h"
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+
+#include "backend/cpu/targets.h"
+#include <hwy/highway.h>
+
+namespace tegula::cpu {
+namespace {
+
+struct Isa {
+  const char* name;
+  int64_t target;
+};
+
+// Best first. In Highway's masks a better set has a lower bit.
+constexpr Isa kIsas[] = {
+    {"avx512", HWY_AVX3},
+    {"avx2", HWY_AVX2},
+    {"neon", HWY_NEON},
+    {"baseline", HWY_STATIC_TARGET},
+};
+
+// What both this processor and this build have.
+int64_t usable_targets() {
+  static const int64_t targets = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
+  return targets;
+}
+
+const Isa*& chosen_isa() {
+  static const Isa* chosen = nullptr;
+  return chosen;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
+  return out;
+}
+
+int64_t forced_tile_size() {
+  const char* text = std::getenv("TEGULA_TILE");
+  if (!text || !*text) return 0;
+  int64_t size = 0;
+  const char* end = text + std::strlen(text);
+  const auto [stop, error] = std::from_chars(text, end, size);
+  require(error == std::errc() && stop == end && size >= 1 && size <= (int64_t(1) << 30),
+          "TEGULA_TILE must be a positive whole number of elements, got '", text, "'");
+  return size;
+}
+
+}  // namespace
+
+void choose_isa() {
+  const char* wanted = std::getenv("TEGULA_ISA");
+  const bool forced = wanted && *wanted;
+  const Isa* chosen = nullptr;
+  for (const Isa& isa : kIsas)
+    if ((usable_targets() & isa.target) && (!forced || isa.name == std::string_view(wanted))) {
+      chosen = &isa;
+      break;
+    }
+  require(chosen, "TEGULA_ISA: '", forced ? wanted : "", "' is not an instruction set of this "
+          "processor; there are: ", joined(supported_isas()));
+  // The chosen set and those below it; bits below the chosen one are better sets.
+  if (forced) hwy::SetSupportedTargetsForTest(usable_targets() & ~(chosen->target - 1));
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  chosen_isa() = chosen;
+}
+
+std::string isa_name() {
+  if (!chosen_isa()) choose_isa();
+  return chosen_isa()->name;
+}
+
+std::vector<std::string> supported_isas() {
+  std::vector<std::string> names;
+  int64_t listed = 0;
+  for (const Isa& isa : kIsas) {
+    if ((usable_targets() & isa.target) && !(listed & isa.target)) names.push_back(isa.name);
+    listed |= isa.target;
+  }
+  return names;
+}
+
+int64_t tile_size(int64_t otherwise) {
+  static const int64_t forced = forced_tile_size();
+  return forced > 0 ? forced : otherwise;
+}
+
+}  // namespace tegula::cpu

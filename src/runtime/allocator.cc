@@ -1,0 +1,159 @@
+#include "runtime/allocator.h"
+
+#include <algorithm>
+#include <bit>
+#include <iomanip>
+
+#include "base/error.h"
+#include "runtime/backend.h"
+#include "runtime/fork_guard.h"
+
+namespace tegula {
+namespace {
+
+constexpr size_t kFineStep = 64;
+constexpr size_t kFineLimit = 4096;  // at and below: multiples of kFineStep
+constexpr size_t kMaxBytes = size_t(1) << 47;
+// The cache may hold as much as was ever live at once, and this much in any case.
+constexpr int64_t kSmallCache = int64_t(256) << 20;
+
+std::string readable(int64_t bytes) {
+  std::ostringstream out;
+  if (bytes < 1024) {
+    out << bytes << " bytes";
+  } else {
+    const char* const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double value = double(bytes) / 1024;
+    int unit = 0;
+    for (; value >= 1024 && unit < 3; ++unit) value /= 1024;
+    out << std::fixed << std::setprecision(1) << value << ' ' << units[unit];
+  }
+  return out.str();
+}
+
+}  // namespace
+
+size_t Allocator::block_size(size_t bytes) {
+  const size_t step = bytes <= kFineLimit ? kFineStep : std::bit_floor(bytes - 1) / 8;
+  return (std::max<size_t>(bytes, 1) + step - 1) / step * step;
+}
+
+size_t Allocator::class_index(size_t block_bytes) {
+  if (block_bytes <= kFineLimit) return block_bytes / kFineStep - 1;
+  const size_t below = std::bit_floor(block_bytes - 1);  // the power of two it lies above
+  return 64 + 8 * (std::bit_width(below) - std::bit_width(kFineLimit)) +
+         (block_bytes - below) / (below / 8) - 1;
+}
+
+std::byte* Allocator::allocate(size_t bytes) {
+  use_engine();
+  std::lock_guard lock(mutex_);
+  if (bytes > kMaxBytes) fail_out_of_memory(bytes);
+  const size_t block_bytes = block_size(bytes);
+  const int64_t block = int64_t(block_bytes);
+  const int64_t limit = stats_.limit_bytes;
+  if (limit > 0 && stats_.live_bytes + block > limit) fail_out_of_memory(bytes);
+
+  SizeClass& size_class = classes_[class_index(block_bytes)];
+  size_class.block_bytes = block_bytes;
+  size_class.last_use = ++clock_;
+  std::byte* data = take_cached(size_class);
+  if (!data) {
+    if (limit > 0) evict_until(limit - stats_.live_bytes - block);
+    data = backend_.allocate(block_bytes);
+    if (!data) {
+      evict_until(0);
+      data = backend_.allocate(block_bytes);
+    }
+    if (!data) fail_out_of_memory(bytes);
+    ++stats_.system_allocations;
+  }
+  ++stats_.allocations;
+  stats_.live_bytes += block;
+  stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
+  highest_live_ = std::max(highest_live_, stats_.live_bytes);
+  return data;
+}
+
+std::byte* Allocator::take_cached(SizeClass& size_class) {
+  if (size_class.blocks.empty()) return nullptr;
+  std::byte* data = size_class.blocks.back();
+  size_class.blocks.pop_back();
+  stats_.cached_bytes -= int64_t(size_class.block_bytes);
+  ++stats_.cache_hits;
+  return data;
+}
+
+void Allocator::deallocate(std::byte* data, size_t bytes) noexcept {
+  // The lock may have been held at the fork; the memory goes when the child ends.
+  if (!data || in_forked_child()) return;
+  std::lock_guard lock(mutex_);
+  const size_t block_bytes = block_size(bytes);
+  SizeClass& size_class = classes_[class_index(block_bytes)];
+  stats_.live_bytes -= int64_t(block_bytes);
+  try {
+    size_class.blocks.push_back(data);
+  } catch (const std::bad_alloc&) {
+    backend_.deallocate(data, block_bytes);
+    return;
+  }
+  size_class.last_use = ++clock_;
+  stats_.cached_bytes += int64_t(block_bytes);
+  evict_until(std::max(kSmallCache, highest_live_));
+}
+
+// Frees blocks, of the sizes unused for longest first, until at most `cached_bytes` are kept.
+void Allocator::evict_until(int64_t cached_bytes) {
+  while (stats_.cached_bytes > std::max<int64_t>(cached_bytes, 0)) {
+    SizeClass* oldest = nullptr;
+    for (SizeClass& candidate : classes_)
+      if (!candidate.blocks.empty() && (!oldest || candidate.last_use < oldest->last_use))
+        oldest = &candidate;
+    release_blocks(*oldest, cached_bytes);
+  }
+}
+
+void Allocator::release_blocks(SizeClass& size_class, int64_t cached_bytes) {
+  while (!size_class.blocks.empty() && stats_.cached_bytes > cached_bytes) {
+    backend_.deallocate(size_class.blocks.back(), size_class.block_bytes);
+    size_class.blocks.pop_back();
+    stats_.cached_bytes -= int64_t(size_class.block_bytes);
+  }
+}
+
+void Allocator::trim() {
+  if (in_forked_child()) return;
+  std::lock_guard lock(mutex_);
+  evict_until(0);
+}
+
+void Allocator::set_limit(int64_t bytes) {
+  require(bytes >= 0, "set_memory_limit: bytes must not be negative, got ", bytes);
+  use_engine();
+  std::lock_guard lock(mutex_);
+  stats_.limit_bytes = bytes;
+  if (bytes > 0) evict_until(bytes - stats_.live_bytes);
+}
+
+MemoryStats Allocator::stats() const {
+  use_engine();
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void Allocator::reset_peak() {
+  use_engine();
+  std::lock_guard lock(mutex_);
+  stats_.peak_bytes = stats_.live_bytes;
+}
+
+void Allocator::fail_out_of_memory(size_t bytes) const {
+  const std::string limit =
+      stats_.limit_bytes > 0 ? cat(", limit ", readable(stats_.limit_bytes)) : std::string();
+  fail(ErrorKind::out_of_memory, "out of memory on device '", backend_.name(), "': ",
+       readable(int64_t(std::min(bytes, size_t(INT64_MAX)))), " requested; ",
+       readable(stats_.live_bytes), " live (peak ", readable(stats_.peak_bytes), "), ",
+       readable(stats_.cached_bytes), " cached", limit);
+}
+
+}  // namespace tegula

@@ -1,0 +1,25 @@
+#include "runtime/buffer.h"
+
+#include "base/error.h"
+#include "runtime/backend.h"
+
+namespace tegula {
+
+Buffer::~Buffer() {
+  if (release_) release_();
+  if (data_ && !lent_) backend_->allocator().deallocate(data_, bytes_);
+}
+
+void Buffer::allocate() {
+  if (!data_) data_ = backend_->allocator().allocate(bytes_);
+}
+
+void Buffer::take_memory(Buffer& donor) {
+  // Broken by the planner, never by a user.
+  if (data_ || !donor.data_ || donor.lent_ || donor.bytes_ != bytes_ || donor.backend_ != backend_)
+    fail(ErrorKind::runtime, "a buffer of ", bytes_, " bytes cannot take over one of ",
+         donor.bytes_, " bytes");
+  data_ = std::exchange(donor.data_, nullptr);
+}
+
+}  // namespace tegula
