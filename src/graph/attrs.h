@@ -11,11 +11,13 @@
 
 namespace tegula {
 
-// conv2d, conv2d_input_grad, conv2d_weight_grad; [0] is height, [1] is width.
+// conv2d, conv2d_input_grad, conv2d_weight_grad; [0] is height, [1] is width. After them the
+// gradients have two more words: the size of the image, or of the kernel.
 struct ConvAttrs {
   int64_t stride[2], padding[2], dilation[2], groups;  // padding on both sides of each axis
 };
-// max_pool2d, avg_pool2d and their gradients. avg divides by the whole window
+// max_pool2d, avg_pool2d and their gradients; avg_pool2d_grad has two more words, the size of the
+// image. avg divides by the whole window
 // when count_padding, else by the elements inside the image.
 struct PoolAttrs {
   int64_t kernel[2], stride[2], padding[2], count_padding;

@@ -1,0 +1,187 @@
+// Contractions: matmul and what is made of it.
+#include <algorithm>
+
+#include "ops/op.h"
+#include "ops/ops.h"
+
+namespace tegula {
+namespace {
+
+constexpr uint32_t kA = 1u << 0;
+constexpr uint32_t kB = 1u << 1;
+
+Tensor product(const Tensor& a, const Tensor& b, bool b_is_transposed);
+
+// a (..., M, K) times b (..., K, N), batch shapes equal. attrs: {1 if b is a transposed matrix}:
+// then its gradient is made as the transpose of (grad^T a), which has the matrix's own layout.
+const Primitive kMatmul = {
+    .name = "matmul",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          Shape shape = c.shape(0);
+          shape.back() = c.shape(1).back();
+          checked_numel(shape, "matmul");
+          out.push_back({c.dtype(0), std::move(shape)});
+        },
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor& g = c.grad();
+          if (c.needs(0)) c.give(0, product(g, matrix_transpose(c.input(1)), !c.attrs()[0]));
+          if (!c.needs(1)) return;
+          if (c.attrs()[0])
+            c.give(1, matrix_transpose(product(matrix_transpose(g), c.input(0), false)));
+          else
+            c.give(1, product(matrix_transpose(c.input(0)), g, false));
+        },
+    .uses = {kB, kA},
+};
+
+Tensor product(const Tensor& a, const Tensor& b, bool b_is_transposed) {
+  return record(kMatmul, {a, b}, {int64_t(b_is_transposed)});
+}
+
+DType contraction_dtype(const Tensor& a, const Tensor& b, const char* op) {
+  const DType dtype = promote(a.dtype(), b.dtype());
+  if (dtype == DType::bool_)
+    fail(ErrorKind::type, op, ": not defined for bool; use astype first");
+  return dtype;
+}
+
+Tensor matmul(const Tensor& a, const Tensor& b, bool b_is_transposed) {
+  require(a.rank() > 0 && b.rank() > 0, "matmul: 0-d operands cannot be multiplied: ", a.shape(),
+          " @ ", b.shape(), "; use *");
+  const int64_t inner = b.shape()[b.rank() > 1 ? b.rank() - 2 : 0];
+  require(a.shape().back() == inner, "matmul: inner dimensions differ: ", a.shape(), " @ ",
+          b.shape());
+  const DType dtype = contraction_dtype(a, b, "matmul");
+  Tensor left = astype(a, dtype), right = astype(b, dtype);
+  if (left.rank() == 2 && right.rank() == 2) return product(left, right, b_is_transposed);
+  if (b.rank() == 1) right = expand_dims(right, 1);
+  if (a.rank() == 1) left = expand_dims(left, 0);
+
+  Shape shape;  // of the result, as if both were matrices
+  const int64_t rows = left.shape()[left.rank() - 2], columns = right.shape().back();
+  if (right.rank() == 2) {  // one multiplication of all the rows there are
+    shape = Shape(left.shape().begin(), left.shape().end() - 1);
+    left = reshape(left, {numel(shape), inner});
+  } else {
+    const Shape batch = broadcast_shapes(Shape(left.shape().begin(), left.shape().end() - 2),
+                                         Shape(right.shape().begin(), right.shape().end() - 2),
+                                         "matmul");
+    const auto batched = [&](const Tensor& x) {
+      Shape wide = batch;
+      wide.append(x.shape().end() - 2, x.shape().end());
+      return broadcast_to(x, wide);
+    };
+    left = batched(left);
+    right = batched(right);
+    shape = batch;
+    shape.push_back(rows);
+  }
+  if (a.rank() == 1) shape.pop_back();
+  if (b.rank() != 1) shape.push_back(columns);
+  return reshape(product(left, right, b_is_transposed), shape);
+}
+
+Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
+  contraction_dtype(a, b, "vecdot");
+  require(a.rank() > 0 && b.rank() > 0, "vecdot: needs at least 1 dimension, got shapes ",
+          a.shape(), " and ", b.shape());
+  const int64_t rank = int64_t(std::min(a.rank(), b.rank()));
+  if (axis >= 0 || axis < -rank)
+    fail(ErrorKind::index, "vecdot: axis ", axis, " is out of range (valid: ", -rank, " to -1)");
+  require(a.shape()[a.rank() + size_t(axis)] == b.shape()[b.rank() + size_t(axis)],
+          "vecdot: sizes of axis ", axis, " differ: ", a.shape(), " and ", b.shape());
+  const Tensor products = a * b;
+  return sum(products, {axis}, false, products.dtype());
+}
+
+Tensor tensordot(const Tensor& a, const Tensor& b, int64_t count) {
+  require(count >= 0 && count <= int64_t(std::min(a.rank(), b.rank())), "tensordot: axes ", count,
+          " does not fit shapes ", a.shape(), " and ", b.shape());
+  const size_t n = size_t(count);
+  const auto* a_cut = a.shape().end() - n;
+  const auto* b_cut = b.shape().begin() + n;
+  require(std::equal(a_cut, a.shape().end(), b.shape().begin(), b_cut),
+          "tensordot: the last ", count, " sizes of ", a.shape(), " are not the first of ",
+          b.shape());
+  const Shape rows(a.shape().begin(), a_cut), columns(b_cut, b.shape().end());
+  const int64_t inner = numel(Shape(b.shape().begin(), b_cut));
+  Shape shape = rows;
+  shape.append(columns.begin(), columns.end());
+  return reshape(matmul(reshape(a, {numel(rows), inner}), reshape(b, {inner, numel(columns)})),
+                 shape);
+}
+
+const Family kContractions("Contractions", {
+    {.name = "matmul",
+     .parameters = "a: Tensor, b: Tensor",
+     .doc = "Matrix product of the last two axes; the others are batches and broadcast. A 1-d "
+            "operand is a row (left) or a column (right) whose axis the result lacks. The order of "
+            "summing depends on the shapes alone. ValueError where inner sizes differ.",
+     .call = [](const Args& a) { return Tensors{matmul(a.tensor(0), a.tensor(1))}; },
+     .samples = "f(3, 4), f(4, 5);;f(4), f(4, 5);;f(3, 4), f(4);;f(4), f(4);;f(2, 3, 4), f(4, 5);;"
+                "f(2, 3, 4), f(2, 4, 5);;f(3, 4), f(2, 4, 5);;f(2, 1, 3, 4), f(5, 4, 2);;"
+                "f(2, 3, 4), f(4);;f(4), f(2, 4, 3);;f(2, 3, 4), f(2, 4, 1);;f(0, 4), f(4, 3);;"
+                "ints(-9, 9, 3, 4), ints(-9, 9, 4, 2);;f(33, 70), f(70, 41)",
+     .reference = "numpy.matmul",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "vecdot",
+     .parameters = "a: Tensor, b: Tensor, axis: int = -1",
+     .doc = "The sum of products along an axis (counted from the end); the others broadcast.",
+     .call = [](const Args& a) { return Tensors{vecdot(a.tensor(0), a.tensor(1), a.integer(2))}; },
+     .samples = "f(3, 4), f(4);;f(3, 4), f(3, 4), -2",
+     .reference = "numpy.vecdot",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "outer",
+     .parameters = "a: Tensor, b: Tensor",
+     .doc = "The product of every element of a with every element of b, both flattened.",
+     .call =
+         [](const Args& a) {
+           return Tensors{reshape(a.tensor(0), {-1, 1}) * reshape(a.tensor(1), {-1})};
+         },
+     .samples = "f(3), f(4);;f(2, 2), f(3)",
+     .reference = "numpy.outer",
+     .differentiable = true},
+    {.name = "tensordot",
+     .parameters = "a: Tensor, b: Tensor, axes: int = 2",
+     .doc = "Sums over the last axes of a and the first of b, so many of them.",
+     .call =
+         [](const Args& a) { return Tensors{tensordot(a.tensor(0), a.tensor(1), a.integer(2))}; },
+     .samples = "f(2, 3, 4), f(3, 4, 5);;f(2, 3), f(3, 4), 1;;f(2), f(3), 0",
+     .reference = "lambda a, b, axes=2: numpy.tensordot(a, b, axes)",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "linear",
+     .parameters = "x: Tensor, weight: Tensor, bias: Tensor? = None",
+     .doc = "x @ weight^T + bias: x (..., in), weight (out, in), bias (out,) give (..., out).",
+     .call =
+         [](const Args& a) {
+           return Tensors{linear(a.tensor(0), a.tensor(1), a.optional_tensor(2))};
+         },
+     .samples = "f(3, 4), f(5, 4), f(5);;f(2, 3, 4), f(5, 4);;f(4), f(5, 4), f(5)",
+     .reference = "lambda x, w, b=0: x @ w.T + b",
+     .method = false,
+     .differentiable = true,
+     .tolerance = 1e-5},
+});
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) { return matmul(a, b, false); }
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  require(weight.rank() == 2, "linear: weight must be (out, in), got shape ", weight.shape());
+  require(x.rank() > 0 && x.shape().back() == weight.shape()[1], "linear: x of shape ", x.shape(),
+          " does not end in the ", weight.shape()[1], " inputs of weight ", weight.shape());
+  if (bias)
+    require(bias.shape() == Shape{weight.shape()[0]}, "linear: bias of shape ", bias.shape(),
+            " does not fit the ", weight.shape()[0], " outputs of weight ", weight.shape());
+  const Tensor result = matmul(x, matrix_transpose(weight), true);
+  return bias ? result + bias : result;
+}
+
+}  // namespace tegula
