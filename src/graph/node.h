@@ -34,8 +34,9 @@ struct SourceLocation {
 };
 struct SourceHooks {
   SourceLocation (*capture)() = nullptr;             // gives a reference to the token
+  void (*retain)(const void* token) = nullptr;
   void (*release)(const void* token) = nullptr;
-  std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"
+  std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"; from any thread
 };
 SourceHooks& source_hooks();
 std::string describe(SourceLocation where);  // "" when unknown

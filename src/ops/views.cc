@@ -169,7 +169,10 @@ Tensor permute_dims(const Tensor& x, const Dims& given) {
   // A permutation of a permutation is one permutation, or none.
   Tensor source = x;
   const Node& node = x.node();
-  if (node.primitive == &kPermute && !node.inputs.empty()) {
+  const auto readable = [](const Value& v) {
+    return v.node->pending() || v.node->outputs[v.index].buffer;
+  };
+  if (node.primitive == &kPermute && !node.inputs.empty() && readable(node.inputs[0])) {
     for (int64_t& axis : axes) axis = node.attrs[size_t(axis)];
     source = Tensor(node.inputs[0]);
   }

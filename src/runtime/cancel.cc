@@ -13,6 +13,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 
 std::atomic<bool> cancelled{false};
+std::atomic<int> deferrals{0};
 
 struct ThreadState {
   bool active = false;
@@ -25,7 +26,12 @@ thread_local ThreadState state;
 
 void request_cancel() { cancelled.store(true, std::memory_order_relaxed); }
 void clear_cancel() { cancelled.store(false, std::memory_order_relaxed); }
-bool cancel_requested() { return cancelled.load(std::memory_order_relaxed); }
+bool cancel_requested() {
+  return cancelled.load(std::memory_order_relaxed) && deferrals.load(std::memory_order_relaxed) == 0;
+}
+
+DeferCancel::DeferCancel() { deferrals.fetch_add(1, std::memory_order_relaxed); }
+DeferCancel::~DeferCancel() { deferrals.fetch_sub(1, std::memory_order_relaxed); }
 
 void check_cancel() {
   if (cancel_requested()) fail(ErrorKind::interrupted, "interrupted");
@@ -50,6 +56,7 @@ bool InterruptScope::interrupted() const { return state.interrupted; }
 
 void poll_interrupt() {
   if (!state.active || !host_hooks().interrupted) return;
+  if (deferrals.load(std::memory_order_relaxed)) return;
   const auto now = Clock::now();
   if (now < state.next_poll) return;
   state.next_poll = now + kPollInterval;

@@ -24,6 +24,16 @@ class InterruptScope {
   bool outer_interrupted_;
 };
 
+// While one lives nothing is cancelled: a plan is writing over memory it was given. The request
+// stays and is seen by the next check.
+class DeferCancel {
+ public:
+  DeferCancel();
+  ~DeferCancel();
+  DeferCancel(const DeferCancel&) = delete;
+  DeferCancel& operator=(const DeferCancel&) = delete;
+};
+
 // On a thread with an InterruptScope asks host_hooks().interrupted, at most every 20 ms, and throws
 // Error(interrupted) if it says so; elsewhere does nothing.
 void poll_interrupt();

@@ -58,7 +58,7 @@ Queue::~Queue() {
   thread_.join();
 }
 
-Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait) {
+Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Event> event) {
   use_engine();
   refuse_inside_work(this, "submit");
   const bool alone = num_threads() == 1;
@@ -73,7 +73,7 @@ Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait) {
   const bool run_now = runs_here && outstanding() == 0 && cancelling_ == 0;
   if (!run_now && !thread_.joinable())
     thread_ = start_thread("tegula-queue", [this] { thread_main(); });
-  const Ref<Event> event = make_ref<Event>();
+  if (!event) event = make_ref<Event>();
   entries_.push_back({std::move(work), event});
   ++submitted_;
   if (run_now) {

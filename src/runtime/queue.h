@@ -36,7 +36,8 @@ class Queue {
   // Call without the graph lock if the work may run here (see Unlocked).
   // Throws only if it has not taken the work: Error(interrupted) while it waits for its turn. Work
   // that fails or is interrupted here says so in its event (see throw_if_interrupted).
-  Ref<Event> submit(std::unique_ptr<Work> work, bool about_to_wait);
+  // `event` is completed instead of a new one where the caller has handed it out already.
+  Ref<Event> submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Event> event = {});
 
   // Returns when `event`, of this queue, is done, then rethrows its error. The caller runs what is
   // outstanding itself if nobody does. Polls for Ctrl-C while waiting: an interruption cancels the

@@ -1,0 +1,185 @@
+#include "plan/evaluate.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <list>
+#include <unordered_map>
+
+#include "plan/run.h"
+#include "runtime/host.h"
+
+namespace tegula {
+namespace {
+
+// Plans by key, least recently used last.
+class PlanCache {
+ public:
+  std::shared_ptr<Plan> find(const Snapshot& snapshot) {
+    const auto [begin, end] = index_.equal_range(snapshot.hash);
+    for (auto it = begin; it != end; ++it) {
+      if (it->second->key != snapshot.key) continue;
+      entries_.splice(entries_.begin(), entries_, it->second);
+      ++stats.hits;
+      return it->second->plan;
+    }
+    ++stats.misses;
+    return nullptr;
+  }
+
+  void insert(const Snapshot& snapshot, std::shared_ptr<Plan> plan) {
+    entries_.push_front({snapshot.hash, snapshot.key, std::move(plan)});
+    index_.emplace(snapshot.hash, entries_.begin());
+    evict();
+  }
+
+  void set_limit(size_t limit) {
+    limit_ = limit;
+    evict();
+  }
+  void clear() {
+    entries_.clear();
+    index_.clear();
+    stats = {};
+  }
+  size_t size() const { return entries_.size(); }
+
+  PlanCacheStats stats;
+
+ private:
+  struct Entry {
+    uint64_t hash;
+    std::vector<int64_t> key;
+    std::shared_ptr<Plan> plan;
+  };
+
+  void evict() {
+    while (entries_.size() > limit_) {
+      const auto last = std::prev(entries_.end());
+      const auto [begin, end] = index_.equal_range(last->hash);
+      for (auto it = begin; it != end; ++it) {
+        if (it->second != last) continue;
+        index_.erase(it);
+        break;
+      }
+      entries_.erase(last);
+      ++stats.evictions;
+    }
+  }
+
+  size_t limit_ = 512;
+  std::list<Entry> entries_;
+  std::unordered_multimap<uint64_t, std::list<Entry>::iterator> index_;
+};
+
+PlanCache& cache() {
+  static auto* cache = new PlanCache;  // plans may be in use until the process ends
+  return *cache;
+}
+
+std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
+  if (std::shared_ptr<Plan> plan = cache().find(snapshot)) return plan;
+  std::shared_ptr<Plan> plan = make_plan(snapshot);
+  static const char* debug = std::getenv("TEGULA_DEBUG");
+  if (debug && std::atoi(debug) >= 1)
+    std::fprintf(stderr, "%s", plan->to_string(std::atoi(debug) >= 2).c_str());
+  cache().insert(snapshot, plan);
+  return plan;
+}
+
+// Hands the run's memory to the nodes whose values are kept, and lets go of the graph behind them.
+void settle(const Snapshot& snapshot, const Plan& plan, const Run& run, const Ref<Event>& event) {
+  for (const Kept& kept : plan.kept) {
+    Output& output =
+        snapshot.nodes[size_t(kept.value.node)]->outputs[size_t(kept.value.index)];
+    output.buffer = kept.output >= 0 ? run.outputs()[size_t(kept.output)]
+                                     : run.leaves()[size_t(kept.leaf)];
+    int64_t offset = kept.offset;
+    if (kept.leaf >= 0)
+      offset += snapshot.leaves[size_t(kept.leaf)].output().layout.offset;
+    for (const auto& [word, multiplier] : kept.dynamic)
+      offset += run.dynamic()[size_t(word)] * multiplier;
+    output.layout = {kept.strides, offset};
+    if (kept.output >= 0) output.buffer->set_event(event);
+  }
+  // Letting go of one node may end others of the snapshot: hold them all until it is done.
+  std::vector<Ref<Node>> alive;
+  alive.reserve(snapshot.nodes.size());
+  for (Node* node : snapshot.nodes) alive.emplace_back(node);
+  for (Node* node : snapshot.nodes) {
+    PendingList::remove(node);
+    node->state = NodeState::evaluated;
+    if (!node->on_tape) node->inputs.clear();
+  }
+}
+
+void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_wait) {
+  const Snapshot snapshot = take_snapshot(wanted, device);
+  if (snapshot.nodes.empty()) return;
+  std::shared_ptr<Plan> plan = find_or_make(snapshot);
+  PlanCacheStats& stats = cache().stats;
+  stats.steps = int64_t(plan->steps.size());
+  stats.nodes = int64_t(snapshot.nodes.size());
+  stats.arena_bytes = plan->arena_bytes;
+  auto run = std::make_unique<Run>(plan, snapshot);
+  const Ref<Event> event = make_ref<Event>();
+  settle(snapshot, *plan, *run, event);
+  if (plan->steps.empty()) {
+    event->complete();
+    return;
+  }
+  const Unlocked unlocked;
+  try {
+    device.queue().submit(std::move(run), about_to_wait, event);
+  } catch (...) {  // not taken: what it would have computed has failed
+    event->complete(std::current_exception());
+    throw;
+  }
+  throw_if_interrupted(*event);
+}
+
+void run_evaluation(std::span<const Tensor> wanted, Wait wait) {
+  Run::release_locations();
+  for (Backend* device : pending_devices(wanted))
+    evaluate_on(*device, wanted, wait == Wait::yes);
+  if (wait == Wait::no) return;
+  for (const Tensor& t : wanted) {
+    const Ref<Buffer>& buffer = t.output().buffer;
+    if (!buffer || !buffer->event()) continue;
+    const Ref<Event> event = buffer->event();
+    if (event->done() && !event->error()) {
+      buffer->set_event({});
+      continue;
+    }
+    Backend& device = buffer->backend();
+    const Unlocked unlocked;
+    device.queue().wait(event);
+  }
+}
+
+}  // namespace
+
+void install_evaluator() { set_evaluator(run_evaluation); }
+
+PlanCacheStats plan_cache_stats() {
+  PlanCacheStats stats = cache().stats;
+  stats.plans = int64_t(cache().size());
+  return stats;
+}
+void clear_plan_cache() { cache().clear(); }
+void set_plan_cache_limit(size_t plans) { cache().set_limit(plans); }
+
+std::string explain_pending(std::span<const Tensor> wanted, bool programs) {
+  std::string text;
+  for (Backend* device : pending_devices(wanted)) {
+    const Snapshot snapshot = take_snapshot(wanted, *device);
+    if (!snapshot.nodes.empty()) text += make_plan(snapshot)->to_string(programs);
+  }
+  return text;
+}
+
+void synchronize() {
+  const Unlocked unlocked;
+  for (Backend* device : backends()) device->queue().synchronize();
+}
+
+}  // namespace tegula

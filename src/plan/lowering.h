@@ -1,0 +1,77 @@
+// From a snapshot to steps: views are resolved to base and strides, elementwise chains and
+// reductions are grouped into tile programs, everything else is a step of its own.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace tegula {
+
+// A value as seen through views: memory of `base` (a leaf or a value some step stores).
+struct Located {
+  ValueRef base;
+  Strides strides;
+  int64_t offset = 0;  // elements
+  SmallVector<std::pair<int32_t, int64_t>, 1> dynamic;  // word, multiplier in elements
+};
+
+// The snapshot with views resolved.
+class Resolved {
+ public:
+  explicit Resolved(const Snapshot& snapshot);
+
+  const Snapshot& snapshot() const { return snapshot_; }
+  const Shape& shape(ValueRef v) const;
+  DType dtype(ValueRef v) const;
+  const Located& locate(ValueRef v) const;
+  // Whether a step must compute this node: false for views that cost nothing.
+  bool computed(int32_t node) const { return computed_[size_t(node)]; }
+  // Whether a computed node only copies its input into dense order.
+  bool is_copy(int32_t node) const;
+  bool is_elementwise(int32_t node) const;
+  bool is_reduction(int32_t node) const;
+
+ private:
+  void resolve_view(int32_t node);
+
+  const Snapshot& snapshot_;
+  std::vector<std::vector<Located>> nodes_;
+  std::vector<Located> leaves_;
+  std::vector<uint8_t> computed_;
+};
+
+// Nodes that become one step.
+struct Group {
+  bool tile = false;
+  Shape extent;            // of the iteration space, in the nodes' own order of axes
+  Dims reduced;            // reduced axes, empty if none
+  ReduceTree tree = ReduceTree::rows;
+  std::vector<int32_t> members;
+};
+
+// Groups in an order in which they can run.
+std::vector<Group> fuse(const Resolved& resolved);
+
+// How a value is used in a group's iteration space.
+enum class Level : uint8_t { none, full, row };
+// Strides of a located value of `shape` along `extent` (broadcasting).
+Strides align_strides(const Shape& shape, const Strides& strides, const Shape& extent);
+// Whether `located`, of `shape`, is value `base` of the group as its own points or rows see it.
+Level level_in(const Group& group, const Shape& base_shape, const Located& located,
+               const Shape& shape);
+
+// The tile program of a group and what it reads and writes.
+struct Lowered {
+  TileProgram program;
+  std::vector<Located> inputs;
+  std::vector<ValueRef> outputs;
+};
+// `stored[node]`: values needed outside of their group.
+Lowered lower(const Resolved& resolved, const Group& group, const std::vector<uint8_t>& stored);
+
+// A tile program that copies a located value of `shape` into dense order.
+TileProgram copy_program(const Shape& shape, DType dtype, const Strides& strides);
+
+}  // namespace tegula

@@ -1,0 +1,455 @@
+#include "plan/plan.h"
+
+#include <algorithm>
+#include <map>
+#include <sstream>
+
+#include "plan/lowering.h"
+#include "plan/memory.h"
+
+namespace tegula {
+namespace {
+
+// A view kept alive instead of a copy holds its whole base: worth it up to this ratio.
+constexpr int64_t kMaxViewWaste = 4;
+constexpr double kBytesPerMicrosecond = 20e3;
+constexpr double kFlopsPerMicrosecond = 50e3;
+constexpr double kStepMicroseconds = 0.3;
+
+// A value some step stores.
+struct Stored {
+  int64_t bytes = 0;
+  int32_t def = -1;       // step
+  int32_t output = -1;    // plan output it lives in, or -1: the arena
+  int32_t shares = -1;    // stored value whose memory it takes over, or -1
+};
+
+// Steps before memory is laid out: operands named by value.
+struct DraftStep {
+  Step step;
+  std::vector<Located> reads;
+  std::vector<int32_t> writes;  // stored values
+};
+
+class Builder {
+ public:
+  explicit Builder(const Snapshot& snapshot)
+      : snapshot_(snapshot), resolved_(snapshot), plan_(std::make_unique<Plan>()) {
+    plan_->device = snapshot.device;
+    plan_->leaf_count = snapshot.leaves.size();
+    if (!snapshot.nodes.empty())
+      plan_->dynamic_words = snapshot.dynamic_begin.back() +
+                             int32_t(snapshot.nodes.back()->dynamic.size());
+    groups_ = fuse(resolved_);
+    find_stored();
+    draft_steps();
+    keep_outputs();
+    choose_donations();
+    share_memory();
+    place_operands();
+    finish();
+  }
+  std::unique_ptr<Plan> take() { return std::move(plan_); }
+
+ private:
+  int32_t& stored_id(ValueRef v) { return stored_ids_[size_t(v.node)][size_t(v.index)]; }
+
+  // What must be in memory: read by another step, or kept.
+  void find_stored() {
+    const size_t count = snapshot_.nodes.size();
+    stored_nodes_.assign(count, 0);
+    stored_ids_.resize(count);
+    std::vector<int32_t> group_of(count, -1);
+    for (size_t g = 0; g < groups_.size(); ++g)
+      for (int32_t m : groups_[g].members) group_of[size_t(m)] = int32_t(g);
+    for (size_t i = 0; i < count; ++i) {
+      stored_ids_[i].assign(snapshot_.nodes[i]->outputs.size(), -1);
+      for (size_t k = 0; k < snapshot_.live[i].size(); ++k) {
+        if (!snapshot_.live[i][k]) continue;
+        const Located& located = resolved_.locate({int32_t(i), int32_t(k)});
+        if (!located.base.is_leaf()) stored_nodes_[size_t(located.base.node)] = 1;
+      }
+      if (!resolved_.computed(int32_t(i))) continue;
+      for (const ValueRef& input : snapshot_.inputs[i]) {
+        const ValueRef base = resolved_.locate(input).base;
+        if (!base.is_leaf() && group_of[size_t(base.node)] != group_of[i])
+          stored_nodes_[size_t(base.node)] = 1;
+      }
+    }
+  }
+
+  int32_t new_stored(int64_t bytes, int32_t step) {
+    stored_.push_back({.bytes = bytes, .def = step});
+    return int32_t(stored_.size()) - 1;
+  }
+
+  void draft_steps() {
+    for (const Group& group : groups_) {
+      DraftStep draft;
+      Step& step = draft.step;
+      const int32_t index = int32_t(drafts_.size());
+      step.nodes = group.members;
+      if (group.tile) {
+        Lowered lowered = lower(resolved_, group, stored_nodes_);
+        draft.reads = std::move(lowered.inputs);
+        for (const ValueRef& v : lowered.outputs) draft.writes.push_back(define(v, index));
+        set_tile(step, std::move(lowered.program));
+      } else {
+        const int32_t n = group.members[0];
+        const Node& node = *snapshot_.nodes[size_t(n)];
+        step.kind = node.primitive->name;
+        step.attrs = node.attrs;
+        step.dynamic_begin = snapshot_.dynamic_begin[size_t(n)];
+        step.dynamic_count = int32_t(node.dynamic.size());
+        for (const ValueRef& input : snapshot_.inputs[size_t(n)]) {
+          const Located& located = resolved_.locate(input);
+          draft.reads.push_back(located);
+          step.inputs.push_back(
+              {nullptr, resolved_.dtype(input), resolved_.shape(input), located.strides});
+        }
+        for (size_t k = 0; k < node.outputs.size(); ++k) {
+          const Output& out = node.outputs[k];
+          draft.writes.push_back(define({n, int32_t(k)}, index));
+          step.outputs.push_back({nullptr, out.dtype, out.shape, contiguous_strides(out.shape)});
+        }
+      }
+      drafts_.push_back(std::move(draft));
+    }
+  }
+
+  int32_t define(ValueRef v, int32_t step) {
+    const int64_t bytes = numel(resolved_.shape(v)) * int64_t(itemsize(resolved_.dtype(v)));
+    return stored_id(v) = new_stored(bytes, step);
+  }
+
+  static void set_tile(Step& step, TileProgram program) {
+    step.kind = "tile";
+    for (const TileOperand& o : program.inputs)
+      step.inputs.push_back({nullptr, o.dtype, program.extent, o.strides});
+    for (const TileOperand& o : program.outputs)
+      step.outputs.push_back({nullptr, o.dtype, program.extent, o.strides});
+    step.program = std::make_shared<const TileProgram>(std::move(program));
+  }
+
+  int32_t new_output(int64_t bytes) {
+    plan_->output_bytes.push_back(bytes);
+    return int32_t(plan_->output_bytes.size()) - 1;
+  }
+
+  void keep_outputs() {
+    for (size_t i = 0; i < snapshot_.nodes.size(); ++i)
+      for (size_t k = 0; k < snapshot_.live[i].size(); ++k)
+        if (snapshot_.live[i][k]) keep({int32_t(i), int32_t(k)});
+  }
+
+  void keep(ValueRef value) {
+    const Located& located = resolved_.locate(value);
+    const Shape& shape = resolved_.shape(value);
+    const DType dtype = resolved_.dtype(value);
+    Kept kept{.value = value, .strides = located.strides, .offset = located.offset,
+              .dynamic = located.dynamic};
+    const int64_t bytes = numel(shape) * int64_t(itemsize(dtype));
+    bool copy;
+    if (located.base.is_leaf()) {
+      copy = snapshot_.leaves[size_t(located.base.index)].is_scalar();
+      if (!copy) {
+        kept.leaf = located.base.index;
+        held_leaves_.push_back(located.base.index);
+      }
+    } else {
+      Stored& stored = stored_[size_t(stored_id(located.base))];
+      const bool base_kept = snapshot_.live[size_t(located.base.node)][size_t(located.base.index)];
+      copy = !base_kept && bytes * kMaxViewWaste < stored.bytes;
+      if (!copy) {
+        if (stored.output < 0) stored.output = new_output(stored.bytes);
+        kept.output = stored.output;
+      }
+    }
+    if (copy) {
+      DraftStep draft;
+      draft.step.nodes = {value.node};
+      draft.reads = {located};
+      set_tile(draft.step, copy_program(shape, dtype, located.strides));
+      const int32_t id = new_stored(bytes, int32_t(drafts_.size()));
+      stored_[size_t(id)].output = new_output(bytes);
+      draft.writes = {id};
+      drafts_.push_back(std::move(draft));
+      kept.output = stored_[size_t(id)].output;
+      kept.strides = contiguous_strides(shape);
+      kept.offset = 0;
+      kept.dynamic.clear();
+    }
+    plan_->kept.push_back(std::move(kept));
+  }
+
+  bool can_fail(const DraftStep& draft) const {
+    const Kernel* kernel = plan_->device->find_kernel(spec(draft.step));
+    return kernel && kernel->can_fail;
+  }
+  static StepSpec spec(const Step& step) {
+    return {step.kind, step.inputs, step.outputs, step.attrs, step.program.get()};
+  }
+
+  // The input of a step whose memory output k could be written over, or -1: read once, in the
+  // same order as it is written.
+  int in_place_input(const DraftStep& draft, size_t k) const {
+    const Step& step = draft.step;
+    const auto usable = [&](size_t i) {
+      const Located& read = draft.reads[i];
+      if (read.offset != 0 || !read.dynamic.empty()) return false;
+      for (size_t j = 0; j < draft.reads.size(); ++j)
+        if (j != i && draft.reads[j].base == read.base) return false;
+      return step.inputs[i].dtype == step.outputs[k].dtype &&
+             step.inputs[i].strides == step.outputs[k].strides &&
+             step.inputs[i].shape == step.outputs[k].shape;
+    };
+    if (!step.program) {
+      const Node& node = *snapshot_.nodes[size_t(step.nodes[0])];
+      const auto rule = node.primitive->in_place;
+      const int i = rule ? rule(node, int(k)) : -1;
+      return i >= 0 && usable(size_t(i)) ? i : -1;
+    }
+    // Programs that go over a row twice might read what they have written.
+    if (step.program->reduce_axes > 0) return -1;
+    for (size_t i = 0; i < step.inputs.size(); ++i)
+      if (usable(i) && is_contiguous(step.outputs[k].shape, step.outputs[k].strides)) return int(i);
+    return -1;
+  }
+
+  struct Donation {
+    int32_t step, stored, leaf;
+  };
+
+  // Which kept outputs take over the memory of a leaf nobody else refers to. Such writes come
+  // last, after every step that can fail, and after every other reader of the leaf.
+  void choose_donations() {
+    std::vector<Donation> donations;
+    std::vector<uint8_t> taken(snapshot_.leaves.size(), 0);
+    for (int32_t leaf : held_leaves_) taken[size_t(leaf)] = 1;
+    for (size_t s = 0; s < drafts_.size(); ++s) {
+      const DraftStep& draft = drafts_[s];
+      for (size_t k = 0; k < draft.writes.size(); ++k) {
+        if (stored_[size_t(draft.writes[k])].output < 0) continue;
+        const int i = in_place_input(draft, k);
+        if (i < 0 || !draft.reads[size_t(i)].base.is_leaf()) continue;
+        const int32_t leaf = draft.reads[size_t(i)].base.index;
+        if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(leaf)]) continue;
+        const Output& from = snapshot_.leaves[size_t(leaf)].output();
+        if (int64_t(from.buffer->bytes()) != stored_[size_t(draft.writes[k])].bytes) continue;
+        taken[size_t(leaf)] = 1;
+        donations.push_back({int32_t(s), draft.writes[k], leaf});
+      }
+    }
+    std::vector<uint8_t> late;
+    for (bool changed = true; changed;) {
+      late = late_steps(donations);
+      const size_t before = donations.size();
+      std::erase_if(donations, [&](const Donation& d) { return !is_safe(d, late); });
+      changed = donations.size() != before;
+    }
+    plan_->donor.assign(plan_->output_bytes.size(), -1);
+    for (const Donation& d : donations)
+      plan_->donor[size_t(stored_[size_t(d.stored)].output)] = d.leaf;
+    move_late(late);
+  }
+
+  // Steps that write donated memory, and whatever depends on them.
+  std::vector<uint8_t> late_steps(const std::vector<Donation>& donations) const {
+    std::vector<uint8_t> late(drafts_.size(), 0);
+    for (const Donation& d : donations) late[size_t(d.step)] = 1;
+    for (size_t s = 0; s < drafts_.size(); ++s)
+      for (const Located& read : drafts_[s].reads)
+        if (!read.base.is_leaf() && late[size_t(stored_[size_t(id_of(read.base))].def)]) late[s] = 1;
+    return late;
+  }
+  int32_t id_of(ValueRef v) const { return stored_ids_[size_t(v.node)][size_t(v.index)]; }
+
+  bool is_safe(const Donation& donation, const std::vector<uint8_t>& late) const {
+    std::vector<uint8_t> after(drafts_.size(), 0);
+    after[size_t(donation.step)] = 1;
+    for (size_t s = 0; s < drafts_.size(); ++s) {
+      for (const Located& read : drafts_[s].reads) {
+        if (!read.base.is_leaf()) {
+          if (after[size_t(stored_[size_t(id_of(read.base))].def)]) after[s] = 1;
+        } else if (read.base.index == donation.leaf && int32_t(s) != donation.step && late[s]) {
+          return false;
+        }
+      }
+      if (after[s] && can_fail(drafts_[s])) return false;
+    }
+    return true;
+  }
+
+  void move_late(const std::vector<uint8_t>& late) {
+    std::vector<DraftStep> ordered;
+    std::vector<int32_t> position(drafts_.size());
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) plan_->late_begin = ordered.size();
+      for (size_t s = 0; s < drafts_.size(); ++s) {
+        if (late[s] != pass) continue;
+        position[s] = int32_t(ordered.size());
+        ordered.push_back(std::move(drafts_[s]));
+      }
+    }
+    drafts_ = std::move(ordered);
+    for (Stored& stored : stored_) stored.def = position[size_t(stored.def)];
+  }
+
+  // Arena offsets from lifetimes; an output may take over an input that dies with its step.
+  void share_memory() {
+    std::vector<Lifetime> lives(stored_.size());
+    for (size_t i = 0; i < stored_.size(); ++i)
+      lives[i] = {stored_[i].output < 0 ? stored_[i].bytes : 0, stored_[i].def, stored_[i].def};
+    for (size_t s = 0; s < drafts_.size(); ++s)
+      for (const Located& read : drafts_[s].reads)
+        if (!read.base.is_leaf()) {
+          int32_t& last = lives[size_t(id_of(read.base))].last;
+          last = std::max(last, int32_t(s));
+        }
+    std::vector<int32_t> owner(stored_.size());
+    for (size_t i = 0; i < owner.size(); ++i) owner[i] = int32_t(i);
+    std::vector<uint8_t> given(stored_.size(), 0);
+    for (size_t s = 0; s < drafts_.size(); ++s) {
+      for (size_t k = 0; k < drafts_[s].writes.size(); ++k) {
+        const int32_t out = drafts_[s].writes[k];
+        if (stored_[size_t(out)].output >= 0) continue;
+        const int i = in_place_input(drafts_[s], k);
+        if (i < 0 || drafts_[s].reads[size_t(i)].base.is_leaf()) continue;
+        const int32_t in = id_of(drafts_[s].reads[size_t(i)].base);
+        if (stored_[size_t(in)].output >= 0 || given[size_t(in)] ||
+            lives[size_t(in)].last != int32_t(s) ||
+            stored_[size_t(in)].bytes != stored_[size_t(out)].bytes)
+          continue;
+        given[size_t(in)] = 1;
+        owner[size_t(out)] = owner[size_t(in)];
+        Lifetime& whole = lives[size_t(owner[size_t(in)])];
+        whole.last = std::max(whole.last, lives[size_t(out)].last);
+        lives[size_t(out)].bytes = 0;
+      }
+    }
+    plan_->arena_bytes = lay_out(lives);
+    arena_offset_.resize(stored_.size());
+    for (size_t i = 0; i < stored_.size(); ++i)
+      arena_offset_[i] = lives[size_t(owner[i])].offset;
+  }
+
+  Place place_of(int32_t stored) const {
+    const Stored& s = stored_[size_t(stored)];
+    if (s.output >= 0) return {Place::output, s.output, 0, {}};
+    return {Place::arena, 0, arena_offset_[size_t(stored)], {}};
+  }
+
+  void place_operands() {
+    for (DraftStep& draft : drafts_) {
+      Step& step = draft.step;
+      for (size_t i = 0; i < draft.reads.size(); ++i) {
+        const Located& read = draft.reads[i];
+        Place place;
+        if (!read.base.is_leaf()) {
+          place = place_of(id_of(read.base));
+        } else {
+          const bool is_scalar = snapshot_.leaves[size_t(read.base.index)].is_scalar();
+          place = {is_scalar ? Place::scalar : Place::leaf, read.base.index, 0, {}};
+        }
+        const int64_t item = int64_t(itemsize(step.inputs[i].dtype));
+        place.offset += read.offset * item;
+        for (const auto& [word, multiplier] : read.dynamic)
+          place.dynamic.push_back({word, multiplier * item});
+        step.input_places.push_back(std::move(place));
+      }
+      for (int32_t id : draft.writes) step.output_places.push_back(place_of(id));
+      plan_->steps.push_back(std::move(step));
+    }
+  }
+
+  static double span_bytes(const View& view) {
+    double bytes = double(itemsize(view.dtype));
+    for (size_t i = 0; i < view.shape.size(); ++i)
+      if (view.strides[i] != 0) bytes *= double(view.shape[i]);
+    return bytes;
+  }
+
+  void finish() {
+    for (Step& step : plan_->steps) {
+      const StepSpec s = spec(step);
+      step.kernel = plan_->device->find_kernel(s);
+      if (!step.kernel)
+        fail(ErrorKind::unsupported, "the device '", plan_->device->name(), "' has no kernel for ",
+             step.kind);
+      if (step.program) check(*step.program);
+      if (step.kernel->prepare) step.prepared = step.kernel->prepare(s);
+      for (const View& v : step.inputs) step.bytes += span_bytes(v);
+      for (const View& v : step.outputs) step.bytes += span_bytes(v);
+      step.flops = flops(step);
+      plan_->cost_us += kStepMicroseconds + step.bytes / kBytesPerMicrosecond +
+                        step.flops / kFlopsPerMicrosecond;
+    }
+  }
+
+  static double flops(const Step& step) {
+    if (step.program) return double(numel(step.program->extent)) * double(step.program->instrs.size());
+    const auto size = [](const View& v) { return double(numel(v.shape)); };
+    if (step.kind == "matmul") return 2 * size(step.outputs[0]) * double(step.inputs[0].shape.back());
+    if (step.kind == "conv2d")
+      return 2 * size(step.outputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
+    if (step.kind == "conv2d_input_grad")
+      return 2 * size(step.inputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
+    if (step.kind == "conv2d_weight_grad")
+      return 2 * size(step.inputs[1]) * size(step.outputs[0]) / double(step.outputs[0].shape[0]);
+    return 0;
+  }
+
+  const Snapshot& snapshot_;
+  Resolved resolved_;
+  std::unique_ptr<Plan> plan_;
+  std::vector<Group> groups_;
+  std::vector<uint8_t> stored_nodes_;
+  std::vector<std::vector<int32_t>> stored_ids_;
+  std::vector<Stored> stored_;
+  std::vector<DraftStep> drafts_;
+  std::vector<int32_t> held_leaves_;
+  std::vector<int64_t> arena_offset_;
+};
+
+void describe_operand(std::ostream& out, const View& view, const Place& place) {
+  constexpr const char* kSources[] = {"leaf", "scalar", "out", "arena"};
+  out << kSources[place.source];
+  if (place.source != Place::arena) out << place.index;
+  if (place.offset) out << "+" << place.offset;
+  out << ":" << view.dtype << view.shape;
+}
+
+}  // namespace
+
+std::unique_ptr<Plan> make_plan(const Snapshot& snapshot) { return Builder(snapshot).take(); }
+
+std::string Plan::to_string(bool programs) const {
+  std::ostringstream out;
+  out << "plan on " << device->name() << ": " << steps.size() << " steps, arena " << arena_bytes
+      << " bytes, " << output_bytes.size() << " outputs, "
+      << std::count_if(donor.begin(), donor.end(), [](int32_t d) { return d >= 0; })
+      << " in place\n";
+  for (size_t s = 0; s < steps.size(); ++s) {
+    const Step& step = steps[s];
+    out << "  " << s << " " << step.kind;
+    if (step.program) {
+      for (const TileInstr& instr : step.program->instrs)
+        if (instr.op != TileOp::load && instr.op != TileOp::store) out << " " << name(instr.op);
+    }
+    out << " (";
+    for (size_t i = 0; i < step.inputs.size(); ++i) {
+      if (i) out << ", ";
+      describe_operand(out, step.inputs[i], step.input_places[i]);
+    }
+    out << ") -> (";
+    for (size_t i = 0; i < step.outputs.size(); ++i) {
+      if (i) out << ", ";
+      describe_operand(out, step.outputs[i], step.output_places[i]);
+    }
+    out << ")\n";
+    if (programs && step.program) out << print(*step.program);
+  }
+  return out.str();
+}
+
+}  // namespace tegula

@@ -1,0 +1,64 @@
+// A plan: steps in order, where each operand lies, and one memory arena laid out from lifetimes.
+// It is made once per key, holds no memory of its own and is run many times.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "plan/snapshot.h"
+#include "plan/tile.h"
+
+namespace tegula {
+
+// Where an operand's memory comes from when the plan runs.
+struct Place {
+  enum Source : uint8_t { leaf, scalar, output, arena } source = arena;
+  int32_t index = 0;   // leaf number, or output number
+  int64_t offset = 0;  // bytes from there
+  // Run-time slice starts: bytes = word * multiplier.
+  SmallVector<std::pair<int32_t, int64_t>, 1> dynamic;
+};
+
+struct Step {
+  std::string_view kind;
+  const Kernel* kernel = nullptr;
+  std::shared_ptr<void> prepared;
+  std::shared_ptr<const TileProgram> program;  // for "tile"
+  Attrs attrs;
+  int32_t dynamic_begin = 0, dynamic_count = 0;
+  std::vector<View> inputs, outputs;  // data filled in for each run
+  std::vector<Place> input_places, output_places;
+  std::vector<int32_t> nodes;         // of the snapshot, that it computes
+  double flops = 0, bytes = 0;
+};
+
+// A value that outlives the plan.
+struct Kept {
+  ValueRef value;
+  int32_t output = -1;  // number of the plan's output buffer, or -1: of leaf `leaf`
+  int32_t leaf = -1;
+  Strides strides;
+  int64_t offset = 0;   // elements
+  SmallVector<std::pair<int32_t, int64_t>, 1> dynamic;  // word, multiplier in elements
+};
+
+struct Plan {
+  std::vector<Step> steps;
+  size_t late_begin = 0;  // steps from here write donated memory and cannot fail
+  int64_t arena_bytes = 0;
+  std::vector<int64_t> output_bytes;
+  std::vector<int32_t> donor;  // by output: the leaf whose memory it takes over, or -1
+  std::vector<Kept> kept;
+  size_t leaf_count = 0;
+  int32_t dynamic_words = 0;
+  double cost_us = 0;
+  Backend* device = nullptr;
+
+  // Steps with their operands, one a line; tile programs in full when `programs`.
+  std::string to_string(bool programs) const;
+};
+
+std::unique_ptr<Plan> make_plan(const Snapshot& snapshot);
+
+}  // namespace tegula

@@ -1,0 +1,73 @@
+#include "graph/primitive.h"
+#include "ops/ops.h"
+#include "plan/lowering.h"
+
+namespace tegula {
+
+Resolved::Resolved(const Snapshot& snapshot)
+    : snapshot_(snapshot), nodes_(snapshot.nodes.size()), computed_(snapshot.nodes.size(), 1) {
+  for (size_t i = 0; i < snapshot.leaves.size(); ++i) {
+    const Output& output = snapshot.leaves[i].output();
+    Located located{{-1, int32_t(i)}, output.layout.strides, 0, {}};
+    if (snapshot.leaves[i].is_scalar()) located.strides.clear();
+    leaves_.push_back(std::move(located));
+  }
+  for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
+    const Node& node = *snapshot.nodes[i];
+    for (size_t k = 0; k < node.outputs.size(); ++k)
+      nodes_[i].push_back(
+          {{int32_t(i), int32_t(k)}, contiguous_strides(node.outputs[k].shape), 0, {}});
+    if (node.primitive->kind == Kind::view) resolve_view(int32_t(i));
+  }
+}
+
+const Shape& Resolved::shape(ValueRef v) const {
+  if (v.is_leaf()) return snapshot_.leaves[size_t(v.index)].output().shape;
+  return snapshot_.nodes[size_t(v.node)]->outputs[size_t(v.index)].shape;
+}
+
+DType Resolved::dtype(ValueRef v) const {
+  if (v.is_leaf()) return snapshot_.leaves[size_t(v.index)].output().dtype;
+  return snapshot_.nodes[size_t(v.node)]->outputs[size_t(v.index)].dtype;
+}
+
+const Located& Resolved::locate(ValueRef v) const {
+  return v.is_leaf() ? leaves_[size_t(v.index)] : nodes_[size_t(v.node)][size_t(v.index)];
+}
+
+void Resolved::resolve_view(int32_t index) {
+  const Node& node = *snapshot_.nodes[size_t(index)];
+  const ValueRef source = snapshot_.inputs[size_t(index)][0];
+  const Located& from = locate(source);
+  const Value& input = node.inputs[0];
+  Layout layout;
+  if (!node.primitive->view(node, input.node->outputs[input.index], {from.strides, from.offset},
+                            layout))
+    return;  // stays computed: a copy
+  Located to = from;
+  to.strides = std::move(layout.strides);
+  if (node.primitive == &slice_primitive()) {
+    for (size_t axis = 0; axis < node.dynamic.size(); ++axis)
+      to.dynamic.push_back(
+          {snapshot_.dynamic_begin[size_t(index)] + int32_t(axis), from.strides[axis]});
+  } else {
+    to.offset = layout.offset;
+  }
+  nodes_[size_t(index)][0] = std::move(to);
+  computed_[size_t(index)] = 0;
+}
+
+bool Resolved::is_copy(int32_t node) const {
+  return computed(node) && snapshot_.nodes[size_t(node)]->primitive->kind == Kind::view;
+}
+
+bool Resolved::is_elementwise(int32_t node) const {
+  const Primitive& p = *snapshot_.nodes[size_t(node)]->primitive;
+  return p.kind == Kind::elementwise || p.name == "iota";
+}
+
+bool Resolved::is_reduction(int32_t node) const {
+  return snapshot_.nodes[size_t(node)]->primitive->kind == Kind::reduction;
+}
+
+}  // namespace tegula

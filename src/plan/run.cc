@@ -1,0 +1,161 @@
+#include "plan/run.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "graph/primitive.h"
+#include "runtime/cancel.h"
+
+namespace tegula {
+namespace {
+
+// TEGULA_DEBUG: 1 prints each plan's steps as it is first made, 2 each step as it runs, with its
+// time and bandwidth.
+int debug_level() {
+  static const int level = [] {
+    const char* text = std::getenv("TEGULA_DEBUG");
+    return text ? std::atoi(text) : 0;
+  }();
+  return level;
+}
+
+std::mutex ended_mutex;
+std::vector<const void*> ended_tokens;
+
+// Memory for one run's intermediate values.
+class Arena {
+ public:
+  Arena(Backend& device, int64_t bytes) : device_(device), bytes_(size_t(bytes)) {
+    if (bytes_) data_ = device_.allocator().allocate(bytes_);
+  }
+  ~Arena() {
+    if (data_) device_.allocator().deallocate(data_, bytes_);
+  }
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  Backend& device_;
+  size_t bytes_;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace
+
+Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move(plan)) {
+  const size_t leaves = snapshot.leaves.size();
+  leaves_.reserve(leaves);
+  leaf_offsets_.resize(leaves);
+  scalars_.resize(leaves);
+  for (size_t i = 0; i < leaves; ++i) {
+    const Leaf& leaf = snapshot.leaves[i];
+    const Output& output = leaf.output();
+    leaves_.push_back(output.buffer);
+    leaf_offsets_[i] = output.layout.offset * int64_t(itemsize(output.dtype));
+    scalars_[i] = leaf.node->scalar_bits;
+  }
+  dynamic_.reserve(size_t(plan_->dynamic_words));
+  for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
+    const Node& node = *snapshot.nodes[i];
+    dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
+    if (node.primitive->can_fail && node.where.token && source_hooks().retain) {
+      source_hooks().retain(node.where.token);
+      locations_.emplace_back(int32_t(i), node.where);
+    }
+  }
+  for (int64_t bytes : plan_->output_bytes)
+    outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));
+}
+
+Run::~Run() {
+  if (locations_.empty()) return;
+  const std::lock_guard lock(ended_mutex);
+  for (const auto& [node, where] : locations_) ended_tokens.push_back(where.token);
+}
+
+void Run::release_locations() {
+  std::vector<const void*> tokens;
+  {
+    const std::lock_guard lock(ended_mutex);
+    tokens.swap(ended_tokens);
+  }
+  for (const void* token : tokens) source_hooks().release(token);
+}
+
+std::byte* Run::address(const Place& place, std::byte* arena) {
+  const size_t index = size_t(place.index);
+  std::byte* base = nullptr;
+  switch (place.source) {
+    case Place::leaf: base = leaf_data_[index]; break;
+    case Place::scalar: base = reinterpret_cast<std::byte*>(&scalars_[index]); break;
+    case Place::output: base = outputs_[index]->data(); break;
+    case Place::arena: base = arena; break;
+  }
+  base += place.offset;
+  for (const auto& [word, multiplier] : place.dynamic) base += dynamic_[size_t(word)] * multiplier;
+  return base;
+}
+
+void Run::fail_at(const Step& step, const Error& error) const {
+  std::string message = error.what();
+  for (const auto& [node, where] : locations_)
+    if (node == step.nodes.front()) message += " (recorded at " + describe(where) + ")";
+  throw Error(error.kind(), message);
+}
+
+void Run::report(const Step& step, double microseconds) const {
+  std::string what(step.kind);
+  if (step.program)
+    for (const TileInstr& instr : step.program->instrs)
+      if (instr.op != TileOp::load && instr.op != TileOp::store)
+        what += " " + std::string(name(instr.op));
+  std::fprintf(stderr, "tegula: %9.1f us %7.2f GB/s %7.1f GFLOP/s  %s %s\n", microseconds,
+               step.bytes / microseconds / 1e3, step.flops / microseconds / 1e3, what.c_str(),
+               step.outputs.empty() ? "" : to_string(step.outputs[0].shape).c_str());
+}
+
+void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
+  using Clock = std::chrono::steady_clock;
+  const bool timed = debug_level() >= 2;
+  for (size_t s = begin; s < end; ++s) {
+    Step& step = plan_->steps[s];
+    for (size_t i = 0; i < step.inputs.size(); ++i)
+      step.inputs[i].data = address(step.input_places[i], arena);
+    for (size_t i = 0; i < step.outputs.size(); ++i)
+      step.outputs[i].data = address(step.output_places[i], arena);
+    const std::span<const int64_t> words =
+        std::span(dynamic_).subspan(size_t(step.dynamic_begin), size_t(step.dynamic_count));
+    check_cancel();
+    const auto start = timed ? Clock::now() : Clock::time_point();
+    try {
+      step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::interrupted) throw;
+      fail_at(step, error);
+    }
+    if (timed)
+      report(step, std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+  }
+}
+
+void Run::run() {
+  for (const Ref<Buffer>& leaf : leaves_)
+    if (leaf && leaf->event() && leaf->event()->error())
+      std::rethrow_exception(leaf->event()->error());
+  for (size_t i = 0; i < leaves_.size(); ++i)
+    leaf_data_.push_back(leaves_[i] ? leaves_[i]->data() + leaf_offsets_[i] : nullptr);
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    if (plan_->donor[i] < 0) outputs_[i]->allocate();
+  const Arena arena(*plan_->device, plan_->arena_bytes);
+  run_steps(0, plan_->late_begin, arena.data());
+  check_cancel();
+  // Nothing can fail from here on: memory changes hands, and a cancel waits.
+  const DeferCancel defer;
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    if (plan_->donor[i] >= 0) outputs_[i]->take_memory(*leaves_[size_t(plan_->donor[i])]);
+  run_steps(plan_->late_begin, plan_->steps.size(), arena.data());
+}
+
+}  // namespace tegula

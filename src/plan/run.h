@@ -1,0 +1,43 @@
+// One run of a plan: the memory it reads and writes, and the work itself.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "plan/plan.h"
+#include "runtime/queue.h"
+
+namespace tegula {
+
+class Run : public Work {
+ public:
+  Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot);
+  ~Run() override;
+
+  void run() override;
+  double cost_us() const override { return plan_->cost_us; }
+  const std::vector<Ref<Buffer>>& outputs() const { return outputs_; }
+  const std::vector<Ref<Buffer>>& leaves() const { return leaves_; }
+  const std::vector<int64_t>& dynamic() const { return dynamic_; }
+
+  // Gives back the source locations of runs that have ended. Call under the graph lock.
+  static void release_locations();
+
+ private:
+  std::byte* address(const Place& place, std::byte* arena);
+  void run_steps(size_t begin, size_t end, std::byte* arena);
+  [[noreturn]] void fail_at(const Step& step, const Error& error) const;
+  void report(const Step& step, double microseconds) const;
+
+  std::shared_ptr<Plan> plan_;
+  std::vector<Ref<Buffer>> leaves_;
+  std::vector<int64_t> leaf_offsets_;  // bytes
+  std::vector<std::byte*> leaf_data_;  // as the run began: a donor gives its memory away
+  std::vector<uint64_t> scalars_;      // by leaf
+  std::vector<int64_t> dynamic_;
+  std::vector<Ref<Buffer>> outputs_;
+  std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
+};
+
+}  // namespace tegula

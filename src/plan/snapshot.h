@@ -1,0 +1,48 @@
+// The part of the graph one evaluation is about, numbered canonically: what a plan is made from,
+// and the key under which it is found again.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "graph/primitive.h"
+
+namespace tegula {
+
+// A value of the snapshot: output `index` of node `node`, or leaf `index` where node is -1.
+struct ValueRef {
+  int32_t node = -1;
+  int32_t index = 0;
+
+  bool is_leaf() const { return node < 0; }
+  friend bool operator==(const ValueRef&, const ValueRef&) = default;
+};
+
+struct Leaf {
+  Node* node;
+  uint32_t index;
+  bool donatable = false;  // nobody but this plan refers to its memory
+
+  const Output& output() const { return node->outputs[index]; }
+  bool is_scalar() const { return node->state == NodeState::scalar; }
+};
+
+struct Snapshot {
+  std::vector<Node*> nodes;                          // in recorded order
+  std::vector<SmallVector<ValueRef, 3>> inputs;      // of each node
+  std::vector<SmallVector<uint8_t, 2>> live;         // of each node: which outputs are kept
+  std::vector<int32_t> dynamic_begin;                // of each node: its first run-time word
+  std::vector<Leaf> leaves;
+  std::vector<int64_t> key;                          // compared in full
+  uint64_t hash = 0;
+  Backend* device = nullptr;
+};
+
+// Everything pending on `device` that has a live handle in this thread, `wanted`, and what the
+// tapes of live values must keep; with all they depend on. Empty when nothing is pending.
+Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device);
+
+// The devices on which something is to be evaluated.
+std::vector<Backend*> pending_devices(std::span<const Tensor> wanted);
+
+}  // namespace tegula
