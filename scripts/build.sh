@@ -4,7 +4,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 [ -x "$BIN/ninja" ] || stop "no build tools in .venv: run \`make setup\`."
-mkdir -p "$BUILD"
+mkdir -p "$BUILD" build/logs
 # One build at a time in one folder.
 exec 9>"$BUILD/.lock"
 if command -v flock >/dev/null; then flock 9; fi
@@ -19,11 +19,21 @@ then
   echo "${configure[*]}" >"$BUILD/.options"
 fi
 
-# A dry run tells whether there is anything to announce.
-if "$BIN/ninja" -C "$BUILD" -n 2>/dev/null | grep -q 'no work to do'; then exit 0; fi
-stage "building the extension"
-if [ -t 2 ]; then
-  "$BIN/ninja" -C "$BUILD" -k 0 -j "$JOBS" >&2
-else
-  quietly build "$BIN/ninja" -C "$BUILD" -k 0 -j "$JOBS"
-fi
+# Quiet unless there is work; then one line, on a terminal with a counter.
+progress() {
+  local line said=
+  while IFS= read -r line; do
+    [[ "$line" =~ ^(\[[0-9]+/[0-9]+\])\ (Building|Linking) ]] || continue
+    [ -n "$said" ] || stage "building the extension"
+    said=1
+    [ ! -t 2 ] || printf '\r%s' "${BASH_REMATCH[1]}" >&2
+  done
+  [ -z "$said" ] || [ ! -t 2 ] || printf '\r\033[K' >&2
+}
+log=build/logs/build.log
+"$BIN/ninja" -C "$BUILD" -k 0 -j "$JOBS" </dev/null 2>&1 | tee "$log" | progress || {
+  grep -vE '^\[[0-9]+/[0-9]+\] |^ninja: Entering' "$log" | tail -n 80 >&2
+  stop "the build failed (whole output in $log)."
+}
+# Warnings are for whoever builds to see.
+grep -A3 -E 'warning:' "$log" >&2 || true
