@@ -4,6 +4,10 @@ target_compile_features(tegula_flags INTERFACE cxx_std_20)
 # No multiply-add contraction across primitives: fused and unfused must give the same bits.
 target_compile_options(tegula_flags INTERFACE
   -fno-math-errno -ffp-contract=off -fvisibility=hidden -Wall -Wextra)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 suspects std::string's own operator+ (its bug 105329).
+  target_compile_options(tegula_flags INTERFACE -Wno-restrict)
+endif()
 
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
