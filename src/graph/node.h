@@ -68,6 +68,9 @@ struct Output {
   Ref<Buffer> buffer;    // null while pending, and where the value was not kept
   Layout layout;
   Ref<GradCell> cell;
+  // The last value its handle had before it was rebound to this one, until this one is there: a
+  // plan that fails gives it back (see Run).
+  Ref<Buffer> previous;
   int32_t plan_index = -1;  // scratch of the planner
 };
 

@@ -160,6 +160,22 @@ Tensor detach(const Tensor& x) {
   return record(kAlias, {x});
 }
 
+namespace {
+
+// Notes what `fresh` replaces while it is still to be computed.
+void note_previous(const Output& old, const Tensor& fresh) {
+  Output& output = fresh.output();
+  if (!fresh.node().pending() || output.previous) return;
+  if (!old.buffer) {
+    output.previous = old.previous;
+  } else if (old.layout.offset == 0 && is_contiguous(old.shape, old.layout.strides) &&
+             old.buffer->bytes() == size_t(numel(old.shape)) * itemsize(old.dtype)) {
+    output.previous = old.buffer;
+  }
+}
+
+}  // namespace
+
 void rebind(Tensor& handle, const Tensor& fresh, const char* op) {
   require(handle.shape() == fresh.shape(), op, ": the tensor has shape ", handle.shape(),
           " and cannot become shape ", fresh.shape(), " in place");
@@ -167,6 +183,7 @@ void rebind(Tensor& handle, const Tensor& fresh, const char* op) {
     fail(ErrorKind::type, op, ": the tensor is ", handle.dtype(), " and cannot become ",
          fresh.dtype(), " in place");
   if (!(handle.requires_grad() && handle.is_leaf())) {
+    note_previous(handle.output(), fresh);
     handle = fresh;
     return;
   }
@@ -177,6 +194,7 @@ void rebind(Tensor& handle, const Tensor& fresh, const char* op) {
   Tensor bound = out.cell || out.requires_grad || fresh.node().state == NodeState::scalar
                      ? detach(fresh)
                      : fresh;
+  note_previous(handle.output(), bound);
   bound.output().cell = handle.output().cell;
   bound.output().requires_grad = true;
   handle = std::move(bound);

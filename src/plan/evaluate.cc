@@ -87,7 +87,7 @@ std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
 }
 
 // Hands the run's memory to the nodes whose values are kept, and lets go of the graph behind them.
-void settle(const Snapshot& snapshot, const Plan& plan, const Run& run, const Ref<Event>& event) {
+void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Event>& event) {
   for (const Kept& kept : plan.kept) {
     Output& output =
         snapshot.nodes[size_t(kept.value.node)]->outputs[size_t(kept.value.index)];
@@ -99,7 +99,11 @@ void settle(const Snapshot& snapshot, const Plan& plan, const Run& run, const Re
     for (const auto& [word, multiplier] : kept.dynamic)
       offset += run.dynamic()[size_t(word)] * multiplier;
     output.layout = {kept.strides, offset};
-    if (kept.output >= 0) output.buffer->set_event(event);
+    if (kept.output < 0) continue;
+    const bool replaces = output.previous && output.previous->bytes() == output.buffer->bytes() &&
+                          output.buffer->backend().host_memory();
+    output.buffer->set_event(replaces ? run.state_event() : event);
+    if (replaces) run.keep_previous(kept.output, output.previous);
   }
   // Letting go of one node may end others of the snapshot: hold them all until it is done.
   std::vector<Ref<Node>> alive;
@@ -108,6 +112,7 @@ void settle(const Snapshot& snapshot, const Plan& plan, const Run& run, const Re
   for (Node* node : snapshot.nodes) {
     PendingList::remove(node);
     node->state = NodeState::evaluated;
+    for (Output& output : node->outputs) output.previous = {};
     if (!node->on_tape) node->inputs.clear();
   }
 }
@@ -125,6 +130,7 @@ void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_
   settle(snapshot, *plan, *run, event);
   if (plan->steps.empty()) {
     event->complete();
+    run->state_event()->complete();
     return;
   }
   const Unlocked unlocked;

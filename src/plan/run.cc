@@ -70,6 +70,9 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
 }
 
 Run::~Run() {
+  if (!state_event_->done())  // never ran
+    state_event_->complete(std::make_exception_ptr(
+        Error(ErrorKind::interrupted, "the work that computes this was given up")));
   if (locations_.empty()) return;
   const std::lock_guard lock(ended_mutex);
   for (const auto& [node, where] : locations_) ended_tokens.push_back(where.token);
@@ -140,7 +143,41 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
   }
 }
 
+void Run::keep_previous(int32_t index, Ref<Buffer> previous) {
+  previous_.emplace_back(index, std::move(previous));
+}
+
 void Run::run() {
+  try {
+    run_plan();
+  } catch (...) {
+    restore();
+    throw;
+  }
+  state_event_->complete();
+}
+
+void Run::restore() {
+  std::exception_ptr error;
+  for (const auto& [index, old] : previous_) {
+    Buffer& output = *outputs_[size_t(index)];
+    try {
+      if (old->event() && old->event()->error()) std::rethrow_exception(old->event()->error());
+      const int32_t donor = plan_->donor[size_t(index)];
+      if (donor >= 0 && leaves_[size_t(donor)] == old) {
+        output.take_memory(*old);
+      } else {
+        output.allocate();
+        output.backend().copy_from_host(output.data(), old->data(), output.bytes());
+      }
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+  state_event_->complete(error);
+}
+
+void Run::run_plan() {
   for (const Ref<Buffer>& leaf : leaves_)
     if (leaf && leaf->event() && leaf->event()->error())
       std::rethrow_exception(leaf->event()->error());

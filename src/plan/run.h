@@ -17,6 +17,12 @@ class Run : public Work {
 
   void run() override;
   double cost_us() const override { return plan_->cost_us; }
+  // Output `index` replaces `previous` in somebody's hands. If the run fails before it has begun to
+  // write over donated memory, the output gets the old contents back and counts as computed; its
+  // event is therefore not the run's.
+  void keep_previous(int32_t index, Ref<Buffer> previous);
+  const Ref<Event>& state_event() const { return state_event_; }
+
   const std::vector<Ref<Buffer>>& outputs() const { return outputs_; }
   const std::vector<Ref<Buffer>>& leaves() const { return leaves_; }
   const std::vector<int64_t>& dynamic() const { return dynamic_; }
@@ -26,6 +32,8 @@ class Run : public Work {
 
  private:
   std::byte* address(const Place& place, std::byte* arena);
+  void run_plan();
+  void restore();
   void run_steps(size_t begin, size_t end, std::byte* arena);
   [[noreturn]] void fail_at(const Step& step, const Error& error) const;
   void report(const Step& step, double microseconds) const;
@@ -37,6 +45,8 @@ class Run : public Work {
   std::vector<uint64_t> scalars_;      // by leaf
   std::vector<int64_t> dynamic_;
   std::vector<Ref<Buffer>> outputs_;
+  std::vector<std::pair<int32_t, Ref<Buffer>>> previous_;  // by output
+  Ref<Event> state_event_ = make_ref<Event>();
   std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
 };
 

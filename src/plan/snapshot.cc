@@ -147,6 +147,9 @@ class Collector {
     };
     for (const Leaf& leaf : snapshot_.leaves)
       if (!leaf.is_scalar() && only_ours(leaf)) ++free_references[leaf.output().buffer.get()];
+    for (Node* node : snapshot_.nodes)
+      for (const Output& output : node->outputs)
+        if (output.previous) ++free_references[output.previous.get()];
     for (Leaf& leaf : snapshot_.leaves) {
       if (leaf.is_scalar()) continue;
       const Output& output = leaf.output();
