@@ -73,7 +73,7 @@ Tensor linspace(const Tensor& start, const Tensor& stop, int64_t count, bool end
 
 // Whether column - row <= k, for every element of a matrix.
 Tensor below_diagonal(int64_t rows, int64_t columns, int64_t k) {
-  require(k < INT64_MAX / 2 && k > INT64_MIN / 2, "k ", k, " is too large");
+  require(k < INT64_MAX / 2 && k > INT64_MIN / 2, "tril, triu: k ", k, " is too large");
   const Tensor row = expand_dims(iota(rows), 1) + scalar(k, DType::int64);
   return less_equal(iota(columns), row);
 }
@@ -84,8 +84,9 @@ Tensors triangle(const Args& a) {
   const char* op = kLower ? "tril" : "triu";
   require(x.rank() >= 2, op, ": needs at least 2 dimensions, got shape ", x.shape());
   const int64_t rows = x.shape()[x.rank() - 2], columns = x.shape()[x.rank() - 1];
-  if (kLower) return {where(below_diagonal(rows, columns, a.integer(1)), x, constant(0))};
-  return {where(below_diagonal(rows, columns, a.integer(1) - 1), constant(0), x)};
+  const Tensor zero = scalar(int64_t(0), x.dtype());
+  if (kLower) return {where(below_diagonal(rows, columns, a.integer(1)), x, zero)};
+  return {where(below_diagonal(rows, columns, a.integer(1) - 1), zero, x)};
 }
 
 template <int kValue>

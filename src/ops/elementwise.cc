@@ -420,6 +420,7 @@ Tensor sqrt(const Tensor& x) { return apply(row("sqrt"), x); }
 Tensor rsqrt(const Tensor& x) { return apply(row("rsqrt"), x); }
 Tensor reciprocal(const Tensor& x) { return apply(row("reciprocal"), x); }
 Tensor exp(const Tensor& x) { return apply(row("exp"), x); }
+Tensor expm1(const Tensor& x) { return apply(row("expm1"), x); }
 Tensor log(const Tensor& x) { return apply(row("log"), x); }
 Tensor log1p(const Tensor& x) { return apply(row("log1p"), x); }
 Tensor sin(const Tensor& x) { return apply(row("sin"), x); }

@@ -16,7 +16,7 @@ template <class T>
 }
 
 template <class T>
-void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis) {
+void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis, bool strict) {
   const Dims dense = contiguous_strides(index.shape);
   const auto loop = merge_axes<2>(index.shape, {&dense, &index.strides});
   for_pieces(loop.count, 1, [&](int64_t begin, int64_t end) {
@@ -28,7 +28,7 @@ void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis) 
       for (int64_t i = 0; i < length; ++i) {
         int64_t value = int64_t(from[i * step]);
         if constexpr (std::is_signed_v<T>) {
-          value = value < 0 ? value + size : value;
+          value = value < 0 && !strict ? value + size : value;
         }
         bad |= uint64_t(value) >= uint64_t(size);
         to[i] = value;
@@ -43,10 +43,11 @@ void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis) 
 void run_check_index(const KernelArgs& args) {
   const View& index = args.inputs[0];
   const int64_t size = args.attrs[0], axis = args.attrs[1];
+  const bool strict = args.attrs.size() > 2 && args.attrs[2];
   dispatch(index.dtype, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      check_indices<T>(index, args.outputs[0].as<int64_t>(), size, axis);
+      check_indices<T>(index, args.outputs[0].as<int64_t>(), size, axis, strict);
     } else {
       fail(ErrorKind::type, "indices must be integers, got ", index.dtype);
     }

@@ -1,0 +1,182 @@
+// Gather and scatter. Indices reach them checked: check_index turns any integers into int64 ones
+// inside the axis, or fails when it runs.
+#include "ops/indexing.h"
+
+#include "ops/ops.h"
+
+namespace tegula {
+namespace {
+
+constexpr uint32_t kIndex = 1u << 1;
+
+size_t axis_of(std::span<const int64_t> attrs) {
+  return size_t(read_attrs<AxisAttrs>(attrs).axis);
+}
+ScatterMode mode_of(std::span<const int64_t> attrs) {
+  return ScatterMode(read_attrs<AxisAttrs>(attrs).mode);
+}
+
+// attrs: {size, axis, strict}; negative indices count from the end unless strict.
+const Primitive kCheckIndex = {
+    .name = "check_index",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          out.push_back({DType::int64, c.shape(0)});
+        },
+    .can_fail = true,
+};
+
+Shape gathered_shape(const Shape& x, const Shape& index, size_t axis) {
+  Shape shape(x.begin(), x.begin() + axis);
+  shape.append(index.begin(), index.end());
+  shape.append(x.begin() + axis + 1, x.end());
+  return shape;
+}
+
+// x, index -> x.shape[:axis] + index.shape + x.shape[axis + 1:].
+const Primitive kGather = {
+    .name = "gather",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          Shape shape = gathered_shape(c.shape(0), c.shape(1), axis_of(c.attrs));
+          checked_numel(shape, "indexing");
+          out.push_back({c.dtype(0), std::move(shape)});
+        },
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor blank = zeros(c.input_shape(0), c.input_dtype(0));
+          c.give(0, scatter_checked(blank, c.input(1), c.grad(), axis_of(c.attrs()), kScatterAdd));
+        },
+    .uses = {kIndex},
+};
+
+const Primitive kTakeAlongAxis = {
+    .name = "take_along_axis",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(1)}); },
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor blank = zeros(c.input_shape(0), c.input_dtype(0));
+          c.give(0, scatter_along_checked(blank, c.input(1), c.grad(), axis_of(c.attrs()),
+                                          kScatterAdd));
+        },
+    .uses = {kIndex},
+};
+
+void infer_as_first(const InferContext& c, OutputSpecs& out) {
+  out.push_back({c.dtype(0), c.shape(0)});
+}
+int over_first(const Node&, int) { return 0; }
+
+// Where several sources were set at one place only the last one is there to see.
+Tensor last_writers(const Tensor& index, int64_t size) {
+  const Tensor order = reshape(iota(index.size()), index.shape());
+  const Tensor blank = zeros({size}, DType::int64);
+  const Tensor winner = scatter_checked(blank, index, order, 0, kScatterSet);
+  return equal(gather_checked(winner, index, 0), order);
+}
+
+// x, index, source -> x with source set or added at the index, in the order of the index.
+const Primitive kScatter = {
+    .name = "scatter",
+    .kind = Kind::opaque,
+    .infer = infer_as_first,
+    .vjp =
+        [](VjpContext& c) {
+          const size_t axis = axis_of(c.attrs());
+          const bool add = mode_of(c.attrs()) == kScatterAdd;
+          if (c.needs(0)) {
+            const Tensor none = add ? Tensor() : zeros(c.input_shape(2), c.input_dtype(2));
+            c.give(0, add ? c.grad()
+                          : scatter_checked(c.grad(), c.input(1), none, axis, kScatterSet));
+          }
+          if (!c.needs(2)) return;
+          const Tensor index = c.input(1);
+          Tensor g = gather_checked(c.grad(), index, axis);
+          if (!add) {
+            Shape shape = index.shape();
+            shape.resize(shape.size() + c.input_shape(0).size() - axis - 1, 1);
+            const Tensor wins = last_writers(index, c.input_shape(0)[axis]);
+            g = where(reshape(wins, shape), g, constant(0));
+          }
+          c.give(2, g);
+        },
+    .uses = {kIndex, kUsesNothing, kIndex},
+    .in_place = over_first,
+};
+
+const Primitive kScatterAlongAxis = {
+    .name = "scatter_along_axis",
+    .kind = Kind::opaque,
+    .infer = infer_as_first,
+    .vjp =
+        [](VjpContext& c) {
+          const size_t axis = axis_of(c.attrs());
+          const bool add = mode_of(c.attrs()) == kScatterAdd;
+          if (c.needs(0)) {
+            const Tensor none = add ? Tensor() : zeros(c.input_shape(2), c.input_dtype(2));
+            c.give(0, add ? c.grad()
+                          : scatter_along_checked(c.grad(), c.input(1), none, axis, kScatterSet));
+          }
+          if (!c.needs(2)) return;
+          const Tensor index = c.input(1);
+          Tensor g = take_along_checked(c.grad(), index, axis);
+          if (!add) {
+            Shape along(index.rank(), 1);
+            along[axis] = index.shape()[axis];
+            const Tensor order =
+                broadcast_to(reshape(iota(index.shape()[axis]), along), index.shape());
+            const Tensor blank = zeros(c.input_shape(0), DType::int64);
+            const Tensor winner = scatter_along_checked(blank, index, order, axis, kScatterSet);
+            g = where(equal(take_along_checked(winner, index, axis), order), g, constant(0));
+          }
+          c.give(2, g);
+        },
+    .uses = {kIndex, kUsesNothing, kIndex},
+    .in_place = over_first,
+};
+
+}  // namespace
+
+Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict) {
+  if (!is_integer(index.dtype()))
+    fail(ErrorKind::index, "indices must be integers, or bool for a mask, got ", index.dtype());
+  if (index.node().state == NodeState::scalar) {
+    const int64_t given = item_as_int(index);
+    const int64_t value = given < 0 && !strict ? given + size : given;
+    if (value < 0 || value >= size)
+      fail(ErrorKind::index, "index ", given, " is out of bounds for axis ", axis, " with size ",
+           size);
+    return scalar(value, DType::int64);
+  }
+  return record(kCheckIndex, {index}, {size, int64_t(axis), strict});
+}
+
+Tensor gather_checked(const Tensor& x, const Tensor& index, size_t axis) {
+  return record(kGather, {x, index}, write_attrs(AxisAttrs{int64_t(axis), 0}));
+}
+
+Tensor take_along_checked(const Tensor& x, const Tensor& index, size_t axis) {
+  return record(kTakeAlongAxis, {x, index}, write_attrs(AxisAttrs{int64_t(axis), 0}));
+}
+
+Tensor scatter_checked(const Tensor& x, const Tensor& index, const Tensor& source, size_t axis,
+                       ScatterMode mode) {
+  if (index.size() == 0) return x;
+  return record(kScatter, {x, index, source}, write_attrs(AxisAttrs{int64_t(axis), mode}));
+}
+
+Tensor scatter_along_checked(const Tensor& x, const Tensor& index, const Tensor& source,
+                             size_t axis, ScatterMode mode) {
+  if (index.size() == 0) return x;
+  return record(kScatterAlongAxis, {x, index, source}, write_attrs(AxisAttrs{int64_t(axis), mode}));
+}
+
+Shape scatter_shape(const Tensor& x, const Tensor& index, size_t axis) {
+  return gathered_shape(x.shape(), index.shape(), axis);
+}
+
+}  // namespace tegula

@@ -1,0 +1,299 @@
+// Order: sorting, extremes' positions, running sums, and what they make.
+#include <algorithm>
+
+#include "ops/indexing.h"
+#include "ops/op.h"
+
+namespace tegula {
+namespace {
+
+constexpr uint32_t kX = 1u << 0;
+
+AxisAttrs axis_attrs(std::span<const int64_t> attrs) { return read_attrs<AxisAttrs>(attrs); }
+
+// x -> values and indices, along the last axis.
+const Primitive kSort = {
+    .name = "sort",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          out.push_back({c.dtype(0), c.shape(0)});
+          out.push_back({DType::int64, c.shape(0)});
+        },
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor blank = zeros(c.input_shape(0), c.input_dtype(0));
+          c.give(0, scatter_along_checked(blank, c.output(1), c.grad(0),
+                                          c.input_shape(0).size() - 1, kScatterSet));
+        },
+    .uses = {kUsesOutput},
+};
+
+Tensor running_sum_from_end(const Tensor& x, int64_t axis) {
+  return flip(cumulative(flip(x, {axis}), axis, kCumSum), {axis});
+}
+
+// At the first zero of a line the others' product counts; past it nothing reaches any product.
+void running_product_vjp(VjpContext& c, int64_t axis) {
+  const Tensor x = c.input(0), g = c.grad();
+  const Tensor zero = equal(x, constant(0));
+  const Tensor zeros_seen = cumulative(astype(zero, DType::int64), axis, kCumSum);
+  const Tensor first = logical_and(zero, equal(zeros_seen, constant(1)));
+  const Tensor rest = cumulative(where(first, constant(1), x), axis, kCumProd);
+  const Tensor before = running_sum_from_end(g * c.output(), axis) / where(zero, constant(1), x);
+  const Tensor after = where(first, running_sum_from_end(g * rest, axis), constant(0));
+  c.give(0, where(greater(zeros_seen, constant(0)), after, before));
+}
+
+const Primitive kCumulative = {
+    .name = "cumulative",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .vjp =
+        [](VjpContext& c) {
+          const auto [axis, mode] = axis_attrs(c.attrs());
+          if (mode == kCumSum) return c.give(0, running_sum_from_end(c.grad(), axis));
+          if (mode == kCumProd) return running_product_vjp(c, axis);
+          fail(ErrorKind::unsupported, "cumulative extremes have no derivative");
+        },
+    .uses = {kX | kUsesOutput},
+};
+
+// Position of the extreme along the last axis, which goes.
+const Primitive kArgReduce = {
+    .name = "argreduce",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          const Shape& x = c.shape(0);
+          out.push_back({DType::int64, Shape(x.begin(), x.end() - 1)});
+        },
+};
+
+Tensor axis_last(const Tensor& x, size_t axis) {
+  Dims order = all_axes(x);
+  order.erase(axis);
+  order.push_back(int64_t(axis));
+  return permute_dims(x, order);
+}
+Tensor axis_back(const Tensor& x, size_t axis) {
+  Dims order = all_axes(x);
+  order.pop_back();
+  order.insert(axis, int64_t(x.rank()) - 1);
+  return permute_dims(x, order);
+}
+
+Tensors topk(const Tensor& x, int64_t k, int64_t given, bool largest) {
+  const size_t axis = size_t(normalize_axis(given, x.rank(), "topk"));
+  require(k >= 0 && k <= x.shape()[axis], "topk: k must be between 0 and the size ",
+          x.shape()[axis], " of axis ", axis, ", got ", k);
+  Tensors sorted = sort_with_indices(x, int64_t(axis), largest);
+  Shape sizes = x.shape();
+  sizes[axis] = k;
+  for (Tensor& t : sorted) t = slice(t, Dims(x.rank(), 0), sizes, Dims(x.rank(), 1));
+  return sorted;
+}
+
+// Running sums and products of small integers are kept in 64 bits, as sums and products are.
+Tensors accumulate(const Args& a, CumulativeMode mode, const char* op) {
+  const Tensor& x = a.tensor(0);
+  require(a.has(1) || x.rank() == 1, op, ": axis must be given for shape ", x.shape());
+  const int64_t axis = a.has(1) ? normalize_axis(a.integer(1), x.rank(), op) : 0;
+  const DType wide = is_floating(x.dtype())           ? x.dtype()
+                     : is_unsigned_integer(x.dtype()) ? DType::uint64
+                                                      : DType::int64;
+  const Tensor result = cumulative(astype(x, a.dtype_or(2, wide)), axis, mode);
+  if (!a.boolean(3)) return {result};
+  Shape start = result.shape();
+  start[size_t(axis)] = 1;
+  const int64_t neutral = mode == kCumProd;
+  return {concat({full(start, scalar(neutral, result.dtype())), result}, axis)};
+}
+
+template <ArgMode kMode>
+Tensors call_arg_reduce(const Args& a) {
+  const std::optional<int64_t> axis = a.has(1) ? std::optional(a.integer(1)) : std::nullopt;
+  return {arg_reduce(a.tensor(0), axis, kMode, a.boolean(2))};
+}
+
+// Sorted values, and where in them each different value begins.
+struct Runs {
+  Tensor sorted, order, starts;
+};
+Runs runs_of(const Tensor& x) {
+  const Tensor flat = reshape(x, {-1});
+  const int64_t count = flat.size();
+  const Tensors sorted = sort_with_indices(flat, 0, false);
+  if (count == 0) return {sorted[0], sorted[1], zeros({0}, DType::bool_)};
+  const Tensor later = slice(sorted[0], {1}, {count - 1}, {1});
+  const Tensor earlier = slice(sorted[0], {0}, {count - 1}, {1});
+  return {sorted[0], sorted[1],
+          concat({ones({1}, DType::bool_), not_equal(later, earlier)}, 0)};
+}
+
+Tensors unique_values(const Args& a) {
+  const Runs runs = runs_of(a.tensor(0));
+  return {gather_checked(runs.sorted, true_positions(runs.starts), 0)};
+}
+
+Tensors unique_counts(const Args& a) {
+  const Runs runs = runs_of(a.tensor(0));
+  const Tensor at = true_positions(runs.starts);
+  const Tensor values = gather_checked(runs.sorted, at, 0);
+  const int64_t count = at.size();
+  if (count == 0) return {values, at};
+  const Tensor end = full({1}, scalar(runs.sorted.size(), DType::int64));
+  const Tensor next = concat({slice(at, {1}, {count - 1}, {1}), end}, 0);
+  return {values, next - at};
+}
+
+Tensors unique_inverse(const Args& a) {
+  const Tensor& x = a.tensor(0);
+  const Runs runs = runs_of(x);
+  const Tensor values = gather_checked(runs.sorted, true_positions(runs.starts), 0);
+  const Tensor group = cumulative(astype(runs.starts, DType::int64), 0, kCumSum) -
+                       scalar(int64_t(1), DType::int64);
+  const Tensor blank = zeros(group.shape(), DType::int64);
+  const Tensor inverse = scatter_checked(blank, runs.order, group, 0, kScatterSet);
+  return {values, reshape(inverse, x.shape())};
+}
+
+Tensors searchsorted(const Args& a) {
+  const Tensor &x1 = a.tensor(0), &x2 = a.tensor(1);
+  const std::string& side = a.text(2);
+  require(x1.rank() == 1, "searchsorted: x1 must be 1-d, got shape ", x1.shape());
+  require(side == "left" || side == "right", "searchsorted: side must be 'left' or 'right', got '",
+          side, "'");
+  const Tensor wanted = expand_dims(x2, -1);
+  const Tensor below = side == "left" ? less(x1, wanted) : less_equal(x1, wanted);
+  return {sum(below, {-1}, false, DType::int64)};
+}
+
+constexpr std::string_view kAccumulate =
+    "x: Tensor, axis: int? = None, *, dtype: dtype? = None, include_initial: bool = False";
+
+const Family kSorting("Sorting and searching", {
+    {.name = "sort",
+     .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False",
+     .doc = "x in order along axis; NaN comes last, equal elements keep their order.",
+     .call =
+         [](const Args& a) {
+           return Tensors{sort_with_indices(a.tensor(0), a.integer(1), a.boolean(2))[0]};
+         },
+     .samples = "f(3, 4);;f(3, 4), 0;;f(3, 4), 1, descending=True;;ints(0, 5, 9);;f(2, 0);;"
+                "special()",
+     .reference = "reference.sort",
+     .differentiable = true},
+    {.name = "argsort",
+     .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False",
+     .doc = "The indices that put x in order along axis; NaN comes last, equal elements keep their "
+            "order.",
+     .call =
+         [](const Args& a) {
+           return Tensors{sort_with_indices(a.tensor(0), a.integer(1), a.boolean(2))[1]};
+         },
+     .samples = "f(3, 4);;f(3, 4), 0;;f(3, 4), 1, descending=True;;ints(0, 5, 9);;special()",
+     .reference = "reference.argsort"},
+    {.name = "topk",
+     .parameters = "x: Tensor, k: int, axis: int = -1, *, largest: bool = True",
+     .doc = "The k largest (or smallest) elements along axis in order, and their indices.",
+     .call =
+         [](const Args& a) {
+           return topk(a.tensor(0), a.integer(1), a.integer(2), a.boolean(3));
+         },
+     .samples = "f(3, 4), 2;;f(3, 4), 1, 0, largest=False;;f(5), 0",
+     .reference = "reference.topk",
+     .differentiable = true,
+     .returns_tuple = true},
+    {.name = "argmax",
+     .parameters = "x: Tensor, axis: int? = None, *, keepdims: bool = False",
+     .doc = "The index of the first largest element along axis (of the flattened x for None); NaN "
+            "counts as the largest. ValueError for an empty axis.",
+     .call = call_arg_reduce<kArgMax>,
+     .samples = "f(3, 4);;f(3, 4), 0;;f(2, 3, 4), 1, keepdims=True;;ints(0, 3, 4, 9), 1;;special()",
+     .reference = "numpy.argmax"},
+    {.name = "argmin",
+     .parameters = "x: Tensor, axis: int? = None, *, keepdims: bool = False",
+     .doc = "The index of the first smallest element along axis (of the flattened x for None); NaN "
+            "counts as the smallest. ValueError for an empty axis.",
+     .call = call_arg_reduce<kArgMin>,
+     .samples = "f(3, 4);;f(3, 4), 0;;f(2, 3, 4), 1, keepdims=True;;ints(0, 3, 4, 9), 1;;special()",
+     .reference = "numpy.argmin"},
+    {.name = "cumulative_sum",
+     .parameters = kAccumulate,
+     .doc = "The sums of the elements up to each one along axis; after a 0 if include_initial. "
+            "axis may be None for 1-d x.",
+     .call = [](const Args& a) { return accumulate(a, kCumSum, "cumulative_sum"); },
+     .samples = "f(5);;f(3, 4), 0;;f(3, 4), -1, include_initial=True;;ints(0, 9, 3, 4), 1",
+     .reference = "numpy.cumulative_sum",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "cumulative_prod",
+     .parameters = kAccumulate,
+     .doc = "The products of the elements up to each one along axis; after a 1 if "
+            "include_initial. axis may be None for 1-d x.",
+     .call = [](const Args& a) { return accumulate(a, kCumProd, "cumulative_prod"); },
+     .samples = "f(5);;f(3, 4), 0;;f(3, 4), -1, include_initial=True;;f(4) * [1, 0, 1, 1]",
+     .reference = "numpy.cumulative_prod",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "searchsorted",
+     .parameters = "x1: Tensor, x2: Tensor, side: str = 'left'",
+     .doc = "Where each element of x2 belongs in x1, which is 1-d and in order: before elements "
+            "equal to it for side='left', after them for 'right'. Compares all pairs.",
+     .call = searchsorted,
+     .samples = "numpy.sort(f(7)), f(3, 2);;numpy.sort(ints(0, 5, 9)), ints(-1, 6, 8), 'right'",
+     .reference = "numpy.searchsorted"},
+    {.name = "unique_values",
+     .parameters = "x: Tensor",
+     .doc = "The different values in x, in order; every NaN is different. Evaluates x.",
+     .call = unique_values,
+     .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0);;f(4)",
+     .reference = "numpy.unique"},
+    {.name = "unique_counts",
+     .parameters = "x: Tensor",
+     .doc = "The different values in x, in order, and how often each occurs. Evaluates x.",
+     .call = unique_counts,
+     .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
+     .reference = "lambda x: numpy.unique(x, return_counts=True)",
+     .returns_tuple = true},
+    {.name = "unique_inverse",
+     .parameters = "x: Tensor",
+     .doc = "The different values in x, in order, and the index of each element's. Evaluates x.",
+     .call = unique_inverse,
+     .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
+     .reference = "lambda x: numpy.unique(x, return_inverse=True)",
+     .returns_tuple = true},
+});
+
+}  // namespace
+
+Tensors sort_with_indices(const Tensor& x, int64_t given, bool descending) {
+  const size_t axis = size_t(normalize_axis(given, x.rank(), "sort"));
+  const Tensor last = axis_last(x, axis);
+  const AxisAttrs attrs{int64_t(x.rank()) - 1, descending ? kDescending : kAscending};
+  Tensors sorted = record_all(kSort, std::span(&last, 1), write_attrs(attrs));
+  for (Tensor& t : sorted) t = axis_back(t, axis);
+  return sorted;
+}
+
+Tensor cumulative(const Tensor& x, int64_t given, CumulativeMode mode) {
+  const int64_t axis = normalize_axis(given, x.rank(), "cumulative");
+  return record(kCumulative, {x}, write_attrs(AxisAttrs{axis, mode}));
+}
+
+Tensor arg_reduce(const Tensor& x, std::optional<int64_t> given, ArgMode mode, bool keepdims) {
+  const char* op = mode == kArgMax ? "argmax" : "argmin";
+  const Tensor source = given ? x : reshape(x, {-1});
+  const size_t axis = size_t(normalize_axis(given.value_or(0), source.rank(), op));
+  require(source.shape()[axis] > 0, op, ": axis ", axis, " of shape ", source.shape(),
+          " is empty, and nothing has no ", op);
+  const AxisAttrs attrs{int64_t(source.rank()) - 1, mode};
+  const Tensor result = record(kArgReduce, {axis_last(source, axis)}, write_attrs(attrs));
+  if (!keepdims) return result;
+  if (given) return expand_dims(result, int64_t(axis));
+  return reshape(result, Shape(x.rank(), 1));
+}
+
+}  // namespace tegula
