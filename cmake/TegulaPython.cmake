@@ -18,7 +18,7 @@ find_package(nanobind CONFIG REQUIRED)
 # NOMINSIZE: the recording path is hot, and nanobind would otherwise compile it for size.
 # NOSTRIP: the wheel is stripped when it is installed; a developer keeps the symbols.
 nanobind_add_module(_core NB_STATIC NOMINSIZE NOSTRIP ${TEGULA_PYTHON_SOURCES})
-target_link_libraries(_core PRIVATE tegula_core)
+target_link_libraries(_core PRIVATE ${TEGULA_CORE})
 target_compile_definitions(_core PRIVATE TEGULA_VERSION="${TEGULA_VERSION}")
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   # Only PyInit__core is for others to see; unused code goes.

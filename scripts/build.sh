@@ -10,7 +10,8 @@ exec 9>"$BUILD/.lock"
 if command -v flock >/dev/null; then flock 9; fi
 
 configure=("$BIN/cmake" -S . -B "$BUILD" -G Ninja -DCMAKE_MAKE_PROGRAM="$BIN/ninja"
-  -DCMAKE_BUILD_TYPE=Release -DTEGULA_INPLACE=ON -DPython_EXECUTABLE="$BIN/python" "$@")
+  -DCMAKE_BUILD_TYPE=Release -DTEGULA_INPLACE=ON -DTEGULA_TESTS=OFF
+  -DPython_EXECUTABLE="$BIN/python" "$@")
 # Configured again when the options differ from last time; Ninja sees to changed CMake files.
 if [ ! -f "$BUILD/build.ninja" ] || [ "${configure[*]}" != "$(cat "$BUILD/.options" 2>/dev/null)" ]
 then
