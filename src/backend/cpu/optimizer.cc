@@ -80,16 +80,18 @@ void sgd_elements(const Update& u, const SgdRule& rule, int64_t begin, int64_t e
   }
 }
 
-template <class T>
+enum class Decay { none, added, decoupled };
+
+template <class T, Decay kDecay>
 void adam_elements(const Update& u, const AdamRule& rule, int64_t begin, int64_t end) {
   using C = compute_t<T>;
   const C step = C(-rule.step_size), beta2 = C(rule.beta2), eps = C(rule.eps),
-          root = C(rule.bias2_root), decay = C(rule.weight_decay), shrink = C(rule.shrink),
-          weight1 = C(1 - rule.beta1), weight2 = C(1 - rule.beta2),
-          sign = rule.maximize ? C(-1) : C(1);
-  const bool adds = rule.weight_decay != 0 && !rule.decoupled;
-  const bool shrinks = rule.weight_decay != 0 && rule.decoupled;
-  const bool near = rule.beta1 > 0.5;  // PyTorch's lerp picks the form that is exact at its end
+          root = C(rule.bias2_root);
+  [[maybe_unused]] const C decay = C(rule.weight_decay), shrink = C(rule.shrink);
+  const C weight2 = C(1 - rule.beta2), sign = rule.maximize ? C(-1) : C(1);
+  // PyTorch's lerp(m, g, w), w = 1 - beta1, starts from the end that is nearer.
+  const bool near = rule.beta1 > 0.5;
+  const C w = C(1 - rule.beta1), weight1 = near ? w : w - C(1);
   const T *param = in<T>(u.param), *grad = in<T>(u.grad), *mean = in<T>(u.state[0]),
           *square = in<T>(u.state[1]);
   T *new_param = out<T>(u.new_param), *new_mean = out<T>(u.new_state[0]),
@@ -98,10 +100,9 @@ void adam_elements(const Update& u, const AdamRule& rule, int64_t begin, int64_t
   for (int64_t i = begin; i < end; ++i) {
     C p = C(param[i]);
     C g = C(grad[i]) * sign;
-    if (adds) g = g + decay * p;
-    if (shrinks) p = p * shrink;
-    const C m0 = C(mean[i]), gap = g - m0;
-    const C m = near ? m0 + weight1 * gap : g - gap * (C(1) - weight1);
+    if constexpr (kDecay == Decay::added) g = g + decay * p;
+    if constexpr (kDecay == Decay::decoupled) p = p * shrink;
+    const C m0 = C(mean[i]), m = (near ? m0 : g) + weight1 * (g - m0);
     const C v = C(square[i]) * beta2 + weight2 * g * g;
     new_mean[i] = T(m);
     new_square[i] = T(v);
@@ -132,7 +133,14 @@ void sgd_update(const Update& u, const SgdRule& rule, int64_t begin, int64_t end
 
 void adam_update(const Update& u, const AdamRule& rule, int64_t begin, int64_t end) {
   dispatch_floating(u.dtype, [&](auto zero) {
-    adam_elements<decltype(zero)>(u, rule, begin, end);
+    using T = decltype(zero);
+    if (rule.weight_decay == 0) {
+      adam_elements<T, Decay::none>(u, rule, begin, end);
+    } else if (rule.decoupled) {
+      adam_elements<T, Decay::decoupled>(u, rule, begin, end);
+    } else {
+      adam_elements<T, Decay::added>(u, rule, begin, end);
+    }
   });
 }
 

@@ -99,14 +99,14 @@ struct Math;
 
 template <>
 struct Math<float> {
-  static float to_uniform(uint32_t w) { return float(int32_t(w >> 8)) * 0x1p-24f; }
+  static HWY_INLINE float to_uniform(uint32_t w) { return float(int32_t(w >> 8)) * 0x1p-24f; }
   // In (0, 1]; both halves convert exactly, so the sum is the only rounding of the word.
-  static float to_positive(uint32_t w) {
+  static HWY_INLINE float to_positive(uint32_t w) {
     const float value = float(int32_t(w >> 16)) * 0x1p16f + float(int32_t(w & 0xffffu));
     return value * 0x1p-32f + 0x1p-33f;
   }
   // Natural logarithm of a normal number, after FreeBSD's e_logf.c.
-  static float log(float x) {
+  static HWY_INLINE float log(float x) {
     constexpr uint32_t kSqrtHalf = 0x3f3504f3u;
     const uint32_t bits = std::bit_cast<uint32_t>(x) + (0x3f800000u - kSqrtHalf);
     const float k = float(int32_t(bits >> 23) - 127);
@@ -118,12 +118,12 @@ struct Math<float> {
     return s * (half + (even + odd)) + k * 9.0580006145e-06f - half + f + k * 6.9313812256e-01f;
   }
   // For |x| <= pi / 4, after Cephes' sinf.c.
-  static float sin(float x) {
+  static HWY_INLINE float sin(float x) {
     const float z = x * x;
     const float p = -1.6666654611e-1f + z * (8.3321608736e-3f + z * -1.9515295891e-4f);
     return x + x * z * p;
   }
-  static float cos(float x) {
+  static HWY_INLINE float cos(float x) {
     const float z = x * x;
     const float p = 4.166664568298827e-2f +
                     z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f);
@@ -133,10 +133,10 @@ struct Math<float> {
 
 template <>
 struct Math<double> {
-  static double to_uniform(uint64_t v) { return double(int64_t(v >> 11)) * 0x1p-53; }
-  static double to_positive(uint64_t v) { return to_uniform(v) + 0x1p-54; }
+  static HWY_INLINE double to_uniform(uint64_t v) { return double(int64_t(v >> 11)) * 0x1p-53; }
+  static HWY_INLINE double to_positive(uint64_t v) { return to_uniform(v) + 0x1p-54; }
   // After FreeBSD's e_log.c, k_sin.c and k_cos.c.
-  static double log(double x) {
+  static HWY_INLINE double log(double x) {
     constexpr uint64_t kSqrtHalf = 0x3fe6a09e00000000u;
     const uint64_t bits = std::bit_cast<uint64_t>(x) + (0x3ff0000000000000u - kSqrtHalf);
     const double k = double(int32_t(bits >> 52) - 1023);
@@ -152,7 +152,7 @@ struct Math<double> {
     return s * (half + (even + odd)) + k * 1.90821492927058770002e-10 - half + f +
            k * 6.93147180369123816490e-01;
   }
-  static double sin(double x) {
+  static HWY_INLINE double sin(double x) {
     const double z = x * x;
     const double p =
         8.33333333332248946124e-03 +
@@ -161,7 +161,7 @@ struct Math<double> {
                   z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)));
     return x + x * z * (-1.66666666666666324348e-01 + z * p);
   }
-  static double cos(double x) {
+  static HWY_INLINE double cos(double x) {
     const double z = x * x;
     const double p =
         4.16666666666666019037e-02 +
@@ -173,9 +173,10 @@ struct Math<double> {
   }
 };
 
-// A pair of normal numbers. The angle is reduced exactly, in quarters of a turn.
+// A pair of normal numbers. The angle is reduced exactly, in quarters of a turn. Inlined and free
+// of branches, so that loops over it vectorise.
 template <class F, class Word>
-void box_muller(Word first, Word second, F& even, F& odd) {
+HWY_INLINE void box_muller(Word first, Word second, F& even, F& odd) {
   using M = Math<F>;
   const F radius = std::sqrt(F(-2) * M::log(M::to_positive(first)));
   const F quarters = M::to_uniform(second) * F(4);
@@ -184,8 +185,8 @@ void box_muller(Word first, Word second, F& even, F& odd) {
   const F sine = M::sin(angle), cosine = M::cos(angle);
   const bool swapped = quadrant & 1;
   const F x = swapped ? sine : cosine, y = swapped ? cosine : sine;
-  even = radius * (((quadrant + 1) & 2) ? -x : x);
-  odd = radius * ((quadrant & 2) ? -y : y);
+  even = radius * (x * F(1 - ((quadrant + 1) & 2)));
+  odd = radius * (y * F(1 - (quadrant & 2)));
 }
 
 template <class T>

@@ -116,14 +116,18 @@ bool better(C value, C best) {
 template <class T, bool kGreatest>
 int64_t best_of_line(const T* in, int64_t length) {
   using C = compute_t<T>;
-  constexpr int64_t kBlock = 512;
+  using Flag = std::conditional_t<sizeof(C) == 8, int64_t,
+                                  std::conditional_t<sizeof(C) == 4, int32_t, int16_t>>;
+  constexpr int64_t kBlock = 128;
   C best = C(in[0]);
   if (best != best) return 0;
   int64_t at = 0, i = 1;
   for (; i + kBlock <= length; i += kBlock) {
-    bool found = false;
-    for (int64_t j = i; j < i + kBlock; ++j)
-      found |= !(kGreatest ? C(in[j]) <= best : C(in[j]) >= best);
+    Flag found = 0;  // as wide as an element, so that the loop vectorises
+    for (int64_t j = 0; j < kBlock; ++j) {
+      const C value = C(in[i + j]);
+      found |= (kGreatest ? value <= best : value >= best) ? Flag(0) : Flag(1);
+    }
     if (!found) continue;
     for (int64_t j = i; j < i + kBlock; ++j) {
       const C value = C(in[j]);
