@@ -17,7 +17,7 @@ missing_packages() {
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' \
       2>/dev/null || echo python3-dev
   fi
-  command -v c++ >/dev/null || echo g++
+  includes span || echo g++
   includes hwy/highway.h || echo libhwy-dev
   includes doctest/doctest.h || echo doctest-dev
   [ -d /usr/share/datasets/fashion-mnist ] ||
