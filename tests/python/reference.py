@@ -1,0 +1,186 @@
+"""What operations should give, written with NumPy and SciPy for being plain, not fast."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+Array = np.ndarray
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _windows(x: Array, kernel, stride, padding, dilation=(1, 1), fill: float = 0.0) -> Array:
+    """(N, C, OH, OW, kh, kw)."""
+    (ph, pw), (dh, dw), (kh, kw) = padding, dilation, kernel
+    x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
+    view = np.lib.stride_tricks.sliding_window_view(
+        x, (dh * (kh - 1) + 1, dw * (kw - 1) + 1), axis=(2, 3)
+    )
+    return view[:, :, :: stride[0], :: stride[1], ::dh, ::dw]
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Array:
+    if x.ndim == 3:
+        return conv2d(x[None], weight, bias, stride, padding, dilation, groups)[0]
+    windows = _windows(x, weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation))
+    parts = [
+        np.einsum("nchwij,ocij->nohw", xs, ws)
+        for xs, ws in zip(np.split(windows, groups, 1), np.split(weight, groups, 0), strict=True)
+    ]
+    y = np.concatenate(parts, 1)
+    return y if bias is None else y + bias[:, None, None]
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0) -> Array:
+    if x.ndim == 3:
+        return max_pool2d(x[None], kernel_size, stride, padding)[0]
+    kernel = _pair(kernel_size)
+    stride = kernel if stride is None else _pair(stride)
+    return _windows(x, kernel, stride, _pair(padding), fill=-np.inf).max((-1, -2))
+
+
+def avg_pool2d(x, kernel_size, stride=None, padding=0, count_include_pad=True) -> Array:
+    if x.ndim == 3:
+        return avg_pool2d(x[None], kernel_size, stride, padding, count_include_pad)[0]
+    kernel = _pair(kernel_size)
+    stride = kernel if stride is None else _pair(stride)
+    total = _windows(x, kernel, stride, _pair(padding)).sum((-1, -2))
+    if count_include_pad:
+        return total / (kernel[0] * kernel[1])
+    return total / _windows(np.ones_like(x), kernel, stride, _pair(padding)).sum((-1, -2))
+
+
+def _along(x: Array, indices: Array, values, axis: int, add: bool) -> Array:
+    axis %= x.ndim
+    shape = tuple(n if i != axis else indices.shape[i] for i, n in enumerate(x.shape))
+    indices, values = np.broadcast_to(indices, shape), np.broadcast_to(values, shape)
+    result = x.copy()
+    for at in itertools.product(*map(range, shape)):
+        to = (*at[:axis], indices[at], *at[axis + 1 :])
+        result[to] = result[to] + values[at] if add else values[at]
+    return result
+
+
+def put_along_axis(x, indices, values, axis=-1) -> Array:
+    return _along(x, indices, values, axis, add=False)
+
+
+def scatter_add(x, indices, source, axis=-1) -> Array:
+    return _along(x, indices, source, axis, add=True)
+
+
+def index_add(x, indices, source, axis=0) -> Array:
+    shape = x.shape[:axis] + indices.shape + x.shape[axis + 1 :]
+    source = np.broadcast_to(source, shape)
+    result = x.copy()
+    np.add.at(result, (slice(None),) * axis + (indices,), source)
+    return result
+
+
+def argsort(x, axis=-1, descending=False) -> Array:
+    if not descending:
+        return np.argsort(x, axis, kind="stable")
+    return np.argsort(-x, axis, kind="stable")
+
+
+def sort(x, axis=-1, descending=False) -> Array:
+    return np.take_along_axis(x, argsort(x, axis, descending), axis)
+
+
+def topk(x, k, axis=-1, largest=True) -> tuple[Array, Array]:
+    order = np.take(argsort(x, axis, descending=largest), np.arange(k), axis)
+    return np.take_along_axis(x, order, axis), order
+
+
+def gelu(x, approximate="none") -> Array:
+    if approximate == "none":
+        return x * scipy.special.ndtr(x)
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def layer_norm(x, weight=None, bias=None, normalized_ndim=1, eps=1e-5) -> Array:
+    axes = tuple(range(-normalized_ndim, 0))
+    y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
+    return y * (1 if weight is None else weight) + (0 if bias is None else bias)
+
+
+def rms_norm(x, weight=None, normalized_ndim=1, eps=1e-5) -> Array:
+    axes = tuple(range(-normalized_ndim, 0))
+    y = x / np.sqrt((x**2).mean(axes, keepdims=True) + eps)
+    return y if weight is None else y * weight
+
+
+def batch_norm(
+    x, running_mean=None, running_var=None, weight=None, bias=None, training=False, momentum=0.1,
+    eps=1e-5,
+) -> tuple[Array, ...]:  # fmt: skip
+    axes = tuple(i for i in range(x.ndim) if i != 1)
+    shape = (-1,) + (1,) * (x.ndim - 2)
+    mean, var = running_mean, running_var
+    if training:
+        mean, var = x.mean(axes), x.var(axes)
+        if running_mean is not None:
+            running_mean = running_mean + momentum * (mean - running_mean)
+            running_var = running_var + momentum * (x.var(axes, ddof=1) - running_var)
+    y = (x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + eps)
+    if weight is not None:
+        y = y * weight.reshape(shape)
+    if bias is not None:
+        y = y + bias.reshape(shape)
+    return (y,) if running_mean is None else (y, running_mean, running_var)
+
+
+def _reduce(loss: Array, reduction: str) -> Array:
+    return {"mean": np.mean, "sum": np.sum, "none": np.asarray}[reduction](loss)
+
+
+def cross_entropy(
+    logits, labels, weight=None, ignore_index=None, reduction="mean", label_smoothing=0.0
+) -> Array:
+    """As PyTorch defines it."""
+    axis = 1 if logits.ndim > 1 else 0
+    classes = logits.shape[axis]
+    logp = np.moveaxis(scipy.special.log_softmax(logits, axis), axis, -1)
+    weight = np.ones(classes, logits.dtype) if weight is None else weight
+    if labels.dtype.kind == "f":
+        target = np.moveaxis(labels, axis, -1)
+        loss = -(logp * target * weight).sum(-1)
+        return _reduce(loss, reduction)
+    kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
+    hot = np.eye(classes)[np.where(kept, labels, 0)]
+    share = (hot * weight).sum(-1) * kept
+    smooth = -(logp * weight).sum(-1) / classes
+    loss = (1 - label_smoothing) * -(logp * hot * weight).sum(-1) + label_smoothing * smooth
+    loss = loss * kept
+    return loss.sum() / share.sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
+def nll_loss(logp, labels, weight=None, ignore_index=None, reduction="mean") -> Array:
+    axis = 1 if logp.ndim > 1 else 0
+    classes = logp.shape[axis]
+    weight = np.ones(classes, logp.dtype) if weight is None else weight
+    kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
+    hot = np.eye(classes)[np.where(kept, labels, 0)]
+    share = (hot * weight).sum(-1) * kept
+    loss = -(np.moveaxis(logp, axis, -1) * hot * weight).sum(-1) * kept
+    return loss.sum() / share.sum() if reduction == "mean" else _reduce(loss, reduction)
+
+
+def mse_loss(a, b, reduction="mean") -> Array:
+    return _reduce((a - b) ** 2, reduction)
+
+
+def l1_loss(a, b, reduction="mean") -> Array:
+    return _reduce(np.abs(a - b), reduction)
+
+
+def binary_cross_entropy_with_logits(x, t, weight=None, pos_weight=None, reduction="mean") -> Array:
+    positive = t * (1 if pos_weight is None else pos_weight)
+    loss = positive * np.logaddexp(-x, 0) + (1 - t) * np.logaddexp(x, 0)
+    return _reduce(loss * (1 if weight is None else weight), reduction)
