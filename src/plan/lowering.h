@@ -17,7 +17,8 @@ struct Located {
   SmallVector<std::pair<int32_t, int64_t>, 1> dynamic;  // word, multiplier in elements
 };
 
-// The snapshot with views resolved.
+// The snapshot with views resolved and repeated computations found: of several nodes that do the
+// same to the same values only the first is computed, the others see its result.
 class Resolved {
  public:
   explicit Resolved(const Snapshot& snapshot);
@@ -35,6 +36,8 @@ class Resolved {
 
  private:
   void resolve_view(int32_t node);
+  // For each node the first that computes the same.
+  std::vector<int32_t> first_of_repeats() const;
 
   const Snapshot& snapshot_;
   std::vector<std::vector<Located>> nodes_;

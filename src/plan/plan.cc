@@ -190,10 +190,11 @@ class Builder {
     return {step.kind, step.inputs, step.outputs, step.attrs, step.program.get()};
   }
 
-  // The input of a step whose memory output k could be written over, or -1: read once, in the
+  // The inputs of a step whose memory output k could be written over: those read once, in the
   // same order as it is written.
-  int in_place_input(const DraftStep& draft, size_t k) const {
+  SmallVector<size_t, 4> in_place_inputs(const DraftStep& draft, size_t k) const {
     const Step& step = draft.step;
+    SmallVector<size_t, 4> found;
     const auto usable = [&](size_t i) {
       const Located& read = draft.reads[i];
       if (read.offset != 0 || !read.dynamic.empty()) return false;
@@ -207,13 +208,15 @@ class Builder {
       const Node& node = *snapshot_.nodes[size_t(step.nodes[0])];
       const auto rule = node.primitive->in_place;
       const int i = rule ? rule(node, int(k)) : -1;
-      return i >= 0 && usable(size_t(i)) ? i : -1;
+      if (i >= 0 && usable(size_t(i))) found.push_back(size_t(i));
+      return found;
     }
     // Programs that go over a row twice might read what they have written.
-    if (step.program->reduce_axes > 0) return -1;
+    if (step.program->reduce_axes > 0) return found;
     for (size_t i = 0; i < step.inputs.size(); ++i)
-      if (usable(i) && is_contiguous(step.outputs[k].shape, step.outputs[k].strides)) return int(i);
-    return -1;
+      if (usable(i) && is_contiguous(step.outputs[k].shape, step.outputs[k].strides))
+        found.push_back(i);
+    return found;
   }
 
   struct Donation {
@@ -230,14 +233,16 @@ class Builder {
       const DraftStep& draft = drafts_[s];
       for (size_t k = 0; k < draft.writes.size(); ++k) {
         if (stored_[size_t(draft.writes[k])].output < 0) continue;
-        const int i = in_place_input(draft, k);
-        if (i < 0 || !draft.reads[size_t(i)].base.is_leaf()) continue;
-        const int32_t leaf = draft.reads[size_t(i)].base.index;
-        if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(leaf)]) continue;
-        const Output& from = snapshot_.leaves[size_t(leaf)].output();
-        if (int64_t(from.buffer->bytes()) != stored_[size_t(draft.writes[k])].bytes) continue;
-        taken[size_t(leaf)] = 1;
-        donations.push_back({int32_t(s), draft.writes[k], leaf});
+        for (size_t i : in_place_inputs(draft, k)) {
+          if (!draft.reads[i].base.is_leaf()) continue;
+          const int32_t leaf = draft.reads[i].base.index;
+          if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(leaf)]) continue;
+          const Output& from = snapshot_.leaves[size_t(leaf)].output();
+          if (int64_t(from.buffer->bytes()) != stored_[size_t(draft.writes[k])].bytes) continue;
+          taken[size_t(leaf)] = 1;
+          donations.push_back({int32_t(s), draft.writes[k], leaf});
+          break;
+        }
       }
     }
     std::vector<uint8_t> late;
@@ -313,18 +318,20 @@ class Builder {
       for (size_t k = 0; k < drafts_[s].writes.size(); ++k) {
         const int32_t out = drafts_[s].writes[k];
         if (stored_[size_t(out)].output >= 0) continue;
-        const int i = in_place_input(drafts_[s], k);
-        if (i < 0 || drafts_[s].reads[size_t(i)].base.is_leaf()) continue;
-        const int32_t in = id_of(drafts_[s].reads[size_t(i)].base);
-        if (stored_[size_t(in)].output >= 0 || given[size_t(in)] ||
-            lives[size_t(in)].last != int32_t(s) ||
-            stored_[size_t(in)].bytes != stored_[size_t(out)].bytes)
-          continue;
-        given[size_t(in)] = 1;
-        owner[size_t(out)] = owner[size_t(in)];
-        Lifetime& whole = lives[size_t(owner[size_t(in)])];
-        whole.last = std::max(whole.last, lives[size_t(out)].last);
-        lives[size_t(out)].bytes = 0;
+        for (size_t i : in_place_inputs(drafts_[s], k)) {
+          if (drafts_[s].reads[i].base.is_leaf()) continue;
+          const int32_t in = id_of(drafts_[s].reads[i].base);
+          if (stored_[size_t(in)].output >= 0 || given[size_t(in)] ||
+              lives[size_t(in)].last != int32_t(s) ||
+              stored_[size_t(in)].bytes != stored_[size_t(out)].bytes)
+            continue;
+          given[size_t(in)] = 1;
+          owner[size_t(out)] = owner[size_t(in)];
+          Lifetime& whole = lives[size_t(owner[size_t(in)])];
+          whole.last = std::max(whole.last, lives[size_t(out)].last);
+          lives[size_t(out)].bytes = 0;
+          break;
+        }
       }
     }
     plan_->arena_bytes = lay_out(lives);

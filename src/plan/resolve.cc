@@ -1,3 +1,5 @@
+#include <unordered_map>
+
 #include "graph/primitive.h"
 #include "ops/ops.h"
 #include "plan/lowering.h"
@@ -12,13 +14,47 @@ Resolved::Resolved(const Snapshot& snapshot)
     if (snapshot.leaves[i].is_scalar()) located.strides.clear();
     leaves_.push_back(std::move(located));
   }
+  const std::vector<int32_t> first = first_of_repeats();
   for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
     const Node& node = *snapshot.nodes[i];
+    if (first[i] != int32_t(i)) {
+      nodes_[i] = nodes_[size_t(first[i])];
+      computed_[i] = 0;
+      continue;
+    }
     for (size_t k = 0; k < node.outputs.size(); ++k)
       nodes_[i].push_back(
           {{int32_t(i), int32_t(k)}, contiguous_strides(node.outputs[k].shape), 0, {}});
     if (node.primitive->kind == Kind::view) resolve_view(int32_t(i));
   }
+}
+
+std::vector<int32_t> Resolved::first_of_repeats() const {
+  struct Hash {
+    size_t operator()(const std::vector<int64_t>& words) const {
+      uint64_t hash = words.size();
+      for (int64_t word : words) hash = (hash ^ uint64_t(word)) * 0x9e3779b97f4a7c15u + (hash >> 29);
+      return hash;
+    }
+  };
+  const size_t count = snapshot_.nodes.size();
+  std::vector<int32_t> first(count);
+  std::unordered_map<std::vector<int64_t>, int32_t, Hash> seen;
+  std::vector<int64_t> key;
+  for (size_t i = 0; i < count; ++i) {
+    first[i] = int32_t(i);
+    const Node& node = *snapshot_.nodes[i];
+    // Run-time words tell apart what looks the same: draws of random numbers, slices.
+    if (!node.dynamic.empty()) continue;
+    key.assign({int64_t(reinterpret_cast<intptr_t>(node.primitive))});
+    key.insert(key.end(), node.attrs.begin(), node.attrs.end());
+    for (const ValueRef& input : snapshot_.inputs[i]) {
+      key.push_back(input.is_leaf() ? -1 : first[size_t(input.node)]);
+      key.push_back(input.index);
+    }
+    first[i] = seen.emplace(key, int32_t(i)).first->second;
+  }
+  return first;
 }
 
 const Shape& Resolved::shape(ValueRef v) const {
