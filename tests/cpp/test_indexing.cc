@@ -225,7 +225,8 @@ TEST_CASE("scatter_along_axis: equal bits over threads, on both loop orders") {
   for (DType dtype : {DType::float32, DType::float16})
     for (size_t axis : {0, 1}) {
       const Shape shape = axis == 0 ? Shape{200, 300} : Shape{300, 200};
-      Array x(dtype, shape), index(DType::int64, {300, 300}), src(dtype, {300, 300}), out(dtype, shape);
+      Array x(dtype, shape), index(DType::int64, {300, 300}), src(dtype, {300, 300}),
+          out(dtype, shape);
       index.fill(random, 0, 199);
       for (int64_t i = 0; i < src.size(); ++i) src.set(i, normal(random));
       std::vector<float> expected(x.size());

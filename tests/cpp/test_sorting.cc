@@ -33,7 +33,9 @@ void fill_special(Array& x, std::mt19937& random) {
   }
 }
 
-bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0 || (a != a && b != b); }
+bool same_bits(double a, double b) {
+  return std::memcmp(&a, &b, sizeof(a)) == 0 || (a != a && b != b);
+}
 
 // a comes before b; NaN comes after all else.
 bool before(double a, double b, bool descending) {

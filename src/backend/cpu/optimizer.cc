@@ -187,7 +187,8 @@ class Updates {
       const int64_t begin = part * piece, end = std::min(total, begin + piece);
       size_t i = std::upper_bound(first.begin(), first.end(), begin) - first.begin() - 1;
       for (; i < count_ && first[i] < end; ++i)
-        body(update(i), std::max(begin, first[i]) - first[i], std::min(end, first[i + 1]) - first[i]);
+        body(update(i), std::max(begin, first[i]) - first[i],
+             std::min(end, first[i + 1]) - first[i]);
     });
   }
 
