@@ -19,6 +19,14 @@ class BitSet {
     if (i / 64 >= words_.size()) words_.resize(i / 64 + 1);
     words_[i / 64] |= uint64_t(1) << (i % 64);
   }
+  bool contains(const BitSet& other) const {
+    for (size_t i = 0; i < other.words_.size(); ++i)
+      if (other.words_[i] & ~(i < words_.size() ? words_[i] : 0)) return false;
+    return true;
+  }
+  void reset(size_t i) {
+    if (i / 64 < words_.size()) words_[i / 64] &= ~(uint64_t(1) << (i % 64));
+  }
   void operator|=(const BitSet& other) {
     if (other.words_.size() > words_.size()) words_.resize(other.words_.size());
     for (size_t i = 0; i < other.words_.size(); ++i) words_[i] |= other.words_[i];
@@ -235,9 +243,16 @@ class Fuser {
     std::erase_if(a.reads, [&](const ValueRef& base) {
       return !base.is_leaf() && find(group_of_[size_t(base.node)]) == into;
     });
-    a.before = {};
-    finish(a);
-    // Whatever runs after the joined group now also runs after all that runs before it.
+    // Whatever runs after the joined group now also runs after all that runs before it. Mostly
+    // that is nothing new: a group grows at its end, where nobody depends on it yet.
+    BitSet added = b.before;
+    added.reset(size_t(into));
+    const bool changed = !a.before.contains(added) || size_t(from) + 1 != drafts_.size();
+    a.before |= added;
+    for (int32_t g : b.direct)
+      if (g != into && std::find(a.direct.begin(), a.direct.end(), g) == a.direct.end())
+        a.direct.push_back(g);
+    if (!changed) return into;
     for (Draft& d : drafts_) {
       if (d.merged_away || &d == &a) continue;
       if (d.before.test(size_t(into)) || d.before.test(size_t(from))) {

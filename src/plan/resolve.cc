@@ -46,7 +46,7 @@ std::vector<int32_t> Resolved::first_of_repeats() const {
     const Node& node = *snapshot_.nodes[i];
     // Run-time words tell apart what looks the same: draws of random numbers, slices.
     if (!node.dynamic.empty()) continue;
-    key.assign({int64_t(reinterpret_cast<intptr_t>(node.primitive))});
+    key.assign({int64_t(reinterpret_cast<intptr_t>(node.primitive)), int64_t(node.attrs.size())});
     key.insert(key.end(), node.attrs.begin(), node.attrs.end());
     for (const ValueRef& input : snapshot_.inputs[i]) {
       key.push_back(input.is_leaf() ? -1 : first[size_t(input.node)]);

@@ -3,9 +3,11 @@
 // slowly and literally, and every other executor is tested against that.
 //
 // A program runs over an iteration space of `extent`. Its last `reduce_axes` axes, if any, are
-// reduced. A value is either *full* (one element per point of the space) or, after a reduction,
-// a *row* (one element per point of the axes that are left). Using a row value in an instruction
-// with a full operand repeats it along the reduced axes.
+// reduced. A value is either *full* (one element per point of the space) or a *row* (one element
+// per point of the axes that are left): what a reduction gives, a load that does not move along
+// the reduced axes, an index of another axis, or an instruction with rows alone for operands. Using
+// a row value in an instruction with a full operand, in a reduction, or in a store to an output that
+// moves along the reduced axes repeats it along them.
 #pragma once
 
 #include <cstdint>
@@ -92,6 +94,11 @@ struct TileProgram {
 
   friend bool operator==(const TileProgram&, const TileProgram&) = default;
 };
+
+// For every instruction, whether its value is full rather than a row. A store has its operand's.
+std::vector<bool> full_values(const TileProgram& program);
+// Whether the strides move along the reduced axes (axes of size 1 do not count).
+bool moves_along_reduced(const TileProgram& program, const Strides& strides);
 
 // Throws ValueError naming the instruction and the rule broken. A checked program is safe to run
 // on operands as large as its strides say.
