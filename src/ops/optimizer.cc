@@ -59,7 +59,9 @@ Tensors update(const Primitive& primitive, size_t hyper_count, const Tensors& hy
   Tensors inputs;
   for (const Tensor& x : hyper) {
     require(x.rank() == 0, primitive.name, ": hyper-parameters must be 0-d, got shape ", x.shape());
-    inputs.push_back(astype(x, DType::float32));
+    // Python floats keep their precision: 1 - 0.999 in float32 is off by 1e-5.
+    const bool is_number = x.node().state == NodeState::scalar;
+    inputs.push_back(is_number || !is_floating(x.dtype()) ? astype(x, DType::float64) : x);
   }
   for (const Tensors* list : lists) {
     if (list->empty()) continue;
