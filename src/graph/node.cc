@@ -1,6 +1,6 @@
 #include "graph/node.h"
 
-#include "graph/tensor.h"
+#include "graph/primitive.h"
 
 namespace tegula {
 namespace {
@@ -105,8 +105,10 @@ void PendingList::remove(Node* node) {
 }
 
 int64_t output_bytes(const Node& node) {
+  if (node.primitive && node.primitive->kind == Kind::view) return 0;
   int64_t bytes = 0;
-  for (const Output& output : node.outputs) bytes += numel(output.shape) * int64_t(itemsize(output.dtype));
+  for (const Output& output : node.outputs)
+    bytes += numel(output.shape) * int64_t(itemsize(output.dtype));
   return bytes;
 }
 

@@ -139,7 +139,7 @@ class PendingList {
   int64_t bytes_ = 0;
 };
 
-// Bytes of a node's outputs if they were all stored.
+// Bytes of a node's outputs if they were all stored; views take none.
 int64_t output_bytes(const Node& node);
 
 }  // namespace tegula

@@ -16,7 +16,7 @@ size_t place_of(const Primitive& primitive, const SourceLocation& where) {
 void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
   const PendingList& list = PendingList::current();
   const AutoEvaluation& limits = auto_evaluation();
-  if (list.size() * 2 < limits.max_nodes && list.bytes() / 2 < limits.max_bytes / 4) return;
+  if (list.size() * 2 < limits.max_nodes && list.bytes() * 2 < limits.max_bytes) return;
   static std::unordered_set<size_t> cuts;
   const size_t place = place_of(primitive, where);
   if (list.size() < limits.max_nodes && list.bytes() < limits.max_bytes && !cuts.count(place))

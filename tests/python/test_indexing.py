@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 import tegula as tg
 
-
 KINDS = ["slice", "slice", "integer", "array", "new_axis", "mask"]
 
 

@@ -362,7 +362,7 @@ def test_reductions_of_nothing(name):
         np.testing.assert_array_equal(got, getattr(np, name)(x, axis=axis))
 
 
-# ---- Large shapes cross the boundaries of blocks, tiles and pieces of work ------------------------
+# ---- Large shapes cross the boundaries of blocks, tiles and pieces of work -----------------------
 @pytest.mark.parametrize("shape", [(1023,), (4097,), (129, 257), (3, 70000)])
 def test_large(shape):
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)

@@ -71,11 +71,72 @@ constexpr T lowest() {
   }
 }
 
+#if HWY_TARGET != HWY_SCALAR
+namespace hn = hwy::HWY_NAMESPACE;
+
+// `value` where it beats `best`: see beats().
+template <class V>
+auto beats_mask(V value, V best) {
+  return hn::Not(hn::Or(hn::Le(value, best), hn::IsNaN(best)));
+}
+
+// Calls body(d, s) so that vectors of tag d at every s cover [0, windows), the last overlapping
+// the one before; returns false if there are fewer windows than the shortest vector has lanes.
+template <class D, class F>
+bool for_vectors(D d, int64_t windows, F&& body) {
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  if (windows >= lanes) {
+    for (int64_t s = 0; s + lanes < windows; s += lanes) body(d, s);
+    body(d, windows - lanes);
+    return true;
+  }
+  if constexpr (hn::MaxLanes(D()) * sizeof(hn::TFromD<D>) > 16)
+    return for_vectors(hn::Half<D>(), windows, body);
+  return false;
+}
+
+template <class T>
+bool max_halves_vectors(const T* top, const T* bottom, int64_t windows, T* y) {
+  return for_vectors(hn::ScalableTag<T>(), windows, [&](auto d, int64_t s) HWY_ATTR {
+    hn::Vec<decltype(d)> a, b, c, e;
+    hn::LoadInterleaved2(d, top + 2 * s, a, b);
+    hn::LoadInterleaved2(d, bottom + 2 * s, c, e);
+    a = hn::IfThenElse(beats_mask(b, a), b, a);
+    a = hn::IfThenElse(beats_mask(c, a), c, a);
+    hn::StoreU(hn::IfThenElse(beats_mask(e, a), e, a), d, y + s);
+  });
+}
+
+template <class T>
+bool max_grad_halves_vectors(const T* top, const T* bottom, const T* dy, int64_t windows,
+                             T* out, T* below) {
+  return for_vectors(hn::ScalableTag<T>(), windows, [&](auto d, int64_t s) HWY_ATTR {
+    hn::Vec<decltype(d)> a, b, c, e;
+    hn::LoadInterleaved2(d, top + 2 * s, a, b);
+    hn::LoadInterleaved2(d, bottom + 2 * s, c, e);
+    const auto second = beats_mask(b, a);
+    a = hn::IfThenElse(second, b, a);
+    const auto third = beats_mask(c, a);
+    a = hn::IfThenElse(third, c, a);
+    const auto fourth = beats_mask(e, a), lower = hn::Or(third, fourth);
+    const auto up = hn::LoadU(d, dy + s);
+    hn::StoreInterleaved2(hn::IfThenZeroElse(hn::Or(second, lower), up),
+                          hn::IfThenElseZero(hn::AndNot(lower, second), up), d, out + 2 * s);
+    hn::StoreInterleaved2(hn::IfThenElseZero(hn::AndNot(fourth, third), up),
+                          hn::IfThenElseZero(fourth, up), d, below + 2 * s);
+  });
+}
+#endif
+
 template <class T>
 void max_halves(const Pooling& p, const T* HWY_RESTRICT x, T* HWY_RESTRICT y) {
   for (int64_t r = 0; r < p.pooled[0]; ++r, y += p.pooled[1]) {
     const T* HWY_RESTRICT top = x + 2 * r * p.image[1];
     const T* HWY_RESTRICT bottom = top + p.image[1];
+#if HWY_TARGET != HWY_SCALAR
+    if constexpr (std::is_floating_point_v<T>)
+      if (max_halves_vectors(top, bottom, p.pooled[1], y)) continue;
+#endif
     for (int64_t s = 0; s < p.pooled[1]; ++s) {
       T best = top[2 * s];
       best = beats(top[2 * s + 1], best) ? top[2 * s + 1] : best;
@@ -104,28 +165,37 @@ void max_plane(const Pooling& p, const T* x, T* y) {
     }
 }
 
+// Whether windows of 2 x 2 leave a last row or column uncovered.
+inline bool has_remainder(const Pooling& p) {
+  return p.image[0] != 2 * p.pooled[0] || p.image[1] != 2 * p.pooled[1];
+}
+
 template <class T>
 void max_grad_halves(const Pooling& p, const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy,
                      T* HWY_RESTRICT dx) {
   const int64_t width = p.image[1];
-  std::fill_n(dx, p.image_size(), T(0));
+  if (has_remainder(p)) std::fill_n(dx, p.image_size(), T(0));
   for (int64_t r = 0; r < p.pooled[0]; ++r, dy += p.pooled[1]) {
     const T* HWY_RESTRICT top = x + 2 * r * width;
     const T* HWY_RESTRICT bottom = top + width;
     T* HWY_RESTRICT out = dx + 2 * r * width;
     T* HWY_RESTRICT below = out + width;
+#if HWY_TARGET != HWY_SCALAR
+    if (max_grad_halves_vectors(top, bottom, dy, p.pooled[1], out, below)) continue;
+#endif
     for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      const T a = top[2 * s], b = top[2 * s + 1], c = bottom[2 * s], d = bottom[2 * s + 1];
-      const bool second = beats(b, a);
-      const T ab = second ? b : a;
-      const bool third = beats(c, ab);
-      const T abc = third ? c : ab;
-      const bool fourth = beats(d, abc);
-      const T up = dy[s], none = T(0);
-      out[2 * s] = (second | third | fourth) ? none : up;
-      out[2 * s + 1] = (!second | third | fourth) ? none : up;
-      below[2 * s] = (!third | fourth) ? none : up;
-      below[2 * s + 1] = fourth ? up : none;
+      out[2 * s] = out[2 * s + 1] = below[2 * s] = below[2 * s + 1] = T(0);
+      T best = top[2 * s];
+      T* at = out + 2 * s;
+      const auto consider = [&](T value, T* place) {
+        if (!beats(value, best)) return;
+        best = value;
+        at = place;
+      };
+      consider(top[2 * s + 1], out + 2 * s + 1);
+      consider(bottom[2 * s], below + 2 * s);
+      consider(bottom[2 * s + 1], below + 2 * s + 1);
+      *at = dy[s];
     }
   }
 }
@@ -189,7 +259,7 @@ void average_grad_plane(const Pooling& p, const T* HWY_RESTRICT dy, compute_t<T>
                         T* HWY_RESTRICT dx) {
   using C = compute_t<T>;
   if (p.halves()) {
-    std::fill_n(dx, p.image_size(), T(C(0)));
+    if (has_remainder(p)) std::fill_n(dx, p.image_size(), T(C(0)));
     for (int64_t r = 0; r < p.pooled[0]; ++r, dy += p.pooled[1]) {
       T* HWY_RESTRICT top = dx + 2 * r * p.image[1];
       T* HWY_RESTRICT bottom = top + p.image[1];
