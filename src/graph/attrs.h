@@ -11,6 +11,10 @@
 
 namespace tegula {
 
+// matmul: operands to be read with their last two axes exchanged.
+struct MatmulAttrs {
+  int64_t transpose_a, transpose_b;
+};
 // conv2d, conv2d_input_grad, conv2d_weight_grad; [0] is height, [1] is width. After them the
 // gradients have two more words: the size of the image, or of the kernel.
 struct ConvAttrs {

@@ -10,35 +10,37 @@ namespace {
 constexpr uint32_t kA = 1u << 0;
 constexpr uint32_t kB = 1u << 1;
 
-Tensor product(const Tensor& a, const Tensor& b, bool b_is_transposed);
+// Of stacks of matrices with equal batch shapes.
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b);
 
-// a (..., M, K) times b (..., K, N), batch shapes equal. attrs: {1 if b is a transposed matrix}:
-// then its gradient is made as the transpose of (grad^T a), which has the matrix's own layout.
+// op(a) (..., M, K) times op(b) (..., K, N), where op transposes or not; attrs: MatmulAttrs.
 const Primitive kMatmul = {
     .name = "matmul",
     .kind = Kind::opaque,
     .infer =
         [](const InferContext& c, OutputSpecs& out) {
-          Shape shape = c.shape(0);
-          shape.back() = c.shape(1).back();
+          const auto [ta, tb] = read_attrs<MatmulAttrs>(c.attrs);
+          const Shape &a = c.shape(0), &b = c.shape(1);
+          Shape shape = a;
+          shape[a.size() - 2] = a[a.size() - (ta ? 1 : 2)];
+          shape[a.size() - 1] = b[b.size() - (tb ? 2 : 1)];
           checked_numel(shape, "matmul");
           out.push_back({c.dtype(0), std::move(shape)});
         },
     .vjp =
         [](VjpContext& c) {
+          const auto [ta, tb] = read_attrs<MatmulAttrs>(c.attrs());
           const Tensor& g = c.grad();
-          if (c.needs(0)) c.give(0, product(g, matrix_transpose(c.input(1)), !c.attrs()[0]));
-          if (!c.needs(1)) return;
-          if (c.attrs()[0])
-            c.give(1, matrix_transpose(product(matrix_transpose(g), c.input(0), false)));
-          else
-            c.give(1, product(matrix_transpose(c.input(0)), g, false));
+          if (c.needs(0))
+            c.give(0, ta ? product(c.input(1), tb, g, true) : product(g, false, c.input(1), !tb));
+          if (c.needs(1))
+            c.give(1, tb ? product(g, true, c.input(0), ta) : product(c.input(0), !ta, g, false));
         },
     .uses = {kB, kA},
 };
 
-Tensor product(const Tensor& a, const Tensor& b, bool b_is_transposed) {
-  return record(kMatmul, {a, b}, {int64_t(b_is_transposed)});
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
+  return record(kMatmul, {a, b}, write_attrs(MatmulAttrs{transpose_a, transpose_b}));
 }
 
 DType contraction_dtype(const Tensor& a, const Tensor& b, const char* op) {
@@ -48,7 +50,7 @@ DType contraction_dtype(const Tensor& a, const Tensor& b, const char* op) {
   return dtype;
 }
 
-Tensor matmul(const Tensor& a, const Tensor& b, bool b_is_transposed) {
+Tensor matmul_any(const Tensor& a, const Tensor& b) {
   require(a.rank() > 0 && b.rank() > 0, "matmul: 0-d operands cannot be multiplied: ", a.shape(),
           " @ ", b.shape(), "; use *");
   const int64_t inner = b.shape()[b.rank() > 1 ? b.rank() - 2 : 0];
@@ -56,7 +58,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool b_is_transposed) {
           b.shape());
   const DType dtype = contraction_dtype(a, b, "matmul");
   Tensor left = astype(a, dtype), right = astype(b, dtype);
-  if (left.rank() == 2 && right.rank() == 2) return product(left, right, b_is_transposed);
+  if (left.rank() == 2 && right.rank() == 2) return product(left, false, right, false);
   if (b.rank() == 1) right = expand_dims(right, 1);
   if (a.rank() == 1) left = expand_dims(left, 0);
 
@@ -81,7 +83,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool b_is_transposed) {
   }
   if (a.rank() == 1) shape.pop_back();
   if (b.rank() != 1) shape.push_back(columns);
-  return reshape(product(left, right, b_is_transposed), shape);
+  return reshape(product(left, false, right, false), shape);
 }
 
 Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
@@ -171,7 +173,7 @@ const Family kContractions("Contractions", {
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) { return matmul(a, b, false); }
+Tensor matmul(const Tensor& a, const Tensor& b) { return matmul_any(a, b); }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   require(weight.rank() == 2, "linear: weight must be (out, in), got shape ", weight.shape());
@@ -180,7 +182,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (bias)
     require(bias.shape() == Shape{weight.shape()[0]}, "linear: bias of shape ", bias.shape(),
             " does not fit the ", weight.shape()[0], " outputs of weight ", weight.shape());
-  const Tensor result = matmul(x, matrix_transpose(weight), true);
+  const DType dtype = contraction_dtype(x, weight, "linear");
+  Shape shape = x.shape();
+  shape.back() = weight.shape()[0];
+  const int64_t inputs = weight.shape()[1];
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
+  const Tensor left = x.rank() == 2 ? x : reshape(x, {rows, inputs});
+  const Tensor y = product(astype(left, dtype), false, astype(weight, dtype), true);
+  const Tensor result = reshape(y, shape);
   return bias ? result + bias : result;
 }
 

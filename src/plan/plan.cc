@@ -396,7 +396,7 @@ class Builder {
   static double flops(const Step& step) {
     if (step.program) return double(numel(step.program->extent)) * double(step.program->instrs.size());
     const auto size = [](const View& v) { return double(numel(v.shape)); };
-    if (step.kind == "matmul") return 2 * size(step.outputs[0]) * double(step.inputs[0].shape.back());
+    if (step.kind == "matmul") return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
     if (step.kind == "conv2d")
       return 2 * size(step.outputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
     if (step.kind == "conv2d_input_grad")

@@ -6,6 +6,7 @@
 #include "backend/cpu/contraction/gemm.h"
 #include "backend/cpu/contraction/scratch.h"
 #include "backend/cpu/isa.h"
+#include "graph/attrs.h"
 #include "runtime/thread_pool.h"
 
 namespace tegula::cpu {
@@ -80,7 +81,7 @@ template <class T>
 bool readable_rows(const Matrix& a, int64_t n) {
   if (a.dtype != kNative<T>) return false;
   if (a.row == 1) return true;
-  const bool crowded = a.row != 0 && a.row * int64_t(sizeof(T)) % (kCacheSetBytes / 4) == 0;
+  const bool crowded = a.row != 0 && a.row * int64_t(sizeof(T)) % (kCacheSetBytes / 2) == 0;
   return a.column == 1 && !(crowded && n >= 64);
 }
 // B's rows come one after another, so a long stride costs an address translation each.
@@ -196,8 +197,8 @@ void matmul_floating(const Product& whole, const Batch& batch, DType dtype) {
   };
   const double work = double(whole.m) * double(whole.n) * double(whole.k) * double(batch.count);
   if (whole.n == 1 || whole.m == 1) {
-    static const int64_t rows = tile_size(256);
     const int64_t length = whole.m * whole.n;
+    const int64_t rows = tile_size(std::clamp<int64_t>(ceil_div(length, 4), 256, 4096));
     for_tiles(batch.count, ceil_div(length, rows), work, [&](int64_t index, int64_t tile) {
       Product p = item(index);
       if (p.n != 1) {  // one row: the transposed product
@@ -275,10 +276,13 @@ void run_matmul(const KernelArgs& args) {
   Product p;
   p.m = c.shape[rank - 2];
   p.n = c.shape[rank - 1];
-  p.k = a.shape[rank - 1];
   p.a = {a.data, a.dtype, a.strides[rank - 2], a.strides[rank - 1]};
   p.b = {b.data, b.dtype, b.strides[rank - 2], b.strides[rank - 1]};
   p.c = c.data;
+  const auto attrs = args.attrs.empty() ? MatmulAttrs{} : read_attrs<MatmulAttrs>(args.attrs);
+  if (attrs.transpose_a) p.a = p.a.transposed();
+  if (attrs.transpose_b) p.b = p.b.transposed();
+  p.k = a.shape[rank - (attrs.transpose_a ? 2 : 1)];
   Batch batch;
   batch.shape = Dims(c.shape.begin(), c.shape.end() - 2);
   batch.a = Dims(a.strides.begin(), a.strides.end() - 2);
