@@ -1,0 +1,429 @@
+"""The layers and losses as functions, with PyTorch's names and argument names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tegula as tg
+from tegula._core import Tensor
+
+
+def pair(value: Any, name: str) -> tuple[int, int]:
+    """``value`` as (height, width): an int stands for both.
+
+    Raises:
+        TypeError: it is neither an int nor two ints.
+    """
+    both = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in both):
+        raise TypeError(f"{name} must be an int or a pair of ints, got {value!r}")
+    return int(both[0]), int(both[1])
+
+
+# ---- layers ----------------------------------------------------------------------------------
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: (…, in) with weight (out, in) and bias (out,) → (…, out)."""
+    return tg.linear(input, weight, bias)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation: (N, C, H, W) with weight (O, C / groups, kh, kw) → (N, O, H', W')."""
+    return tg.conv2d(
+        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+    """The maximum of each window: (N, C, H, W) → (N, C, H', W'). Padding never wins."""
+    return tg.max_pool2d(input, kernel_size, stride=stride, padding=padding)
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window: (N, C, H, W) → (N, C, H', W')."""
+    return tg.avg_pool2d(
+        input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad
+    )
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """The mean of each cell of a grid of ``output_size`` (int or pair; None keeps that extent).
+
+    (N, C, H, W) → (N, C, *output_size).
+
+    Raises:
+        ValueError: the grid does not divide the image evenly.
+    """
+    if input.ndim != 4:
+        raise ValueError(f"adaptive_avg_pool2d: the input must be (N, C, H, W), got {input.shape}")
+    image = input.shape[2:]
+    size = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    if len(size) == 2:
+        size = [image[i] if size[i] is None else size[i] for i in range(2)]
+    grid = pair(size, "adaptive_avg_pool2d: output_size")
+    if min(grid) < 1 or any(extent % n for extent, n in zip(image, grid, strict=True)):
+        raise ValueError(f"adaptive_avg_pool2d: a grid of {grid} does not divide {image} evenly")
+    if grid == (1, 1):
+        return tg.mean(input, axis=(2, 3), keepdims=True)
+    window = (image[0] // grid[0], image[1] // grid[1])
+    return tg.avg_pool2d(input, window, stride=window)
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """Rows of ``weight`` (n, d) by index: integers (…) → (…, d).
+
+    An index outside [0, n) is an IndexError when the result is read. The row ``padding_idx``
+    gets no gradient.
+    """
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: the weight must be (n, d), got {weight.shape}")
+    count = weight.shape[0]
+    # A negative index would count from the end: move it out of range instead.
+    rows = tg.take(weight, tg.where(input < 0, input.astype(tg.int64) - count, input), axis=0)
+    if padding_idx is None or not weight.requires_grad:
+        return rows
+    padded = tg.expand_dims(input == padding_idx % count, axis=-1)
+    return tg.where(padded, rows.detach(), rows)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Sets elements to zero with probability ``p`` and scales the others by 1 / (1 - p)."""
+    return tg.dropout(input, p) if training and p > 0 else input
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float | Tensor = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalises each channel (axis 1) of (N, C) or (N, C, …); Ioffe & Szegedy 2015.
+
+    With ``training`` or without running statistics by the batch's mean and biased variance, and
+    then moves the running statistics (the variance unbiased) towards them by ``momentum``.
+
+    Raises:
+        ValueError: wrong rank or channels, or one value per channel to take a variance of.
+    """
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm: the input must be (N, C, …), got {input.shape}")
+    channels = input.shape[1]
+    for name, tensor in (("weight", weight), ("running_mean", running_mean)):
+        if tensor is not None and tensor.shape != (channels,):
+            raise ValueError(
+                f"batch_norm: the input {input.shape} has {channels} channels, "
+                f"but {name} is {tensor.shape}"
+            )
+    shape = (1, channels) + (1,) * (input.ndim - 2)
+    if training or running_mean is None or running_var is None:
+        count = input.size // channels if channels else 0
+        if count <= 1:
+            raise ValueError(
+                f"batch_norm: training needs more than 1 value per channel, got input {input.shape}"
+            )
+        axes = (0, *range(2, input.ndim))
+        mean = tg.mean(input, axis=axes, keepdims=True)
+        centred = input - mean
+        var = tg.mean(centred * centred, axis=axes, keepdims=True)
+        if training and running_mean is not None and running_var is not None:
+            with tg.no_grad():
+                unbiased = tg.reshape(var, (channels,)) * (count / (count - 1))
+                for running, batch in (
+                    (running_mean, tg.reshape(mean, (channels,))),
+                    (running_var, unbiased),
+                ):
+                    moved = running * (1 - momentum) + batch.astype(running.dtype) * momentum
+                    running._bind(moved)
+    else:
+        centred = input - tg.reshape(running_mean, shape)
+        var = tg.reshape(running_var, shape)
+    result = centred / tg.sqrt(var + eps)
+    if weight is not None:
+        result = result * tg.reshape(weight, shape)
+    if bias is not None:
+        result = result + tg.reshape(bias, shape)
+    return result
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalises over the trailing axes ``normalized_shape``; Ba, Kiros & Hinton 2016."""
+    shape = _trailing(normalized_shape)
+    if input.shape[max(0, input.ndim - len(shape)) :] != shape:
+        raise ValueError(f"layer_norm: the input {input.shape} does not end in {shape}")
+    return tg.layer_norm(input, len(shape), weight, bias, eps)
+
+
+def _trailing(shape: Any) -> tuple[int, ...]:
+    return tuple(shape) if isinstance(shape, (tuple, list)) else (int(shape),)
+
+
+# ---- activations -----------------------------------------------------------------------------
+
+
+def relu(input: Tensor) -> Tensor:
+    """``max(x, 0)``."""
+    return tg.relu(input)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """``x Φ(x)``, or with ``approximate="tanh"`` its tanh form; Hendrycks & Gimpel 2016."""
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return tg.gelu(input, approximate=approximate == "tanh")
+
+
+def silu(input: Tensor) -> Tensor:
+    """``x sigmoid(x)``."""
+    return tg.silu(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return tg.tanh(input)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """``1 / (1 + exp(-x))``."""
+    return tg.sigmoid(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """``x`` where positive, ``negative_slope * x`` elsewhere."""
+    return tg.leaky_relu(input, negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere; Clevert et al. 2015."""
+    return tg.elu(input, alpha)
+
+
+def softplus(input: Tensor, beta: float = 1.0) -> Tensor:
+    """``log(1 + exp(beta x)) / beta``."""
+    return tg.softplus(input) if beta == 1 else tg.softplus(input * beta) / beta
+
+
+def softmax(input: Tensor, dim: int = -1) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along ``dim``."""
+    return tg.softmax(input, axis=dim)
+
+
+def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
+    """``log(softmax(x))`` along ``dim``, computed without overflow."""
+    return tg.log_softmax(input, axis=dim)
+
+
+# ---- losses ----------------------------------------------------------------------------------
+
+
+def check_reduction(reduction: str) -> None:
+    """ValueError unless ``reduction`` is one of the three."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    check_reduction(reduction)
+    if reduction == "none":
+        return loss
+    return tg.mean(loss) if reduction == "mean" else tg.sum(loss)
+
+
+def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
+    if input.shape != target.shape:
+        raise ValueError(
+            f"{name}: input and target must have the same shape, "
+            f"got {input.shape} and {target.shape}"
+        )
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """``(input - target)²``, reduced."""
+    _same_shape("mse_loss", input, target)
+    gap = input - target
+    return _reduce(gap * gap, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """``|input - target|``, reduced."""
+    _same_shape("l1_loss", input, target)
+    return _reduce(tg.abs(input - target), reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """``gap² / (2 beta)`` where ``|gap| < beta``, else ``|gap| - beta / 2``; Girshick 2015."""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    return huber_loss(input, target, reduction, beta) / beta
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
+    """``gap² / 2`` where ``|gap| < delta``, else ``delta (|gap| - delta / 2)``; Huber 1964."""
+    _same_shape("huber_loss", input, target)
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    gap = tg.abs(input - target)
+    near = gap * gap * 0.5
+    return _reduce(tg.where(gap < delta, near, (gap - 0.5 * delta) * delta), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    pos_weight: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``-(pos_weight t log σ(x) + (1 - t) log(1 - σ(x)))`` of logits x, without overflow.
+
+    Args:
+        input: logits, any shape.
+        target: probabilities, the same shape.
+        weight: rescales each element; broadcasts.
+        pos_weight: weight of the positive class; broadcasts.
+        reduction: "mean", "sum" or "none".
+    """
+    _same_shape("binary_cross_entropy_with_logits", input, target)
+    # softplus(-x) = -log σ(x)
+    tail = tg.log1p(tg.exp(-tg.abs(input))) + tg.maximum(-input, tg.zeros_like(input))
+    if pos_weight is not None:
+        tail = tail * ((pos_weight - 1) * target + 1)
+    loss = (1 - target) * input + tail
+    return _reduce(loss if weight is None else loss * weight, reduction)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """``-weight[target] input[target]``: the loss of log-probabilities by class.
+
+    Args:
+        input: log-probabilities (C,), (N, C) or (N, C, …), classes on axis 1 unless 1-D.
+        target: classes, integers (), (N,) or (N, …). One outside [0, C) is an IndexError when
+            the loss is read, except ``ignore_index``, which counts for nothing.
+        weight: weight of each class, (C,).
+        ignore_index: the class to ignore.
+        reduction: "mean" (over the sum of the weights), "sum" or "none".
+
+    Raises:
+        ValueError: shapes that do not agree.
+    """
+    check_reduction(reduction)
+    picked, kept = _pick(input, target, weight, ignore_index, "nll_loss")
+    loss = -picked * kept
+    if reduction == "mean":
+        return tg.sum(loss) / tg.sum(kept)
+    return _reduce(loss, reduction)
+
+
+def _pick(
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, name: str
+) -> tuple[Tensor, Tensor]:
+    """The input of each target's class, and each target's weight (0 where ignored)."""
+    axis = 1 if input.ndim > 1 else 0
+    if input.ndim == 0 or target.shape != input.shape[:axis] + input.shape[axis + 1 :]:
+        raise ValueError(
+            f"{name}: the input must be (N, C, …) and the target (N, …), "
+            f"got {input.shape} and {target.shape}"
+        )
+    classes = input.shape[axis]
+    if weight is not None and weight.shape != (classes,):
+        raise ValueError(
+            f"{name}: weight must have one value for each of {classes} classes, got {weight.shape}"
+        )
+    ignored = target == ignore_index
+    target = target.astype(tg.int64)
+    # A negative class would count from the end: move it out of range instead.
+    index = tg.where(ignored, 0, tg.where(target < 0, target - classes, target))
+    picked = tg.squeeze(
+        tg.take_along_axis(input, tg.expand_dims(index, axis=axis), axis=axis), axis=axis
+    )
+    ones = tg.ones_like(picked) if weight is None else tg.take(weight, index, axis=0)
+    return picked, tg.where(ignored, tg.zeros_like(ones), ones)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """``-log softmax(input)[target]``: the loss of logits by class.
+
+    Args:
+        input: logits (C,), (N, C) or (N, C, …), classes on axis 1 unless 1-D.
+        target: classes, integers (), (N,) or (N, …). One outside [0, C) is an IndexError when
+            the loss is read, except ``ignore_index``, which counts for nothing.
+        weight: weight of each class, (C,).
+        ignore_index: the class to ignore.
+        reduction: "mean" (over the sum of the weights), "sum" or "none".
+        label_smoothing: share of the target spread evenly over all classes, in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not agree.
+    """
+    if weight is None:
+        return tg.cross_entropy(
+            input,
+            target,
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            reduction=reduction,
+        )
+    check_reduction(reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
+    axis = 1 if input.ndim > 1 else 0
+    logs = tg.log_softmax(input, axis=axis)
+    picked, kept = _pick(logs, target, weight, ignore_index, "cross_entropy")
+    loss = -picked * kept
+    if label_smoothing > 0:
+        classes = input.shape[axis]
+        spread = tg.reshape(weight, (classes,) + (1,) * (input.ndim - 1 - axis))
+        even = -tg.sum(logs * spread, axis=axis) / classes
+        even = tg.where(target == ignore_index, tg.zeros_like(even), even)
+        loss = loss * (1 - label_smoothing) + even * label_smoothing
+    if reduction == "mean":
+        return tg.sum(loss) / tg.sum(kept)
+    return _reduce(loss, reduction)
+
+
+def one_hot(input: Tensor, num_classes: int) -> Tensor:
+    """Integers (…) → (…, num_classes), 1 at the class and 0 elsewhere."""
+    return tg.one_hot(input, num_classes)
