@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include "backend/cpu/contraction/pack-inl.h"
+#include "backend/cpu/contraction/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tegula::cpu {
@@ -57,36 +58,58 @@ void dot_rows(const T* a, int64_t stride, int64_t depth, const T* x, T* y) {
   for (int r = 0; r < kRows; ++r) y[r] = tree_sum(d, sums[r]);
 }
 
+// sums(k, i) += column(k, i) x[k] for some columns at once, so that several streams of memory are
+// under way.
+template <int kColumns, class T>
+void add_columns(const T* HWY_RESTRICT a, int64_t stride, int64_t count, const T* x,
+                 T* HWY_RESTRICT sums, int64_t width) {
+  const hn::ScalableTag<T> d;
+  constexpr int64_t kL = int64_t(hn::MaxLanes(d));
+  int64_t i = 0;
+  for (; i + kL <= count; i += kL) {
+#pragma GCC unroll 8
+    for (int k = 0; k < kColumns; ++k)
+      hn::StoreU(hn::MulAdd(hn::LoadU(d, a + k * stride + i), hn::Set(d, x[k]),
+                            hn::LoadU(d, sums + k * width + i)),
+                 d, sums + k * width + i);
+  }
+  if (i == count) return;
+  for (int k = 0; k < kColumns; ++k) {
+    alignas(64) T rest[kL] = {};
+    std::copy(a + k * stride + i, a + k * stride + count, rest);
+    hn::StoreU(hn::MulAdd(hn::Load(d, rest), hn::Set(d, x[k]),
+                          hn::LoadU(d, sums + k * width + i)),
+               d, sums + k * width + i);
+  }
+}
+
 // Columns contiguous: k in the outer loop, one row of sums for each lane.
 template <class T>
 void dot_columns(const T* a, int64_t stride, int64_t rows, int64_t depth, const T* x, T* y) {
   constexpr int64_t kL = int64_t(hn::MaxLanes(hn::ScalableTag<T>()));
-  constexpr int64_t kRows = 1024 / kL;
+  // A long row of sums makes long runs of each column; the sums stay in the second-level cache.
+  constexpr int64_t kMostRows = 65536 / kL;
+  constexpr int kStreams = int(std::min<int64_t>(8, kL));
   const hn::ScalableTag<T> d;
-  alignas(64) T sums[kL][kRows];
-  for (int64_t first = 0; first < rows; first += kRows) {
-    const int64_t count = std::min(kRows, rows - first);
-    for (int64_t l = 0; l < kL; ++l) std::fill(sums[l], sums[l] + count, T(0));
-    for (int64_t k = 0; k < depth; ++k) {
-      T* s = sums[k % kL];
-      const T* column = a + k * stride + first;
-      const auto right = hn::Set(d, x[k]);
-      int64_t i = 0;
-      for (; i + kL <= count; i += kL)
-        hn::StoreU(hn::MulAdd(hn::LoadU(d, column + i), right, hn::LoadU(d, s + i)), d, s + i);
-      if (i < count) {
-        alignas(64) T rest[kL] = {};
-        std::copy(column + i, column + count, rest);
-        hn::StoreU(hn::MulAdd(hn::Load(d, rest), right, hn::LoadU(d, s + i)), d, s + i);
-      }
-    }
+  const int64_t width = ceil_div(std::min(rows, kMostRows), kL) * kL + kL;
+  const Scratch<T> scratch(ScratchUse::columns, kL * width);
+  T* const sums = scratch;
+  for (int64_t first = 0; first < rows; first += kMostRows) {
+    const int64_t count = std::min(kMostRows, rows - first);
+    std::fill_n(sums, kL * width, T(0));
+    int64_t k = 0;
+    for (; k + kStreams <= depth; k += kStreams)
+      add_columns<kStreams>(a + k * stride + first, stride, count, x + k, sums + k % kL * width,
+                            width);
+    for (; k < depth; ++k)
+      add_columns<1>(a + k * stride + first, stride, count, x + k, sums + k % kL * width, width);
     if (depth % kL != 0)
       for (int64_t l = depth % kL; l < kL; ++l)
-        for (int64_t i = 0; i < count; ++i) sums[l][i] += T(0);
+        for (int64_t i = 0; i < count; ++i) sums[l * width + i] += T(0);
     for (int64_t half = kL / 2; half > 0; half /= 2)
       for (int64_t l = 0; l < half; ++l)
-        for (int64_t i = 0; i < count; ++i) sums[l][i] += sums[l + half][i];
-    std::copy(sums[0], sums[0] + count, y + first);
+        for (int64_t i = 0; i < count; ++i) sums[l * width + i] += sums[(l + half) * width + i];
+    std::copy(sums, sums + count, y + first);
   }
 }
 

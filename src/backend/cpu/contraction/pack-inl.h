@@ -70,9 +70,9 @@ void pack_transposed(const T* HWY_RESTRICT src, int64_t stride, int64_t lanes, i
 template <class S, class T>
 void pack_from(const S* src, int64_t lane_stride, int64_t depth_stride, int64_t lanes,
                int64_t width, int64_t depth, T* dst) {
-  if (lane_stride == 1) {
+  if (lane_stride == 1 && lanes >= 8) {
     for (int64_t k = 0; k < depth; ++k) convert(src + k * depth_stride, lanes, dst + k * width);
-  } else if (depth_stride != 1) {
+  } else if (depth_stride != 1 || lanes == 1) {
     for (int64_t k = 0; k < depth; ++k)
       for (int64_t l = 0; l < lanes; ++l)
         dst[k * width + l] = T(src[l * lane_stride + k * depth_stride]);
@@ -94,6 +94,12 @@ void pack_from(const S* src, int64_t lane_stride, int64_t depth_stride, int64_t 
 }
 
 template <class T>
+void zero_lanes(int64_t lanes, int64_t width, int64_t depth, T* dst) {
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t l = lanes; l < width; ++l) dst[k * width + l] = T(0);
+}
+
+template <class T>
 void pack(const Matrix& src, int64_t lanes, int64_t width, int64_t depth, T* dst) {
   const auto from = [&](auto zero) {
     pack_from(reinterpret_cast<const decltype(zero)*>(src.data), src.row, src.column, lanes, width,
@@ -108,9 +114,7 @@ void pack(const Matrix& src, int64_t lanes, int64_t width, int64_t depth, T* dst
       default: from(float{});
     }
   }
-  if (lanes < width)
-    for (int64_t k = 0; k < depth; ++k)
-      std::memset(dst + k * width + lanes, 0, (width - lanes) * sizeof(T));
+  if (lanes < width) zero_lanes(lanes, width, depth, dst);
 }
 
 template <class T>
