@@ -59,28 +59,29 @@ Tensor label_loss(const Tensor& logp, const Tensor& given, const ClassOptions& o
     weight = astype(o.weight, logp.dtype());
   }
 
-  Tensor labels = expand_dims(given, int64_t(axis)), ignored;
+  Tensor labels = expand_dims(given, int64_t(axis)), kept;
   if (o.ignore_index) {
-    ignored = equal(labels, scalar(*o.ignore_index, DType::int64, true));
-    labels = where(ignored, scalar(int64_t(0), labels.dtype()), labels);
+    kept = not_equal(labels, scalar(*o.ignore_index, DType::int64, true));
+    labels = where(kept, labels, scalar(int64_t(0), labels.dtype()));
   }
   const Tensor index = check_index(labels, classes, axis, true);
   // Minus the losses, in whose place the last factor is negative.
   Tensor gain = take_along_checked(logp, index, axis);
-  const Tensor share = weight ? gather_checked(weight, index, 0) : Tensor();
-  if (weight) gain = gain * share;
+  const Tensor weights = weight ? gather_checked(weight, index, 0) : Tensor();
+  if (weight) gain = gain * weights;
   if (o.smoothing != 0) {
     const Tensor weighted = weight ? logp * reshape(weight, along) : logp;
     gain = gain * constant(1 - o.smoothing) +
            sum(weighted, {int64_t(axis)}, true) * constant(o.smoothing / double(classes));
   }
-  if (ignored) gain = where(ignored, constant(0), gain);
+  if (kept) gain = where(kept, gain, constant(0));
   if (o.reduction == Reduction::none) return -squeeze(gain, {int64_t(axis)});
   if (o.reduction == Reduction::sum) return -total(gain);
-  if (!ignored && !weight) return total(gain) * constant(-1.0 / double(given.size()));
-  Tensor shares = share ? share : ones(gain.shape(), logp.dtype());
-  if (ignored) shares = where(ignored, constant(0), shares);
-  return -(total(gain) / total(shares));
+  if (!kept && !weight) return total(gain) * constant(-1.0 / double(given.size()));
+  const Tensor share = weight ? -weights : scalar(-1.0, logp.dtype());
+  const Tensor shares = kept ? where(kept, share, constant(0)) : share;
+  const Dims axes = all_axes(gain);
+  return reshape(sum(gain, axes, true) / sum(shares, axes, true), {});
 }
 
 // Labels that are a distribution over the classes.

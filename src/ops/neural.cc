@@ -246,31 +246,31 @@ const Family kActivations("Activations", {
 
 const Family kNormalisations("Normalisations", {
     {.name = "layer_norm",
-     .parameters = "x: Tensor, weight: Tensor? = None, bias: Tensor? = None, "
-                   "normalized_ndim: int = 1, eps: float = 1e-05",
+     .parameters = "x: Tensor, normalized_ndim: int = 1, weight: Tensor? = None, "
+                   "bias: Tensor? = None, eps: float = 1e-05",
      .doc = "x brought to mean 0 and variance 1 over its last normalized_ndim axes, then times "
             "weight plus bias, both of the shape of those axes (Ba et al., 2016).",
      .call =
          [](const Args& a) {
-           return Tensors{layer_norm(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2),
-                                     a.integer(3), a.real(4))};
+           return Tensors{layer_norm(a.tensor(0), a.optional_tensor(2), a.optional_tensor(3),
+                                     a.integer(1), a.real(4))};
          },
-     .samples = "f(3, 8), f(8), f(8);;f(3, 8);;f(2, 3, 4), f(3, 4), f(3, 4), 2",
+     .samples = "f(3, 8), 1, f(8), f(8);;f(3, 8);;f(2, 3, 4), 2, f(3, 4), f(3, 4)",
      .reference = "reference.layer_norm",
      .method = false,
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "rms_norm",
-     .parameters = "x: Tensor, weight: Tensor? = None, normalized_ndim: int = 1, "
+     .parameters = "x: Tensor, normalized_ndim: int = 1, weight: Tensor? = None, "
                    "eps: float = 1e-05",
      .doc = "x divided by the root of its mean square over its last normalized_ndim axes, then "
             "times weight (Zhang and Sennrich, 2019).",
      .call =
          [](const Args& a) {
            return Tensors{
-               rms_norm(a.tensor(0), a.optional_tensor(1), a.integer(2), a.real(3))};
+               rms_norm(a.tensor(0), a.optional_tensor(2), a.integer(1), a.real(3))};
          },
-     .samples = "f(3, 8), f(8);;f(2, 3, 4), f(3, 4), 2",
+     .samples = "f(3, 8), 1, f(8);;f(2, 3, 4), 2, f(3, 4)",
      .reference = "reference.rms_norm",
      .method = false,
      .differentiable = true,

@@ -104,13 +104,13 @@ def gelu(x, approximate="none") -> Array:
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
 
-def layer_norm(x, weight=None, bias=None, normalized_ndim=1, eps=1e-5) -> Array:
+def layer_norm(x, normalized_ndim=1, weight=None, bias=None, eps=1e-5) -> Array:
     axes = tuple(range(-normalized_ndim, 0))
     y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + eps)
     return y * (1 if weight is None else weight) + (0 if bias is None else bias)
 
 
-def rms_norm(x, weight=None, normalized_ndim=1, eps=1e-5) -> Array:
+def rms_norm(x, normalized_ndim=1, weight=None, eps=1e-5) -> Array:
     axes = tuple(range(-normalized_ndim, 0))
     y = x / np.sqrt((x**2).mean(axes, keepdims=True) + eps)
     return y if weight is None else y * weight
