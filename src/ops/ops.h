@@ -150,6 +150,17 @@ struct Generator {
   uint64_t offset = 0;
 };
 Generator& default_generator();
+// While it lives, `generator` is this thread's default.
+class GeneratorScope {
+ public:
+  explicit GeneratorScope(Generator& generator);
+  ~GeneratorScope();
+  GeneratorScope(const GeneratorScope&) = delete;
+  GeneratorScope& operator=(const GeneratorScope&) = delete;
+
+ private:
+  Generator* before_;
+};
 Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, DType dtype);
 
 // ---- neural.cc: composites -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 // (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 #include <bit>
 #include <limits>
+#include <utility>
 
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -10,6 +11,8 @@
 
 namespace tegula {
 namespace {
+
+thread_local Generator* scoped_generator = nullptr;
 
 // attrs: {kind, dtype, shape...}; dynamic: {key, offset}.
 const Primitive kRandom = {
@@ -138,8 +141,11 @@ const Family kRandomOps("Random", {
 
 Generator& default_generator() {
   static Generator generator;
-  return generator;
+  return scoped_generator ? *scoped_generator : generator;
 }
+GeneratorScope::GeneratorScope(Generator& generator)
+    : before_(std::exchange(scoped_generator, &generator)) {}
+GeneratorScope::~GeneratorScope() { scoped_generator = before_; }
 
 Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, DType dtype) {
   const int64_t elements = checked_numel(shape, "random");

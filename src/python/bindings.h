@@ -1,0 +1,13 @@
+// The parts of the module tegula._core that are plain functions.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace tegula::python {
+
+void add_array_functions(nanobind::module_& m);      // array_bindings.cc
+void add_gradient_functions(nanobind::module_& m);   // gradient_bindings.cc
+void add_runtime_functions(nanobind::module_& m);    // runtime_bindings.cc
+void add_plan_functions(nanobind::module_& m);       // plan_bindings.cc
+
+}  // namespace tegula::python

@@ -1,0 +1,9 @@
+#pragma once
+
+#include <Python.h>
+
+namespace tegula::python {
+
+void add_grad_modes(PyObject* module);
+
+}  // namespace tegula::python

@@ -1,0 +1,109 @@
+#include "python/op_docs.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include "python/convert.h"
+#include "python/errors.h"
+
+namespace nb = nanobind;
+
+namespace tegula::python {
+namespace {
+
+const char* kind_text(ArgKind kind) {
+  switch (kind) {
+    case ArgKind::tensor: return "TensorLike";
+    case ArgKind::tensors: return "Sequence[TensorLike]";
+    case ArgKind::integer: return "int";
+    case ArgKind::real: return "float";
+    case ArgKind::boolean: return "bool";
+    case ArgKind::ints: return "int | Sequence[int]";
+    case ArgKind::dtype: return "DTypeLike";
+    case ArgKind::text: return "str";
+  }
+  return "Any";
+}
+
+std::string annotation(const Parameter& p) {
+  return std::string(kind_text(p.kind)) + (p.optional ? " | None" : "");
+}
+
+// The signature with `render` for each parameter.
+template <class Render>
+std::string signature(const Op& op, Render&& render) {
+  std::string text = "(";
+  bool keywords = false;
+  for (const Parameter& p : parameters(op)) {
+    if (text.size() > 1) text += ", ";
+    if (p.keyword_only && !keywords) text += "*, ";
+    keywords |= p.keyword_only;
+    text += render(p);
+  }
+  return text + ")";
+}
+
+std::string stub_signature(const Op& op) {
+  const std::string arguments = signature(op, [](const Parameter& p) {
+    return p.name + ": " + annotation(p) + (p.has_default ? " = ..." : "");
+  });
+  return arguments + " -> " + (op.returns_tuple ? "tuple[Tensor, ...]" : "Tensor");
+}
+
+nb::str str(std::string_view text) { return nb::str(text.data(), text.size()); }
+
+}  // namespace
+
+std::string text_signature(const Op& op) {
+  return signature(op, [](const Parameter& p) {
+    return p.name + (p.has_default ? "=" + p.default_text : "");
+  });
+}
+
+PyObject* make_signature(const Op& op) {
+  const nb::module_ inspect = nb::module_::import_("inspect");
+  const nb::object kinds = inspect.attr("Parameter");
+  const nb::object literal = nb::module_::import_("ast").attr("literal_eval");
+  nb::list list;
+  for (const Parameter& p : parameters(op)) {
+    const nb::object kind =
+        kinds.attr(p.keyword_only ? "KEYWORD_ONLY" : "POSITIONAL_OR_KEYWORD");
+    nb::object value = kinds.attr("empty");
+    if (p.has_default && p.kind == ArgKind::dtype && p.default_text != "None")
+      value = nb::borrow(dtype_object(dtype_named(p.default_text)));
+    else if (p.has_default)
+      value = literal(p.default_text);
+    list.append(kinds(p.name, kind, nb::arg("default") = value,
+                      nb::arg("annotation") = annotation(p)));
+  }
+  return nb::object(inspect.attr("Signature")(list)).release().ptr();
+}
+
+PyObject* describe_operations() {
+  const nb::object make_row = nb::module_::import_("types").attr("SimpleNamespace");
+  nb::list list;
+  for (const FamilyInfo* family : families()) {
+    for (const Op& op : family->ops) {
+      nb::list names;
+      for (const Parameter& p : parameters(op)) names.append(p.name);
+      nb::dict row;  // becomes the attributes of a SimpleNamespace
+      row["name"] = str(op.name);
+      row["family"] = str(family->title);
+      row["doc"] = str(op.doc);
+      row["signature"] = text_signature(op);
+      row["declaration"] = str(op.parameters);
+      row["stub"] = stub_signature(op);
+      row["parameters"] = names;
+      row["samples"] = str(op.samples);
+      row["reference"] = str(op.reference);
+      row["method"] = op.method;
+      row["differentiable"] = op.differentiable;
+      row["tolerance"] = op.tolerance;
+      row["returns_tuple"] = op.returns_tuple;
+      list.append(make_row(**row));
+    }
+  }
+  return list.release().ptr();
+}
+
+}  // namespace tegula::python

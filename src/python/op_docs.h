@@ -1,0 +1,16 @@
+// What Python shows of an operation: its signature, and its declaration as a dict.
+#pragma once
+
+#include <Python.h>
+
+#include <string>
+
+#include "ops/op.h"
+
+namespace tegula::python {
+
+std::string text_signature(const Op& op);  // "(x, axis=None, *, keepdims=False)"
+PyObject* make_signature(const Op& op);    // an inspect.Signature
+PyObject* describe_operations();           // list of objects with attributes, for tests, stubs and pages
+
+}  // namespace tegula::python

@@ -1,0 +1,250 @@
+// Every operation of src/ops as a Python callable: one type, driven by the declarations.
+#include "python/ops_bindings.h"
+
+#include <structmember.h>
+
+#include <array>
+#include <cstddef>
+
+#include "ops/op.h"
+#include "python/convert.h"
+#include "python/errors.h"
+#include "python/op_docs.h"
+#include "python/tensor_object.h"
+
+namespace tegula::python {
+namespace {
+
+constexpr size_t kMaxParameters = 16;
+
+// What calls of one operation share.
+struct Callable {
+  explicit Callable(const Op& declared)
+      : op(&declared), parameters(&tegula::parameters(declared)), name(declared.name) {}
+
+  const Op* op;
+  const std::vector<Parameter>* parameters;
+  std::string name;
+  std::vector<const char*> names;
+  std::vector<Arg> defaults;
+  size_t positional = 0;  // parameters that go without their name
+  bool gathers = false;   // the last positional one is a shape, which may be given as ints
+};
+
+struct OpObject {
+  PyObject_HEAD
+  vectorcallfunc vectorcall;
+  const Callable* callable;  // lives as long as the process
+};
+
+const Callable& callable_of(PyObject* object) {
+  return *reinterpret_cast<OpObject*>(object)->callable;
+}
+
+// ---- arguments -------------------------------------------------------------------------------
+
+Arg parse_default(const Parameter& p) {
+  const std::string& text = p.default_text;
+  if (text == "None") return {};
+  switch (p.kind) {
+    case ArgKind::integer: return int64_t(std::stoll(text));
+    case ArgKind::real: return std::stod(text);
+    case ArgKind::boolean: return text == "True";
+    case ArgKind::dtype: return dtype_named(text);
+    case ArgKind::text: return text.substr(1, text.size() - 2);
+    case ArgKind::ints: {
+      Dims dims;
+      std::string digits;
+      for (const char c : text + ",") {
+        if (c == '-' || (c >= '0' && c <= '9')) {
+          digits += c;
+        } else if (!digits.empty()) {
+          dims.push_back(std::stoll(digits));
+          digits.clear();
+        }
+      }
+      return dims;
+    }
+    case ArgKind::tensor: {
+      if (text == "True" || text == "False")
+        return scalar(int64_t(text == "True"), DType::bool_, true);
+      if (text.find_first_of(".einf") == text.npos)
+        return scalar(int64_t(std::stoll(text)), DType::int64, true);
+      return scalar(std::stod(text), DType::float32, true);
+    }
+    case ArgKind::tensors: break;
+  }
+  fail(ErrorKind::runtime, "an operation declares the default ", text, " of unknown form");
+}
+
+Arg convert(PyObject* object, const Parameter& p, const char* op) {
+  const char* name = p.name.c_str();
+  if (object == Py_None && p.optional) return {};
+  switch (p.kind) {
+    case ArgKind::tensor: return to_tensor(object, op, name);
+    case ArgKind::tensors: return to_tensors(object, op, name);
+    case ArgKind::integer: return to_int(object, op, name);
+    case ArgKind::real: return to_double(object, op, name);
+    case ArgKind::boolean: return to_bool(object, op, name);
+    case ArgKind::ints: return to_dims(object, op, name);
+    case ArgKind::dtype: return to_dtype(object, op, name);
+    case ArgKind::text: return to_text(object, op, name);
+  }
+  return {};
+}
+
+// Calls with the arguments already sorted by parameter; null where not given.
+PyObject* run(const Callable& c, PyObject* const* values) {
+  const size_t count = c.names.size();
+  std::vector<Arg> arguments;
+  arguments.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (values[i]) {
+      arguments.push_back(convert(values[i], (*c.parameters)[i], c.name.c_str()));
+    } else if ((*c.parameters)[i].has_default) {
+      arguments.push_back(c.defaults[i]);
+    } else {
+      fail(ErrorKind::type, c.name, ": argument '", c.names[i], "' is missing");
+    }
+  }
+  const Tensors results = c.op->call(Args(arguments));
+  if (!c.op->returns_tuple) return wrap(results.at(0));
+  PyObject* list = wrap_list(results);
+  PyObject* tuple = PyList_AsTuple(list);
+  Py_DECREF(list);
+  return checked(tuple);
+}
+
+// x.reshape(2, 3) means x.reshape((2, 3)).
+PyObject* run_gathered(const Callable& c, PyObject* const* args, Py_ssize_t count,
+                       PyObject* keywords) {
+  const Py_ssize_t first = Py_ssize_t(c.positional) - 1;
+  PyObject* ints = checked(PyTuple_New(count - first));
+  for (Py_ssize_t i = first; i < count; ++i)
+    PyTuple_SET_ITEM(ints, i - first, Py_NewRef(args[i]));
+  std::array<PyObject*, kMaxParameters> front{}, values{};
+  try {
+    for (Py_ssize_t i = 0; i < first; ++i) front[size_t(i)] = args[i];
+    front[size_t(first)] = ints;
+    if (keywords && PyTuple_GET_SIZE(keywords))
+      fail(ErrorKind::type, c.name, ": give ", c.names[size_t(first)],
+           " as a tuple, beside keyword arguments");
+    parse_arguments(c.name.c_str(), c.names, c.positional, 0, front.data(), first + 1, nullptr,
+                    values.data());
+    PyObject* result = run(c, values.data());
+    Py_DECREF(ints);
+    return result;
+  } catch (...) {
+    Py_DECREF(ints);
+    throw;
+  }
+}
+
+PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* keywords) {
+  return guarded([&] {
+    const Callable& c = callable_of(self);
+    const Py_ssize_t count = PyVectorcall_NARGS(flags);
+    if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
+    std::array<PyObject*, kMaxParameters> values;
+    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords,
+                    values.data());
+    return run(c, values.data());
+  });
+}
+
+// ---- the types -------------------------------------------------------------------------------
+
+PyObject* get_name(PyObject* self, void*) { return to_string_object(callable_of(self).name); }
+PyObject* get_module(PyObject*, void*) { return to_string_object("tegula"); }
+PyObject* get_doc(PyObject* self, void*) { return to_string_object(callable_of(self).op->doc); }
+PyObject* get_text_signature(PyObject* self, void*) {
+  return guarded([&] { return to_string_object(text_signature(*callable_of(self).op)); });
+}
+PyObject* get_signature(PyObject* self, void*) {
+  return guarded([&] { return make_signature(*callable_of(self).op); });
+}
+PyObject* print(PyObject* self) {
+  return PyUnicode_FromFormat("<tegula operation %s>", callable_of(self).name.c_str());
+}
+// By name: `tegula.exp` or `Tensor.exp` is found again.
+PyObject* reduce(PyObject* self, PyObject*) { return get_name(self, nullptr); }
+
+PyObject* bind_to(PyObject* self, PyObject* instance, PyObject*) {
+  if (!instance || instance == Py_None) return Py_NewRef(self);
+  return PyMethod_New(self, instance);
+}
+
+PyTypeObject* make_type(const char* name, bool is_method) {
+  static PyMemberDef members[] = {
+      {"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, vectorcall), READONLY, nullptr},
+      {},
+  };
+  static PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {}};
+  static PyGetSetDef attributes[] = {
+      {"__name__", get_name, nullptr, nullptr, nullptr},
+      {"__qualname__", get_name, nullptr, nullptr, nullptr},
+      {"__module__", get_module, nullptr, nullptr, nullptr},
+      {"__doc__", get_doc, nullptr, nullptr, nullptr},
+      {"__text_signature__", get_text_signature, nullptr, nullptr, nullptr},
+      {"__signature__", get_signature, nullptr, nullptr, nullptr},
+      {},
+  };
+  PyType_Slot slots[] = {
+      {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+      {Py_tp_repr, reinterpret_cast<void*>(print)},
+      {Py_tp_members, members},
+      {Py_tp_methods, methods},
+      {Py_tp_getset, attributes},
+      {is_method ? Py_tp_descr_get : 0, reinterpret_cast<void*>(bind_to)},  // 0 ends the list
+      {0, nullptr},
+  };
+  unsigned flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL |
+                   Py_TPFLAGS_DISALLOW_INSTANTIATION;
+  if (is_method) flags |= Py_TPFLAGS_METHOD_DESCRIPTOR;
+  PyType_Spec spec = {name, int(sizeof(OpObject)), 0, flags, slots};
+  return reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)));
+}
+
+PyObject* make_object(PyTypeObject* type, const Callable* callable) {
+  PyObject* object = checked(type->tp_alloc(type, 0));
+  reinterpret_cast<OpObject*>(object)->vectorcall = call;
+  reinterpret_cast<OpObject*>(object)->callable = callable;
+  return object;
+}
+
+const Callable* make_callable(const Op& op) {
+  auto* c = new Callable(op);
+  const std::vector<Parameter>& all = *c->parameters;
+  if (all.size() > kMaxParameters)
+    fail(ErrorKind::runtime, op.name, ": declares more than ", kMaxParameters, " parameters");
+  for (const Parameter& p : all) {
+    c->names.push_back(p.name.c_str());
+    c->defaults.push_back(p.has_default ? parse_default(p) : Arg());
+    if (!p.keyword_only) ++c->positional;
+  }
+  if (c->positional >= 1 && all[0].kind == ArgKind::tensor) {
+    const Parameter& last = all[c->positional - 1];
+    c->gathers = last.kind == ArgKind::ints && !last.has_default;
+  }
+  return c;
+}
+
+}  // namespace
+
+void add_operations(PyObject* module) {
+  PyTypeObject* function_type = make_type("tegula.Operation", false);
+  PyTypeObject* method_type = make_type("tegula.OperationMethod", true);
+  for (const Op* op : ops()) {
+    const Callable* callable = make_callable(*op);
+    PyObject* function = make_object(function_type, callable);
+    check_status(PyModule_AddObjectRef(module, callable->name.c_str(), function));
+    Py_DECREF(function);
+    if (!op->method) continue;
+    PyObject* method = make_object(method_type, callable);
+    check_status(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type),
+                                        callable->name.c_str(), method));
+    Py_DECREF(method);
+  }
+}
+
+}  // namespace tegula::python

@@ -1,0 +1,116 @@
+// Methods of Tensor that look at its values, or move it.
+#include "ops/ops.h"
+#include "python/convert.h"
+#include "python/errors.h"
+#include "python/tensor_object.h"
+
+namespace tegula::python {
+namespace {
+
+PyObject* item_object(const Tensor& x) {
+  if (x.dtype() == DType::bool_) return PyBool_FromLong(item_as_int(x) != 0);
+  if (is_floating(x.dtype())) return PyFloat_FromDouble(item_as_double(x));
+  const int64_t value = item_as_int(x);
+  return x.dtype() == DType::uint64 ? PyLong_FromUnsignedLongLong(uint64_t(value))
+                                    : PyLong_FromLongLong(value);
+}
+
+PyObject* item(PyObject* self, PyObject*) {
+  return guarded([&] { return item_object(Tensor(tensor_of(self))); });
+}
+
+PyObject* to_list(PyObject* self, PyObject*) {
+  return guarded([&] {
+    const Tensor x = tensor_of(self);
+    if (x.rank() == 0) return item_object(x);
+    // A bfloat16 array of ml_dtypes gives lists of its own scalars.
+    PyObject* array =
+        to_numpy(x.dtype() == DType::bfloat16 ? astype(detach(x), DType::float32) : x);
+    PyObject* list = PyObject_CallMethod(array, "tolist", nullptr);
+    Py_DECREF(array);
+    return checked(list);
+  });
+}
+
+PyObject* numpy(PyObject* self, PyObject*) {
+  return guarded([&] { return to_numpy(Tensor(tensor_of(self))); });
+}
+
+PyObject* array(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return guarded([&]() -> PyObject* {
+    static constexpr const char* names[] = {"dtype", "copy"};
+    PyObject* values[2];
+    parse_arguments("__array__", names, 2, 0, args, count, keywords, values);
+    PyObject* result = to_numpy(Tensor(tensor_of(self)));
+    if (values[0] && values[0] != Py_None) {
+      PyObject* converted = PyObject_CallMethod(result, "astype", "O", values[0]);
+      Py_DECREF(result);
+      result = checked(converted);
+    }
+    if (values[1] == Py_True) {
+      PyObject* copy = PyObject_CallMethod(result, "copy", nullptr);
+      Py_DECREF(result);
+      result = checked(copy);
+    }
+    return result;
+  });
+}
+
+Tensor moved(const Tensor& x, Backend& device) {
+  if (&x.device() == &device) return x;
+  std::vector<std::byte> values(size_t(x.size()) * itemsize(x.dtype()));
+  copy_to_host(x, values.data());
+  return from_host(values.data(), x.dtype(), x.shape(), device);
+}
+
+bool is_device_name(PyObject* object) {
+  if (!PyUnicode_Check(object)) return false;
+  const std::string word = to_text(object, "to", "device");
+  for (int i = 0; i < kDTypeCount; ++i)
+    if (name(DType(i)) == word) return false;
+  return true;
+}
+
+PyObject* to(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return guarded([&] {
+    static constexpr const char* names[] = {"device", "dtype"};
+    PyObject* values[2];
+    // One positional argument may be either.
+    const bool first_is_dtype =
+        count == 1 && !keywords && args[0] != Py_None && !is_device_name(args[0]);
+    if (first_is_dtype) return wrap(astype(tensor_of(self), to_dtype(args[0], "to", "dtype")));
+    parse_arguments("to", names, 2, 0, args, count, keywords, values);
+    Tensor x = tensor_of(self);
+    if (values[1] && values[1] != Py_None) x = astype(x, to_dtype(values[1], "to", "dtype"));
+    if (values[0] && values[0] != Py_None) x = moved(x, to_device(values[0], "to"));
+    return wrap(x);
+  });
+}
+
+PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t,
+                                                PyObject*)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
+}  // namespace
+
+std::span<const PyMethodDef> value_methods() {
+  static const PyMethodDef methods[] = {
+      {"item", item, METH_NOARGS,
+       "item($self)\n--\n\nThe only element as a Python number; waits for it.\n\n"
+       "Raises ValueError unless there is exactly one."},
+      {"tolist", to_list, METH_NOARGS,
+       "tolist($self)\n--\n\nNested lists of Python numbers; a number for a 0-d tensor."},
+      {"numpy", numpy, METH_NOARGS,
+       "numpy($self)\n--\n\nA read-only NumPy array of the same memory; waits for the values.\n\n"
+       "bfloat16 needs ml_dtypes, without which it comes as float32. np.array(x) copies."},
+      {"__array__", with_keywords(array), METH_FASTCALL | METH_KEYWORDS,
+       "__array__($self, dtype=None, copy=None)\n--\n\nWhat NumPy calls to make an array of it."},
+      {"to", with_keywords(to), METH_FASTCALL | METH_KEYWORDS,
+       "to($self, device=None, dtype=None)\n--\n\n"
+       "The same values on a device, in a dtype; one positional argument may be either."},
+  };
+  return methods;
+}
+
+}  // namespace tegula::python

@@ -1,0 +1,68 @@
+"""Tegula, a machine-learning framework: ``import tegula as tg``.
+
+Tensors follow the Python array API standard, ``nn``, ``optim`` and ``data`` PyTorch's vocabulary.
+Operations are recorded and computed when somebody looks at a value.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from math import e, inf, nan, pi
+from typing import TYPE_CHECKING, Any
+
+from tegula import _core, _tensor
+from tegula._core import *
+from tegula._core import __version__
+from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
+from tegula.transforms import grad, value_and_grad
+
+if TYPE_CHECKING:
+    from tegula import data, io, nn, optim, random
+    from tegula.io import load, save
+
+_tensor.install()
+_core._set_internal_folder(os.path.dirname(os.path.abspath(__file__)))
+
+newaxis = None
+__array_api_version__ = "2024.12"
+
+# Loaded at first use, so that `import tegula` stays quick.
+_LAZY = {"data", "io", "nn", "optim", "random", "cli", "train"}
+_LAZY_NAMES = {"load": "io", "save": "io"}
+
+__all__ = [
+    *_core.__all__,
+    "__version__",
+    "can_cast",
+    "data",
+    "e",
+    "finfo",
+    "grad",
+    "iinfo",
+    "inf",
+    "io",
+    "isdtype",
+    "load",
+    "nan",
+    "newaxis",
+    "nn",
+    "optim",
+    "pi",
+    "random",
+    "result_type",
+    "save",
+    "value_and_grad",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"tegula.{name}")
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(f"tegula.{_LAZY_NAMES[name]}"), name)
+    raise AttributeError(f"module 'tegula' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_LAZY_NAMES})
