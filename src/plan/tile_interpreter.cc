@@ -340,12 +340,13 @@ class Interpreter {
   }
 
  private:
-  // Coordinates of element j of this row.
+  // Coordinates of element j of this row. A row without elements still has a first place.
   Dims point(int64_t j) const {
     const size_t rank = p_.extent.size(), kept = rank - size_t(p_.reduce_axes);
     Dims at(rank, 0);
     int64_t rest = j;
-    for (size_t a = rank; a-- > kept; rest /= p_.extent[a]) at[a] = rest % p_.extent[a];
+    if (count_ > 0)
+      for (size_t a = rank; a-- > kept; rest /= p_.extent[a]) at[a] = rest % p_.extent[a];
     rest = row_;
     for (size_t a = kept; a-- > 0; rest /= p_.extent[a]) at[a] = rest % p_.extent[a];
     return at;
@@ -382,9 +383,7 @@ class Interpreter {
       case TileOp::load: {
         Word word = 0;
         const size_t k = size_t(in.operand);
-        // A row of no elements along the reduced axes still has a first one.
-        std::memcpy(&word, address(inputs_[k], p_.inputs[k], count_ == 0 ? 0 : int64_t(j)),
-                    itemsize(in.dtype));
+        std::memcpy(&word, address(inputs_[k], p_.inputs[k], int64_t(j)), itemsize(in.dtype));
         return word;
       }
       case TileOp::index: return Word(point(int64_t(j))[size_t(in.operand)]);

@@ -44,7 +44,7 @@ struct Tile {
 
 int64_t walk_offset(const Dims& sizes, const Dims& strides, int64_t index) {
   const size_t rank = sizes.size();
-  if (rank == 0) return 0;
+  if (rank == 0 || index == 0) return 0;
   if (rank == 1) return index * strides[0];
   int64_t offset = 0;
   for (size_t a = rank; a-- > 0;) {
@@ -61,6 +61,7 @@ void for_runs(const Dims& sizes, const Dims& strides, int64_t first, int64_t cou
     const int64_t stride = sizes.empty() ? 0 : strides[0];
     return f(first * stride, stride, count);
   }
+  if (count == 1) return f(walk_offset(sizes, strides, first), 0, count);
   const int64_t last = sizes.back();
   while (count > 0) {
     const int64_t n = std::min(count, last - first % last);
