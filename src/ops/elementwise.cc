@@ -397,7 +397,7 @@ const Family kSelection("Selection and conversion", {
            return Tensors{x};
          },
      .samples = "f(3, 4), -0.5, 0.5;;f(3, 4), None, 0.5;;f(3, 4), 0.25",
-     .reference = "numpy.clip",
+     .reference = "lambda x, min=None, max=None: numpy.clip(x, min, max)",
      .differentiable = true},
     {.name = "astype",
      .parameters = "x: Tensor, dtype: dtype",

@@ -226,7 +226,8 @@ const Family kSorting("Sorting and searching", {
             "axis may be None for 1-d x.",
      .call = [](const Args& a) { return accumulate(a, kCumSum, "cumulative_sum"); },
      .samples = "f(5);;f(3, 4), 0;;f(3, 4), -1, include_initial=True;;ints(0, 9, 3, 4), 1",
-     .reference = "numpy.cumulative_sum",
+     .reference = "lambda x, axis=None, **options: numpy.cumulative_sum(x, axis=axis, "
+                  "**options)",
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "cumulative_prod",
@@ -235,7 +236,8 @@ const Family kSorting("Sorting and searching", {
             "include_initial. axis may be None for 1-d x.",
      .call = [](const Args& a) { return accumulate(a, kCumProd, "cumulative_prod"); },
      .samples = "f(5);;f(3, 4), 0;;f(3, 4), -1, include_initial=True;;f(4) * [1, 0, 1, 1]",
-     .reference = "numpy.cumulative_prod",
+     .reference = "lambda x, axis=None, **options: numpy.cumulative_prod(x, axis=axis, "
+                  "**options)",
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "searchsorted",

@@ -18,7 +18,7 @@ OPS = {op.name: op for op in _core.ops()}
 SAMPLES = [(name, text) for name, op in OPS.items() for text in samples.sample_texts(op)]
 # Draws are checked for what they promise, in test_random.py.
 DRAWS = {name for name, op in OPS.items() if op.reference.startswith("random.")}
-RELATIVE = {"float32": 1.0, "float64": 1e-6, "float16": 2e3, "bfloat16": 2e4}
+RELATIVE = {"float64": 1e-6}  # of a row's tolerance, which is for float32
 # Second derivatives that are no use to check: piecewise linear in what they depend on, or the
 # finite difference of a difference is too rough.
 _SMOOTH = """multiply divide exp tanh sigmoid log sqrt rsqrt reciprocal pow sin erf square matmul
@@ -91,11 +91,11 @@ def test_value(name, text, dtype):
     args, kwargs = samples.read_sample(text, dtype)
     got = run(name, args, kwargs)
     assert isinstance(got, (tuple, list)) == OPS[name].returns_tuple
-    tolerance = OPS[name].tolerance * RELATIVE[dtype]
     want = samples.leaves(expected(name, args, kwargs))
     got = arrays(got)
     assert len(got) == len(want)
     for g, w in zip(got, want, strict=True):
+        tolerance = OPS[name].tolerance * RELATIVE.get(str(g.dtype), 1.0)
         assert_close(g, w, tolerance, f"{name}({text}) in {dtype}")
 
 
@@ -150,7 +150,7 @@ def test_integers(name, dtype):
 
 
 # ---- Derivatives ------------------------------------------------------------------------------
-DIFFERENTIABLE = [(n, t) for n, t in SAMPLES if OPS[n].differentiable]
+DIFFERENTIABLE = [(n, t) for n, t in SAMPLES if OPS[n].differentiable and t != "special()"]
 STEP = 1e-6
 
 
@@ -162,23 +162,28 @@ class Slope:
         self.name, self.args, self.kwargs = name, args, kwargs
         self.rng = np.random.default_rng(5)
         self.inputs = [x for x in samples.leaves((args, kwargs)) if self._varies(x)]
-        self.weights: list[np.ndarray] | None = None
+        # Results that no derivative flows from, such as running statistics, weigh nothing.
+        weigh = [y.requires_grad for y in self._results([leaf(x) for x in self.inputs])]
+        self.weights = [
+            self.rng.standard_normal(y.shape) * flows
+            for y, flows in zip(self._results(self.inputs), weigh, strict=True)
+        ]
 
     @staticmethod
     def _varies(x: Any) -> bool:
         return isinstance(x, np.ndarray) and x.dtype == np.float64
 
-    def __call__(self, inputs: list[tg.Tensor]) -> tg.Tensor:
+    def _results(self, inputs: list[Any]) -> list[tg.Tensor]:
         left = iter(inputs)
         args, kwargs = samples.tree_map(
-            lambda x: next(left) if self._varies(x) else to_tensor(x), (self.args, self.kwargs)
+            lambda x: to_tensor(next(left) if self._varies(x) else x), (self.args, self.kwargs)
         )
         result = samples.leaves(function(self.name)(*args, **kwargs))
-        result = [y for y in result if y.dtype == tg.float64]
-        if self.weights is None:
-            self.weights = [self.rng.standard_normal(y.shape) for y in result]
+        return [y for y in result if y.dtype == tg.float64]
+
+    def __call__(self, inputs: list[Any]) -> tg.Tensor:
         total = tg.asarray(np.zeros(()))
-        for y, w in zip(result, self.weights, strict=True):
+        for y, w in zip(self._results(inputs), self.weights, strict=True):
             total = total + (y * tg.asarray(w)).sum()
         return total
 
@@ -230,8 +235,8 @@ def test_derivative(name, text):
         assert g.shape == x.shape
     for _ in range(3):
         by = slope.directions()
-        above = float(slope([tg.asarray(x) for x in moved(slope.inputs, by, STEP)]))
-        below = float(slope([tg.asarray(x) for x in moved(slope.inputs, by, -STEP)]))
+        above = float(slope(moved(slope.inputs, by, STEP)))
+        below = float(slope(moved(slope.inputs, by, -STEP)))
         assert_slopes_agree(
             inner(rule, by), (above - below) / (2 * STEP), f"{name}({text})", 1e-6
         )  # fmt: skip
@@ -242,7 +247,6 @@ def test_second_derivative(name, text):
     slope = Slope(name, *samples.read_sample(text, "float64"))
     if not slope.inputs:
         pytest.skip("no floating-point argument")
-    slope([tg.asarray(x) for x in slope.inputs])  # fixes the weights
     by = slope.directions()
 
     def gradient_along(inputs: list[tg.Tensor], create_graph: bool) -> tg.Tensor:
@@ -281,7 +285,7 @@ def test_only_the_last_of_equal_indices_has_a_derivative():
 # ---- Layouts ----------------------------------------------------------------------------------
 def transposed(x: np.ndarray) -> tg.Tensor:
     axes = tuple(range(x.ndim))[::-1]
-    return tg.permute_dims(tg.asarray(np.ascontiguousarray(x.transpose(axes))), axes)
+    return tg.permute_dims(tg.asarray(x.transpose(axes).copy()), axes)
 
 
 def sliced(x: np.ndarray) -> tg.Tensor:
@@ -292,7 +296,7 @@ def sliced(x: np.ndarray) -> tg.Tensor:
 
 
 def reversed_(x: np.ndarray) -> tg.Tensor:
-    return tg.flip(tg.asarray(np.ascontiguousarray(np.flip(x))))
+    return tg.flip(tg.asarray(np.flip(x).copy()))
 
 
 def pending(x: np.ndarray) -> tg.Tensor:
@@ -331,10 +335,10 @@ def test_broadcast_operands(name):
         if args[0].shape[0] == 0:
             continue
         wide = np.broadcast_to(first, args[0].shape)
-        thin = tg.broadcast_to(tg.asarray(np.ascontiguousarray(first)), args[0].shape)
+        thin = tg.broadcast_to(tg.asarray(first.copy()), args[0].shape)
         rest = samples.tree_map(to_tensor, args[1:])
         got = arrays(function(name)(thin, *rest, **samples.tree_map(to_tensor, kwargs)))
-        plain = arrays(run(name, (np.ascontiguousarray(wide), *args[1:]), kwargs))
+        plain = arrays(run(name, (wide.copy(), *args[1:]), kwargs))
         for g, p in zip(got, plain, strict=True):
             assert_close(g, p, OPS[name].tolerance, f"{name}({text}), broadcast")
 
