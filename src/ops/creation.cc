@@ -131,16 +131,16 @@ const Family kCreation("Creation", {
                   "'float32'}.get(type(value)))",
      .method = false},
     {.name = "zeros",
-     .parameters = "shape: ints, dtype: dtype = float32",
+     .parameters = "shape: ints, dtype: dtype? = None",
      .doc = "A tensor of zeros.",
-     .call = [](const Args& a) { return Tensors{zeros(a.ints(0), a.dtype(1))}; },
+     .call = [](const Args& a) { return Tensors{zeros(a.ints(0), a.dtype_or(1, DType::float32))}; },
      .samples = "(2, 3);;3, 'int64';;(), 'bool'",
      .reference = "lambda shape, dtype='float32': numpy.zeros(shape, dtype)",
      .method = false},
     {.name = "ones",
-     .parameters = "shape: ints, dtype: dtype = float32",
+     .parameters = "shape: ints, dtype: dtype? = None",
      .doc = "A tensor of ones.",
-     .call = [](const Args& a) { return Tensors{ones(a.ints(0), a.dtype(1))}; },
+     .call = [](const Args& a) { return Tensors{ones(a.ints(0), a.dtype_or(1, DType::float32))}; },
      .samples = "(2, 3);;3, 'int64';;(), 'bool'",
      .reference = "lambda shape, dtype='float32': numpy.ones(shape, dtype)",
      .method = false},
@@ -186,20 +186,20 @@ const Family kCreation("Creation", {
                   "float) else 'int64'))",
      .method = false},
     {.name = "linspace",
-     .parameters = "start: Tensor, stop: Tensor, num: int = 50, dtype: dtype = float32, *, "
+     .parameters = "start: Tensor, stop: Tensor, num: int = 50, dtype: dtype? = None, *, "
                    "endpoint: bool = True",
      .doc = "num evenly spaced numbers from start to stop, which is one of them if endpoint.",
      .call =
          [](const Args& a) {
            return Tensors{
-               linspace(a.tensor(0), a.tensor(1), a.integer(2), a.boolean(4), a.dtype(3))};
+               linspace(a.tensor(0), a.tensor(1), a.integer(2), a.boolean(4), a.dtype_or(3, DType::float32))};
          },
      .samples = "0, 1, 7;;-1.5, 2, 4, endpoint=False;;3, 3, 1;;0, 1, 0",
      .reference = "lambda start, stop, num=50, dtype='float32', endpoint=True: "
                   "numpy.linspace(start, stop, num, endpoint=endpoint, dtype=dtype)",
      .method = false},
     {.name = "eye",
-     .parameters = "n: int, m: int? = None, k: int = 0, dtype: dtype = float32",
+     .parameters = "n: int, m: int? = None, k: int = 0, dtype: dtype? = None",
      .doc = "An n by m matrix (n by n for None) with ones where column - row is k, else zeros.",
      .call =
          [](const Args& a) {
@@ -207,7 +207,7 @@ const Family kCreation("Creation", {
            checked_numel({n, m}, "eye");
            require(k < INT64_MAX / 2 && k > INT64_MIN / 2, "eye: k ", k, " is too large");
            const Tensor row = expand_dims(iota(n), 1) + scalar(k, DType::int64);
-           return Tensors{astype(equal(row, iota(m)), a.dtype(3))};
+           return Tensors{astype(equal(row, iota(m)), a.dtype_or(3, DType::float32))};
          },
      .samples = "3;;2, 4;;4, 3, 1;;3, 3, -1, 'int64'",
      .reference = "lambda n, m=None, k=0, dtype='float32': numpy.eye(n, m, k, dtype)",

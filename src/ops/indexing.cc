@@ -235,11 +235,11 @@ const Family kIndexing("Indexing", {
      .method = false,
      .differentiable = true},
     {.name = "one_hot",
-     .parameters = "x: Tensor, num_classes: int, dtype: dtype = float32",
+     .parameters = "x: Tensor, num_classes: int, dtype: dtype? = None",
      .doc = "A new last axis of num_classes elements, 1 at x and 0 elsewhere. IndexError, when "
             "read, for a number outside of [0, num_classes).",
      .call =
-         [](const Args& a) { return Tensors{one_hot(a.tensor(0), a.integer(1), a.dtype(2))}; },
+         [](const Args& a) { return Tensors{one_hot(a.tensor(0), a.integer(1), a.dtype_or(2, DType::float32))}; },
      .samples = "ints(0, 5, 3), 5;;ints(0, 3, 2, 2), 3, 'int64'",
      .reference = "lambda x, n, dtype='float32': numpy.eye(n, dtype=dtype)[x]",
      .method = false},

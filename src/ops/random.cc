@@ -63,12 +63,12 @@ Tensor dropout(const Tensor& x, double p, bool training) {
 
 const Family kRandomOps("Random", {
     {.name = "random_uniform",
-     .parameters = "shape: ints, low: Tensor = 0.0, high: Tensor = 1.0, dtype: dtype = float32",
+     .parameters = "shape: ints, low: Tensor = 0.0, high: Tensor = 1.0, dtype: dtype? = None",
      .doc = "Numbers evenly distributed over [low, high).",
      .call =
          [](const Args& a) {
-           check_floating(a.dtype(3), "random_uniform");
-           Tensor x = draw(kRandomUniform, a.ints(0), a.dtype(3));
+           check_floating(a.dtype_or(3, DType::float32), "random_uniform");
+           Tensor x = draw(kRandomUniform, a.ints(0), a.dtype_or(3, DType::float32));
            const auto is = [](const Tensor& t, double value) {
              return t.node().state == NodeState::scalar && scalar_value(t.node()) == value;
            };
@@ -80,12 +80,12 @@ const Family kRandomOps("Random", {
      .reference = "random.uniform",
      .method = false},
     {.name = "random_normal",
-     .parameters = "shape: ints, mean: Tensor = 0.0, std: Tensor = 1.0, dtype: dtype = float32",
+     .parameters = "shape: ints, mean: Tensor = 0.0, std: Tensor = 1.0, dtype: dtype? = None",
      .doc = "Numbers of the normal distribution.",
      .call =
          [](const Args& a) {
-           check_floating(a.dtype(3), "random_normal");
-           Tensor x = draw(kRandomNormal, a.ints(0), a.dtype(3));
+           check_floating(a.dtype_or(3, DType::float32), "random_normal");
+           Tensor x = draw(kRandomNormal, a.ints(0), a.dtype_or(3, DType::float32));
            const auto is = [](const Tensor& t, double value) {
              return t.node().state == NodeState::scalar && scalar_value(t.node()) == value;
            };
@@ -97,11 +97,11 @@ const Family kRandomOps("Random", {
      .reference = "random.normal",
      .method = false},
     {.name = "randint",
-     .parameters = "low: int, high: int, shape: ints, dtype: dtype = int64",
+     .parameters = "low: int, high: int, shape: ints, dtype: dtype? = None",
      .doc = "Integers evenly distributed over [low, high).",
      .call =
          [](const Args& a) {
-           return Tensors{randint(a.integer(0), a.integer(1), a.ints(2), a.dtype(3))};
+           return Tensors{randint(a.integer(0), a.integer(1), a.ints(2), a.dtype_or(3, DType::int64))};
          },
      .samples = "0, 10, (3, 4);;-5, 6, 7, 'int8'",
      .reference = "random.randint",
