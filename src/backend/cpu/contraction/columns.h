@@ -52,19 +52,33 @@ struct Planes {
 };
 Planes planes_of(const Windows& windows, const Piece& piece);
 
-// Copies channels [channel, channel + channels) of the piece's images; `image` has rank 4.
-template <class T>
-void fill_planes(const Windows& windows, const Planes& planes, const View& image,
-                 const Piece& piece, int64_t channel, int64_t channels, T* out);
-
-// Elements that fill_columns may read past its planes and write past each row of the matrix.
+// Elements that may be touched past the planes, and past each row of the matrix.
 constexpr int64_t kColumnSlack = 16;
 
-// Rows [first, first + count) of the matrix whose row (c * taps + tap) holds channel c of the
-// planes under that tap, for every result of the piece in order; rows are `stride` apart.
+inline int64_t padded_width(const Windows& windows) {
+  return ceil_div(windows.grid[1], kColumnSlack) * kColumnSlack;
+}
+
+// The kernels of the instruction set in use, for T float or double. Row c * taps + tap of the
+// matrix holds channel c of the planes under that tap, for every result of the piece in order.
 template <class T>
-void fill_columns(const Windows& windows, const Planes& planes, const Piece& piece,
-                  int64_t channels, const T* source, int64_t first, int64_t count, T* out,
-                  int64_t stride);
+struct ColumnKernels {
+  // Copies channels [channel, channel + channels) of the piece's images; `image` has rank 4.
+  void (*fill_planes)(const Windows& windows, const Planes& planes, const View& image,
+                      const Piece& piece, int64_t channel, int64_t channels, T* out);
+  // Writes rows [first, first + count) of the matrix, `stride` apart.
+  void (*fill_columns)(const Windows& windows, const Planes& planes, const Piece& piece,
+                       int64_t channels, const T* source, int64_t first, int64_t count, T* out,
+                       int64_t stride);
+  // For weights of few rows, which would not pay for the matrix: adds to row m of `out`, or sets
+  // it to, the sum over the same rows k of weights[m * weight_stride + k - first] times the
+  // matrix. Rows of `out` are `stride` apart; inside them grid rows are padded_width() apart.
+  void (*multiply_windows)(const Windows& windows, const Planes& planes, const Piece& piece,
+                           int64_t channels, const T* source, int64_t first, int64_t count,
+                           const T* weights, int64_t weight_stride, int64_t rows, bool accumulate,
+                           T* out, int64_t stride);
+};
+template <class T>
+const ColumnKernels<T>& column_kernels();
 
 }  // namespace tegula::cpu

@@ -28,17 +28,21 @@ class WindowProduct {
         out_(out),
         placement_(placement),
         kernels_(gemm_kernels<T>()),
+        column_kernels_(column_kernels<T>()),
+        weights_(weights),
         channels_(image.shape[1] / groups),
         rows_(out.shape[1] / groups),
         depth_(channels_ * windows.taps()),
         depth_block_(depth_block(depth_)),
         groups_(groups),
-        pieces_(windows, image.shape[0], most_columns()),
+        thin_(rows_ <= kThinRows && !pointwise()),
+        pieces_(windows, image.shape[0], most_columns(thin_)),
         packed_(ScratchUse::shared, size_t(groups * rows_ * depth_)) {
     // Few pieces: cut the rows of the weights too.
     constexpr int64_t kTasks = 8, kRows = 32;
     parts_ = std::max<int64_t>(
         1, std::min(ceil_div(kTasks, groups * pieces_.count()), rows_ / kRows));
+    if (thin_) return;
     for (int64_t g = 0; g < groups; ++g)
       for (int64_t k = 0; k < depth_; k += depth_block_)
         for (int64_t part = 0; part < parts_; ++part) {
@@ -67,10 +71,10 @@ class WindowProduct {
   }
 
  private:
-  static int64_t most_columns() {
-    static const int64_t columns = tile_size(256);
-    return columns;
-  }
+  // Weights of so few rows are multiplied with the planes themselves; the sums are the same.
+  static constexpr int64_t kThinRows = 4;
+
+  static int64_t most_columns(bool thin) { return tile_size(thin ? 2048 : 256); }
   T* packed(int64_t group, int64_t k) const {
     return packed_.get() + group * rows_ * depth_ + k * rows_;
   }
@@ -80,23 +84,25 @@ class WindowProduct {
     const int64_t rows = tile_start(rows_, parts_, part + 1) - row;
     const int64_t columns = piece.columns(windows_), results = windows_.results();
     if (rows == 0 || columns == 0) return;
-    const bool direct = out_.dtype == kNative<T> && piece.images() == 1 &&
+    const bool direct = !thin_ && out_.dtype == kNative<T> && piece.images() == 1 &&
                         placement_.step[0] == 1 && placement_.step[1] == 1;
     const int64_t channel = group * rows_ + row;
-    const int64_t c_row =
-        direct ? results : ceil_div(columns, kernels_.panel) * kernels_.panel;
+    const int64_t width = thin_ ? padded_width(windows_) : windows_.grid[1];
+    const int64_t c_row = direct  ? results
+                          : thin_ ? piece.images() * piece.rows() * width
+                                  : ceil_div(columns, kernels_.panel) * kernels_.panel;
     const Scratch<T> tile(ScratchUse::tile, direct ? 0 : rows * c_row);
     T* const c = direct ? out_.as<T>() + (piece.image * out_.shape[1] + channel) * results +
                               piece.row * windows_.grid[1]
                         : tile.get();
     if (depth_ == 0)
-      for (int64_t m = 0; m < rows; ++m) std::fill_n(c + m * c_row, columns, T(0));
+      for (int64_t m = 0; m < rows; ++m) std::fill_n(c + m * c_row, direct ? columns : c_row, T(0));
     const int64_t depth = std::min(depth_block_, depth_), taps = windows_.taps();
     const bool in_place = pointwise() && piece.images() == 1;
     const Planes planes = depth_ > 0 ? planes_of(windows_, piece) : Planes{};
     const int64_t most_channels = in_place || depth_ == 0 ? 0 : (depth + taps - 2) / taps + 1;
     const int64_t stride =
-        in_place ? 0 : ceil_div(columns, kColumnSlack) * kColumnSlack + kColumnSlack;
+        in_place || thin_ ? 0 : ceil_div(columns, kColumnSlack) * kColumnSlack + kColumnSlack;
     const Scratch<T> source(ScratchUse::planes,
                             planes.size(piece.images(), most_channels) + kColumnSlack);
     const Scratch<T> matrix(ScratchUse::columns, depth * stride + 2 * kernels_.panel);
@@ -119,15 +125,22 @@ class WindowProduct {
                   (group * channels_ + k) * image_.strides[1] + piece.row * image_.strides[2];
       } else {
         const int64_t first = k / taps, count = (k + block.k - 1) / taps - first + 1;
-        fill_planes(windows_, planes, image_, piece, group * channels_ + first, count,
-                    source.get());
-        fill_columns(windows_, planes, piece, count, source.get(), k - first * taps, block.k,
-                     matrix.get(), stride);
+        column_kernels_.fill_planes(windows_, planes, image_, piece, group * channels_ + first,
+                                    count, source.get());
+        if (thin_) {
+          column_kernels_.multiply_windows(windows_, planes, piece, count, source,
+                                           k - first * taps, block.k,
+                                           weights_ + (group * rows_ + row) * depth_ + k, depth_,
+                                           rows, k > 0, c, c_row);
+          continue;
+        }
+        column_kernels_.fill_columns(windows_, planes, piece, count, source, k - first * taps,
+                                     block.k, matrix.get(), stride);
         block.b = matrix;
       }
       kernels_.multiply(block);
     }
-    if (!direct) place(piece, channel, rows, c, c_row);
+    if (!direct) place(piece, channel, rows, c, c_row, width);
   }
 
   // 1x1 windows side by side: the image is the matrix.
@@ -138,22 +151,28 @@ class WindowProduct {
            image_.strides[3] == 1 && image_.strides[2] == windows_.size[1];
   }
 
-  void place(const Piece& piece, int64_t channel, int64_t rows, const T* c, int64_t c_row) const {
+  // Writes rows of results to their channels; grid rows are `pitch` apart in c.
+  void place(const Piece& piece, int64_t channel, int64_t rows, const T* c, int64_t c_row,
+             int64_t pitch) const {
     const int64_t width = windows_.grid[1], size = int64_t(itemsize(out_.dtype));
     const int64_t height_out = out_.shape[2], width_out = out_.shape[3];
     for (int64_t m = 0; m < rows; ++m) {
       const T* from = c + m * c_row;
       for (int64_t n = piece.image; n < piece.image_end; ++n) {
         const int64_t plane = (n * out_.shape[1] + channel + m) * height_out * width_out;
-        if (placement_.step[0] == 1 && placement_.step[1] == 1) {
+        if (pitch == width && placement_.step[0] == 1 && placement_.step[1] == 1) {
           const int64_t count = piece.rows() * width;
           kernels_.round(from, count, out_.dtype, out_.data + (plane + piece.row * width) * size);
           from += count;
           continue;
         }
-        for (int64_t r = piece.row; r < piece.row_end; ++r, from += width) {
+        for (int64_t r = piece.row; r < piece.row_end; ++r, from += pitch) {
           const int64_t at = plane + (r * placement_.step[0] + placement_.first[0]) * width_out +
                              placement_.first[1];
+          if (placement_.step[1] == 1) {
+            kernels_.round(from, width, out_.dtype, out_.data + at * size);
+            continue;
+          }
           dispatch_floating(out_.dtype, [&](auto zero) {
             auto* to = out_.as<decltype(zero)>() + at;
             for (int64_t s = 0; s < width; ++s)
@@ -182,7 +201,10 @@ class WindowProduct {
   const View& out_;
   const Placement placement_;
   const GemmKernels<T>& kernels_;
+  const ColumnKernels<T>& column_kernels_;
+  const T* const weights_;
   const int64_t channels_, rows_, depth_, depth_block_, groups_;
+  const bool thin_;
   const Pieces pieces_;
   const Scratch<T> packed_;
   int64_t parts_;

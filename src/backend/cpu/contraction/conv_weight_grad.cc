@@ -22,6 +22,7 @@ class WeightGrad {
         channels_(dw.shape[1]),
         outputs_(dw.shape[0] / attrs.groups),
         kernels_(gemm_kernels<T>()),
+        column_kernels_(column_kernels<T>()),
         windows_(windows_of(x, dy, dw, attrs)),
         pieces_(windows_, x.shape[0], kColumns) {
     // Each task takes some channels of a group, and one chain.
@@ -84,15 +85,21 @@ class WeightGrad {
       const Planes planes = planes_of(windows_, piece);
       const Scratch<T> source(ScratchUse::planes,
                               planes.size(piece.images(), channels) + kColumnSlack);
-      fill_planes(windows_, planes, x_, piece, group * channels_ + channel, channels,
-                  source.get());
+      column_kernels_.fill_planes(windows_, planes, x_, piece, group * channels_ + channel,
+                                  channels, source.get());
       const int64_t stride = ceil_div(columns, kColumnSlack) * kColumnSlack + kColumnSlack;
       const Scratch<T> matrix(ScratchUse::columns, block.m * stride + kColumnSlack);
-      fill_columns(windows_, planes, piece, channels, source.get(), 0, block.m, matrix.get(),
-                   stride);
+      column_kernels_.fill_columns(windows_, planes, piece, channels, source.get(), 0, block.m,
+                                   matrix.get(), stride);
+      if (outputs_ == 1) {
+        add_dots(group, piece, {reinterpret_cast<const std::byte*>(matrix.get()), kNative<T>,
+                                stride, 1},
+                 block.m, p > begin, block.c);
+        continue;
+      }
       const Scratch<T> upstream(ScratchUse::right,
                                 ceil_div(outputs_, kernels_.panel) * kernels_.panel * columns);
-      pack_upstream(group, piece, upstream);
+      pack_upstream(group, piece, kernels_.panel, upstream.get());
       block.k = columns;
       block.a = matrix;
       block.a_row = stride;
@@ -107,9 +114,23 @@ class WeightGrad {
     }
   }
 
+  // One channel of dy: the rows of the matrix times a vector.
+  void add_dots(int64_t group, const Piece& piece, const Matrix& matrix, int64_t rows,
+                bool accumulate, T* sums) const {
+    constexpr int64_t kPadding = 64 / sizeof(T);
+    const int64_t columns = piece.columns(windows_);
+    const Scratch<T> upstream(ScratchUse::right, columns + kPadding);
+    pack_upstream(group, piece, 1, upstream.get());
+    std::fill_n(upstream.get() + columns, kPadding, T(0));
+    const Scratch<T> dots(ScratchUse::tile, rows);
+    kernels_.matvec(matrix, rows, columns, upstream, dots.get());
+    for (int64_t i = 0; i < rows; ++i)
+      sums[i] = accumulate ? sums[i] + dots.get()[i] : dots.get()[i];
+  }
+
   // dy of the piece with its channels as columns, in panels.
-  void pack_upstream(int64_t group, const Piece& piece, T* packed) const {
-    const int64_t columns = piece.columns(windows_), panel = kernels_.panel;
+  void pack_upstream(int64_t group, const Piece& piece, int64_t panel, T* packed) const {
+    const int64_t columns = piece.columns(windows_);
     const int64_t length = piece.rows() * windows_.grid[1];
     for (int64_t o = 0; o < outputs_; o += panel)
       for (int64_t n = piece.image; n < piece.image_end; ++n) {
@@ -139,6 +160,7 @@ class WeightGrad {
   const View& dw_;
   const int64_t groups_, channels_, outputs_;
   const GemmKernels<T>& kernels_;
+  const ColumnKernels<T>& column_kernels_;
   const Windows windows_;
   const Pieces pieces_;
   int64_t blocks_, chains_;

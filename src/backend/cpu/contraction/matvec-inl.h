@@ -90,7 +90,6 @@ void dot_columns(const T* a, int64_t stride, int64_t rows, int64_t depth, const 
   // A long row of sums makes long runs of each column; the sums stay in the second-level cache.
   constexpr int64_t kMostRows = 65536 / kL;
   constexpr int kStreams = int(std::min<int64_t>(8, kL));
-  const hn::ScalableTag<T> d;
   const int64_t width = ceil_div(std::min(rows, kMostRows), kL) * kL + kL;
   const Scratch<T> scratch(ScratchUse::columns, kL * width);
   T* const sums = scratch;
