@@ -1,5 +1,6 @@
 #include "graph/primitive.h"
 
+#include <cstdio>
 #include <unordered_set>
 namespace tegula {
 namespace {
@@ -21,6 +22,11 @@ void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
   const size_t place = place_of(primitive, where);
   if (list.size() < limits.max_nodes && list.bytes() < limits.max_bytes && !cuts.count(place))
     return;
+  if (cuts.empty() && where.token)
+    std::fprintf(stderr,
+                 "tegula: %zu operations are pending that nobody has looked at; evaluating them "
+                 "now (at %s). tg.eval in the loop says where. This is said once.\n",
+                 list.size(), describe(where).c_str());
   if (cuts.size() > 1024) cuts.clear();
   cuts.insert(place);
   evaluate({}, Wait::no);
