@@ -19,12 +19,12 @@ def _set(tensor: Tensor, value: Tensor) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform in [a, b)."""
-    return _set(tensor, tg.random.uniform(a, b, shape=tensor.shape, dtype=tensor.dtype))
+    return _set(tensor, tg.random.uniform(tensor.shape, a, b, dtype=tensor.dtype))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with the given mean and standard deviation."""
-    return _set(tensor, tg.random.normal(mean, std, shape=tensor.shape, dtype=tensor.dtype))
+    return _set(tensor, tg.random.normal(tensor.shape, mean, std, dtype=tensor.dtype))
 
 
 def trunc_normal_(
@@ -37,7 +37,7 @@ def trunc_normal_(
     if not a < b:
         raise ValueError(f"trunc_normal_: a must be less than b, got {a} and {b}")
     low, high = (math.erf((edge - mean) / std / math.sqrt(2)) for edge in (a, b))
-    uniform = tg.random.uniform(low, high, shape=tensor.shape, dtype=tg.float64)
+    uniform = tg.random.uniform(tensor.shape, low, high, dtype=tg.float64)
     value = _erfinv(uniform) * (std * math.sqrt(2)) + mean
     return _set(tensor, tg.clip(value, a, b).astype(tensor.dtype))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -31,16 +30,6 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        twin = type(self)(self, self.requires_grad)
-        if self.grad is not None:
-            twin.grad = copy.deepcopy(self.grad, memo)
-        memo[id(self)] = twin
-        return twin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.detach(), self.requires_grad)
 
 
 class Hook:
@@ -362,7 +351,7 @@ class Module:
             TypeError: ``dtype`` is no floating dtype.
         """
         for target in targets:
-            if type(target) is type(tg.float32):
+            if isinstance(target, tg.DType):
                 dtype = target
             else:
                 device = target
