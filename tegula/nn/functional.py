@@ -93,12 +93,20 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     if weight.ndim != 2:
         raise ValueError(f"embedding: the weight must be (n, d), got {weight.shape}")
     count = weight.shape[0]
+    index = _indices(input, "embedding: the input")
     # A negative index would count from the end: move it out of range instead.
-    rows = tg.take(weight, tg.where(input < 0, input.astype(tg.int64) - count, input), axis=0)
+    rows = tg.take(weight, tg.where(index < 0, index - count, index), axis=0)
     if padding_idx is None or not weight.requires_grad:
         return rows
-    padded = tg.expand_dims(input == padding_idx % count, axis=-1)
+    padded = tg.expand_dims(index == padding_idx % count, axis=-1)
     return tg.where(padded, rows.detach(), rows)
+
+
+def _indices(tensor: Tensor, name: str) -> Tensor:
+    """The tensor as int64; TypeError unless it holds integers."""
+    if not tg.isdtype(tensor.dtype, "integral"):
+        raise TypeError(f"{name} must hold integers, got {tensor.dtype}")
+    return tensor.astype(tg.int64)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -363,8 +371,8 @@ def _pick(
         raise ValueError(
             f"{name}: weight must have one value for each of {classes} classes, got {weight.shape}"
         )
+    target = _indices(target, f"{name}: the target")
     ignored = target == ignore_index
-    target = target.astype(tg.int64)
     # A negative class would count from the end: move it out of range instead.
     index = tg.where(ignored, 0, tg.where(target < 0, target - classes, target))
     picked = tg.squeeze(

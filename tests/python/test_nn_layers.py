@@ -257,6 +257,14 @@ def test_embedding_index_out_of_range(index):
         layer(tg.asarray([0, index])).numpy()
 
 
+def test_embedding_takes_any_integers_and_nothing_else():
+    layer = nn.Embedding(300, 2, padding_idx=299)
+    small = layer(tg.asarray(np.array([200, 3], np.uint8)))
+    np.testing.assert_array_equal(small.numpy(), layer.weight.numpy()[[200, 3]])
+    with pytest.raises(TypeError, match="embedding: the input must hold integers"):
+        layer(tg.ones((2,)))
+
+
 def test_embedding_padding():
     layer = nn.Embedding(5, 2, padding_idx=-2)
     assert layer.padding_idx == 3

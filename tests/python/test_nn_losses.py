@@ -157,6 +157,8 @@ def test_class_loss_errors(rng):
         F.cross_entropy(x, tg.asarray([0, 1, 2]))
     with pytest.raises(ValueError, match=r"one value for each of 3 classes"):
         F.nll_loss(x, tg.asarray([0, 1, 2, 0]), tensor([1.0, 2.0]))
+    with pytest.raises(TypeError, match="nll_loss: the target must hold integers"):
+        F.nll_loss(x, tensor([0, 1, 2, 0]))
     with pytest.raises(ValueError, match="label_smoothing"):
         nn.CrossEntropyLoss(label_smoothing=1.5)
 
