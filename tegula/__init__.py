@@ -25,6 +25,8 @@ _tensor.install()
 _core._set_internal_folder(os.path.dirname(os.path.abspath(__file__)))
 
 newaxis = None
+empty = _core.zeros  # memory is never shown before it is written
+empty_like = _core.zeros_like
 __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
@@ -37,6 +39,8 @@ __all__ = [
     "can_cast",
     "data",
     "e",
+    "empty",
+    "empty_like",
     "finfo",
     "grad",
     "iinfo",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from tegula._core import (
     DType,
     Tensor,
     bfloat16,
-    bool,  # noqa: A004
+    bool,
     float16,
     float32,
     float64,
@@ -150,4 +151,4 @@ def _rank(dtype: DType) -> int:
     return 0 if dtype == bool else 2 if dtype in _FLOATING else 1
 
 
-_NUMBERS: dict[type, DType] = {type(True): bool, int: int64, float: float32}
+_NUMBERS: dict[type, DType] = {builtins.bool: bool, int: int64, float: float32}

@@ -109,9 +109,8 @@ def value_and_grad(
             found = _core.gradients(
                 [value], [None], watched, retain_graph=True, create_graph=differentiable
             )
-        flat = iter(
-            [_core.zeros_like(x.detach()) if g is None else g for x, g in zip(watched, found)]
-        )
+        pairs = zip(watched, found, strict=True)
+        flat = iter([_core.zeros_like(x.detach()) if g is None else g for x, g in pairs])
         gradients = tuple(_map(lambda _: next(flat), given[n]) for n in numbers)
         if not differentiable:
             value = value.detach()

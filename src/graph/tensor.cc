@@ -1,5 +1,6 @@
 #include "graph/tensor.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -94,7 +95,10 @@ Tensor scalar(double value, DType dtype, bool weak) {
     else if constexpr (std::is_integral_v<T>) return to_bits(T(int64_t(value)));
     else return to_bits(T(compute_t<T>(value)));
   });
-  return make_scalar(bits, dtype, weak);
+  Tensor result = make_scalar(bits, dtype, weak);
+  // What it meets may be more precise than the dtype it has on its own.
+  if (weak) result.node().dynamic.push_back(std::bit_cast<int64_t>(value));
+  return result;
 }
 
 Tensor scalar(int64_t value, DType dtype, bool weak) {
@@ -115,6 +119,7 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
 }
 
 double scalar_value(const Node& node) {
+  if (!node.dynamic.empty()) return std::bit_cast<double>(node.dynamic[0]);
   return dispatch(node.outputs[0].dtype, [&](auto tag) -> double {
     return double(from_bits<decltype(tag)>(node.scalar_bits));
   });

@@ -92,7 +92,7 @@ nb::tuple adam(const Tensors& params, const Tensors& grads, const Tensors& m, co
 }  // namespace
 
 void add_array_functions(nb::module_& m) {
-  m.def("asarray", make_array, nb::arg("obj"), nb::arg("dtype") = nb::none(),
+  m.def("asarray", make_array, nb::arg("obj").none(), nb::arg("dtype") = nb::none(),
         nb::arg("copy") = nb::none(), nb::arg("device") = nb::none(),
         nb::arg("requires_grad") = nb::bool_(false),
         nb::sig("def asarray(obj: TensorLike, dtype: DTypeLike | None = None, "

@@ -56,6 +56,13 @@ bool find_number_subclass(PyObject* object, Tensor& result) {
   return true;
 }
 
+bool is_integer_scalar(const Tensor& x) { return x.rank() == 0 && is_integer(x.dtype()); }
+
+// Has __index__ by its type, but elements by its shape.
+bool is_array(PyObject* object) {
+  return is_numpy_array(object) || (is_tensor(object) && tensor_of(object).rank() > 0);
+}
+
 bool is_sequence(PyObject* object) {
   return PySequence_Check(object) && !PyUnicode_Check(object) && !PyBytes_Check(object) &&
          !PyDict_Check(object);
@@ -71,7 +78,9 @@ std::string type_name(PyObject* object) {
 std::string repr(PyObject* object) { return take_text(PyObject_Repr(object)); }
 
 int64_t to_int(PyObject* object, const char* op, const char* argument) {
-  if (PyBool_Check(object) || !PyIndex_Check(object)) wrong(op, argument, "an int", object);
+  const bool fit = PyIndex_Check(object) && !PyBool_Check(object) &&
+                   (!is_tensor(object) || is_integer_scalar(tensor_of(object)));
+  if (!fit) wrong(op, argument, "an int", object);
   PyObject* number = checked(PyNumber_Index(object));
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
@@ -104,7 +113,7 @@ std::string to_text(PyObject* object, const char* op, const char* argument) {
 
 Dims to_dims(PyObject* object, const char* op, const char* argument) {
   Dims dims;
-  if (PyIndex_Check(object) && !PyBool_Check(object)) {
+  if (PyIndex_Check(object) && !PyBool_Check(object) && !is_array(object)) {
     dims.push_back(to_int(object, op, argument));
     return dims;
   }

@@ -67,6 +67,11 @@ T number_as(PyObject* object) {
     const double value = PyLong_AsDouble(object);
     if (value == -1 && PyErr_Occurred()) throw_python_error();
     return T(value);
+  } else if constexpr (std::is_same_v<T, uint64_t>) {
+    const uint64_t value = PyLong_AsUnsignedLongLong(object);
+    if (!PyErr_Occurred()) return value;
+    PyErr_Clear();
+    fail(ErrorKind::value, "asarray: the Python integer ", repr(object), " does not fit uint64");
   } else {
     int overflow = 0;
     const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
@@ -101,6 +106,7 @@ Tensor from_numbers(const NestedList& list, std::optional<DType> wanted, Backend
     return astype(filled<double>(list, DType::float64, device), dtype);
   if (dtype == DType::bool_) return filled<bool>(list, dtype, device);
   if (dtype == DType::int64) return filled<int64_t>(list, dtype, device);
+  if (dtype == DType::uint64) return filled<uint64_t>(list, dtype, device);
   check_range(list, dtype);
   return astype(filled<int64_t>(list, DType::int64, device), dtype);
 }
@@ -178,6 +184,10 @@ Tensor asarray(PyObject* object, std::optional<DType> dtype, Copy copy, Backend&
     if (!list.has_other) return from_numbers(list, dtype, device);
     const Tensor x = through_numpy(object, Copy::always, device);
     return astype(x, dtype.value_or(x.dtype()));
+  }
+  if (PyLong_CheckExact(object) && dtype == DType::uint64 && copy != Copy::never) {
+    const uint64_t value = number_as<uint64_t>(object);
+    return from_host(&value, DType::uint64, {}, device);
   }
   const Tensor x = in_any_dtype(object, copy, device);
   const DType wanted = dtype.value_or(x.dtype());

@@ -54,6 +54,13 @@ nb::str str(std::string_view text) { return nb::str(text.data(), text.size()); }
 
 }  // namespace
 
+bool gathers_ints(const Op& op) {
+  const Parameter* last = nullptr;
+  for (const Parameter& p : parameters(op))
+    if (!p.keyword_only) last = &p;
+  return last && op.method && last->kind == ArgKind::ints && !last->has_default;
+}
+
 std::string text_signature(const Op& op) {
   return signature(op, [](const Parameter& p) {
     return p.name + (p.has_default ? "=" + p.default_text : "");
@@ -94,6 +101,7 @@ PyObject* describe_operations() {
       row["declaration"] = str(op.parameters);
       row["stub"] = stub_signature(op);
       row["parameters"] = names;
+      row["gathers"] = gathers_ints(op);
       row["samples"] = str(op.samples);
       row["reference"] = str(op.reference);
       row["method"] = op.method;

@@ -9,6 +9,8 @@
 
 namespace tegula::python {
 
+// Whether the last positional argument is a shape or such, which may be given as single ints.
+bool gathers_ints(const Op& op);
 std::string text_signature(const Op& op);  // "(x, axis=None, *, keepdims=False)"
 PyObject* make_signature(const Op& op);    // an inspect.Signature
 PyObject* describe_operations();           // list of objects with attributes, for tests, stubs and pages

@@ -222,10 +222,7 @@ const Callable* make_callable(const Op& op) {
     c->defaults.push_back(p.has_default ? parse_default(p) : Arg());
     if (!p.keyword_only) ++c->positional;
   }
-  if (c->positional >= 1 && all[0].kind == ArgKind::tensor) {
-    const Parameter& last = all[c->positional - 1];
-    c->gathers = last.kind == ArgKind::ints && !last.has_default;
-  }
+  c->gathers = gathers_ints(op);
   return c;
 }
 

@@ -45,7 +45,7 @@ nb::dict instruction_sets() {
   return result;
 }
 
-int64_t block_or_byte_limit(const nb::object& bytes) {
+int64_t byte_limit(const nb::object& bytes) {
   return bytes.is_none() ? 0 : to_int(bytes.ptr(), "set_memory_limit", "bytes");
 }
 
@@ -78,7 +78,7 @@ void add_runtime_functions(nb::module_& m) {
         [](const nb::object& device) {
           set_default_device(device_of(device, "set_default_device"));
         },
-        nb::arg("device"), nb::sig("def set_default_device(device: str | None) -> None"),
+        nb::arg("device").none(), nb::sig("def set_default_device(device: str | None) -> None"),
         "Makes new tensors on this device; None for the cpu.");
   m.def("memory_stats", memory_stats, nb::arg("device") = nb::none(),
         nb::sig("def memory_stats(device: str | None = None) -> dict[str, int]"),
@@ -100,9 +100,9 @@ void add_runtime_functions(nb::module_& m) {
         "Gives memory kept for reuse back to the system.");
   m.def("set_memory_limit",
         [](const nb::object& bytes, const nb::object& device) {
-          device_of(device, "set_memory_limit").allocator().set_limit(block_or_byte_limit(bytes));
+          device_of(device, "set_memory_limit").allocator().set_limit(byte_limit(bytes));
         },
-        nb::arg("bytes"), nb::arg("device") = nb::none(),
+        nb::arg("bytes").none(), nb::arg("device") = nb::none(),
         nb::sig("def set_memory_limit(bytes: int | None, device: str | None = None) -> None"),
         "The most bytes that may be live at once; None for no limit.");
   m.def("get_num_threads", &num_threads, "Threads that compute, the caller included.");
