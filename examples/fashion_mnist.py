@@ -62,9 +62,9 @@ def evaluate(model, dataset):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="use only so many training images")
     parser.add_argument("--data", help="folder with the IDX files")

@@ -121,7 +121,7 @@ def read_image(name: str, invert: bool = False) -> tuple[np.ndarray, int | None]
     Raises:
         OSError: the file cannot be opened.
         ValueError: it is no image of the right size, or the number is out of range.
-        ImportError: pictures need the package ``pillow``.
+        ImportError: pictures need the package ``matplotlib``.
     """
     label = None
     if name.isdecimal():
@@ -138,10 +138,26 @@ def read_image(name: str, invert: bool = False) -> tuple[np.ndarray, int | None]
                 raise ValueError(f"{name}: needs uint8, or numbers from 0 to 1")
             image = np.round(image * 255).astype(np.uint8)
     else:
-        try:
-            from PIL import Image
-        except ImportError:
-            raise ImportError("pictures need the package pillow: pip install pillow") from None
-        with Image.open(name) as picture:
-            image = np.array(picture.convert("L").resize((28, 28)))
+        image = _read_picture(name)
     return (255 - image if invert else image), label
+
+
+def _read_picture(name: str) -> np.ndarray:
+    """A picture's brightness, averaged down to (28, 28) uint8."""
+    try:
+        from matplotlib.image import imread
+    except ImportError:
+        raise ImportError(
+            "pictures need the package matplotlib: pip install 'tegula[demo]'"
+        ) from None
+    pixels = np.asarray(imread(name))
+    bright = pixels / 255 if pixels.dtype == np.uint8 else pixels.astype(np.float64)
+    if bright.ndim == 3:  # the weights of ITU-R BT.601
+        bright = bright[..., :3] @ [0.299, 0.587, 0.114] if bright.shape[2] > 2 else bright[..., 0]
+    if min(bright.shape) < 28:
+        raise ValueError(f"{name}: the picture must be at least 28 x 28, it is {bright.shape}")
+    for axis in (0, 1):
+        edges = np.arange(29) * bright.shape[axis] // 28
+        sums = np.add.reduceat(bright, edges[:-1], axis=axis)
+        bright = sums / np.diff(edges).reshape((-1, 1) if axis == 0 else (1, -1))
+    return np.round(bright * 255).astype(np.uint8)

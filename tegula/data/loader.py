@@ -37,7 +37,7 @@ def default_collate(samples: list[Any]) -> Any:
         return samples
     if isinstance(first, Tensor):
         samples = [sample.numpy() for sample in samples]
-    elif isinstance(first, float) and not isinstance(first, np.floating):
+    elif type(first) is float:  # NumPy's float64 is a float, too, and keeps its dtype
         return np.array(samples, dtype=np.float32)
     elif not isinstance(first, (np.ndarray, np.generic, bool, int)):
         raise TypeError(

@@ -9,9 +9,10 @@ import tegula as tg
 from tegula._core import Tensor
 
 
-def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """(parameter, gradient) where there is a gradient."""
     every = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [parameter for parameter in every if parameter.grad is not None]
+    return [(p, grad) for p in every if (grad := p.grad) is not None]
 
 
 def clip_grad_norm_(
@@ -38,7 +39,7 @@ def clip_grad_norm_(
     """
     clipped = _with_gradients(parameters)
     with tg.no_grad():
-        grads = [parameter.grad for parameter in clipped]
+        grads = [grad for _, grad in clipped]
         if not grads:
             return tg.zeros(())
         if math.isinf(norm_type):
@@ -51,7 +52,7 @@ def clip_grad_norm_(
         if error_if_nonfinite and not math.isfinite(norm.item()):
             raise ValueError(f"clip_grad_norm_: the norm of the gradients is {norm.item()}")
         scale = tg.minimum(max_norm / (norm + 1e-6), tg.ones_like(norm))
-        for parameter, grad in zip(clipped, grads, strict=True):
+        for parameter, grad in clipped:
             parameter.grad = grad * scale.astype(grad.dtype)
     return norm
 
@@ -61,5 +62,5 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if clip_value < 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
     with tg.no_grad():
-        for parameter in _with_gradients(parameters):
-            parameter.grad = tg.clip(parameter.grad, -clip_value, clip_value)
+        for parameter, grad in _with_gradients(parameters):
+            parameter.grad = tg.clip(grad, -clip_value, clip_value)
