@@ -66,17 +66,24 @@ struct Reciprocal {
   template <class T>
   static T apply(T x) { return T(1) / x; }
 };
+// By way of nearbyint, which compilers vectorise where they do not floor.
 struct Floor {
   template <class T>
-  static T apply(T x) { return std::floor(x); }
+  static T apply(T x) {
+    const T r = std::nearbyint(x);
+    return r > x ? r - T(1) : r;
+  }
 };
 struct Ceil {
   template <class T>
-  static T apply(T x) { return std::ceil(x); }
+  static T apply(T x) {
+    const T r = std::nearbyint(x);
+    return std::copysign(r < x ? r + T(1) : r, x);
+  }
 };
 struct Trunc {
   template <class T>
-  static T apply(T x) { return std::trunc(x); }
+  static T apply(T x) { return std::copysign(Floor::apply(std::abs(x)), x); }
 };
 struct Round {
   template <class T>

@@ -23,15 +23,19 @@ template <class From, class To>
 struct Cast {
   static To apply(From x) {
     if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
-      // The bounds are powers of two, exact in any float.
-      constexpr From kEnd = From(uint64_t(1) << (std::numeric_limits<To>::digits - 1)) * 2;
+      // 2^digits and the float before it bound what can be converted.
+      using Whole = std::conditional_t<(sizeof(To) < 4), int32_t, To>;
+      constexpr int kBits = std::numeric_limits<To>::digits;
+      constexpr From kEnd = From(uint64_t(1) << (kBits - 1)) * 2;
+      constexpr From kLast = kBits > std::numeric_limits<From>::digits
+                                 ? kEnd - kEnd / From(uint64_t(1) << std::numeric_limits<From>::digits)
+                                 : kEnd - 1;
       constexpr From kBegin = std::is_signed_v<To> ? -kEnd : From(0);
-      const bool inside = (x > kBegin) & (x < kEnd);
-      const To whole = To(inside ? x : From(0));
-      const To outside = x >= kEnd     ? std::numeric_limits<To>::max()
-                         : x <= kBegin ? std::numeric_limits<To>::min()
-                                       : To(0);
-      return inside ? whole : outside;
+      From inside = x > kBegin ? x : kBegin;  // NaN becomes kBegin
+      inside = inside < kLast ? inside : kLast;
+      const Whole whole = Whole(inside);
+      const Whole kept = x >= kEnd ? Whole(std::numeric_limits<To>::max()) : whole;
+      return To(x == x ? kept : Whole(0));
     } else {
       return To(x);
     }
@@ -81,13 +85,54 @@ DType as_unsigned(DType dtype) {
   }
 }
 
+#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+// The processor's own conversions of float16, which give the bits of float16's.
+namespace hn = hwy::HWY_NAMESPACE;
+template <class F>
+void by_vectors(const void* a, size_t a_size, void* out, size_t out_size, int64_t n, F&& f) {
+  const int64_t lanes = int64_t(hn::Lanes(hn::ScalableTag<float>()));
+  const std::byte* from = static_cast<const std::byte*>(a);
+  std::byte* to = static_cast<std::byte*>(out);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) f(from + size_t(i) * a_size, to + size_t(i) * out_size);
+  if (i == n) return;
+  alignas(64) std::byte in[64] = {}, result[64];
+  std::memcpy(in, from + size_t(i) * a_size, size_t(n - i) * a_size);
+  f(in, result);
+  std::memcpy(to + size_t(i) * out_size, result, size_t(n - i) * out_size);
+}
+using HalfTag = hn::Rebind<hwy::float16_t, hn::ScalableTag<float>>;
+void widen_half(void* out, const void* a, const void*, const void*, int64_t n) {
+  by_vectors(a, 2, out, 4, n, [](const std::byte* from, std::byte* to) HWY_ATTR {
+    const hn::ScalableTag<float> d;
+    const auto half = hn::LoadU(HalfTag(), reinterpret_cast<const hwy::float16_t*>(from));
+    hn::StoreU(hn::PromoteTo(d, half), d, reinterpret_cast<float*>(to));
+  });
+}
+void narrow_half(void* out, const void* a, const void*, const void*, int64_t n) {
+  by_vectors(a, 4, out, 2, n, [](const std::byte* from, std::byte* to) HWY_ATTR {
+    const auto x = hn::LoadU(hn::ScalableTag<float>(), reinterpret_cast<const float*>(from));
+    hn::StoreU(hn::DemoteTo(HalfTag(), x), HalfTag(), reinterpret_cast<hwy::float16_t*>(to));
+  });
+}
+void through_half(void* out, const void* a, const void*, const void*, int64_t n) {
+  by_vectors(a, 4, out, 4, n, [](const std::byte* from, std::byte* to) HWY_ATTR {
+    const hn::ScalableTag<float> d;
+    const auto x = hn::LoadU(d, reinterpret_cast<const float*>(from));
+    hn::StoreU(hn::PromoteTo(d, hn::DemoteTo(HalfTag(), x)), d, reinterpret_cast<float*>(to));
+  });
+}
+#else
+constexpr TileFunction widen_half = Unary<Widen<float16>, float16, float>::run;
+constexpr TileFunction narrow_half = Unary<Narrow<float16>, float, float16>::run;
+constexpr TileFunction through_half = Unary<Through<float16>, float, float>::run;
+#endif
+
 TileFunction find_cast(DType from, DType to) {
-  if (to == DType::float16 && from == DType::float32)
-    return Unary<Narrow<float16>, float, float16>::run;
+  if (to == DType::float16 && from == DType::float32) return narrow_half;
   if (to == DType::bfloat16 && from == DType::float32)
     return Unary<Narrow<bfloat16>, float, bfloat16>::run;
-  if (from == DType::float16 && to == DType::float32)
-    return Unary<Widen<float16>, float16, float>::run;
+  if (from == DType::float16 && to == DType::float32) return widen_half;
   if (from == DType::bfloat16 && to == DType::float32)
     return Unary<Widen<bfloat16>, bfloat16, float>::run;
   if (to == DType::bool_)
@@ -109,8 +154,7 @@ TileFunction find_cast(DType from, DType to) {
 }
 
 TileFunction find_rounding(DType dtype) {
-  return dtype == DType::float16 ? Unary<Through<float16>, float, float>::run
-                                 : Unary<Through<bfloat16>, float, float>::run;
+  return dtype == DType::float16 ? through_half : Unary<Through<bfloat16>, float, float>::run;
 }
 
 template <class T>

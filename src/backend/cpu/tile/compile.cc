@@ -13,6 +13,8 @@ constexpr int64_t kLongTile = 8192;   // where no tile is kept in working memory
 constexpr int64_t kPieceWork = 131072;  // instructions times elements
 constexpr int64_t kRetained = 1 << 17;  // elements of a row value's columns kept between passes
 constexpr int64_t kLine = 64;
+constexpr int64_t kBlockFrom = 16384;  // elements from which transposed operands are cut in blocks
+constexpr int64_t kBlockRows = 32, kBlockColumns = 64;
 
 bool is_half(DType d) { return d == DType::float16 || d == DType::bfloat16; }
 // What values of a dtype are kept as.
@@ -133,6 +135,7 @@ class Compiler {
           o.strides.inner.erase(0);
         }
       }
+      cut_into_blocks();
     } else if (c_.columns) {
       add_axes(reduced, c_.outer_sizes, &Walk::outer);
       add_axes(kept, c_.inner_sizes, &Walk::inner);
@@ -142,6 +145,42 @@ class Compiler {
     }
     c_.outer = product(c_.outer_sizes);
     c_.inner = product(c_.inner_sizes);
+  }
+
+  static int64_t divisor(int64_t n, int64_t limit) {
+    int64_t d = std::min(n, limit);
+    while (n % d != 0) --d;
+    return d;
+  }
+
+  // Where an operand is contiguous along an outer axis but not along the inner loop (a transposed
+  // input), tiles are blocks of the two axes, so that its cache lines are used in full: the axes
+  // are cut in two, and a block's rows and columns become the last two.
+  void cut_into_blocks() {
+    if (c_.outer_sizes.empty() || product(c_.outer_sizes) * c_.inner_sizes[0] < kBlockFrom) return;
+    const int64_t inner = c_.inner_sizes[0];
+    size_t axis = c_.outer_sizes.size();
+    for (const Operand& o : c_.operands) {
+      if (o.number < 0 || std::abs(o.strides.inner[0]) < kLine) continue;
+      for (size_t a = 0; a < c_.outer_sizes.size(); ++a)
+        if (std::abs(o.strides.outer[a]) == o.size) axis = a;
+    }
+    if (axis == c_.outer_sizes.size()) return;
+    const int64_t tile = tile_size(kTile);
+    const int64_t columns = divisor(inner, std::min<int64_t>(kBlockColumns, tile));
+    const int64_t rows = divisor(c_.outer_sizes[axis],
+                                 std::clamp<int64_t>(tile / columns, 1, kBlockRows));
+    if (rows < 4 || columns < 4) return;
+    c_.outer_sizes[axis] /= rows;
+    c_.outer_sizes.push_back(inner / columns);
+    c_.outer_sizes.push_back(rows);
+    c_.inner_sizes[0] = columns;
+    for (Operand& o : c_.operands) {
+      o.strides.outer.push_back(o.strides.inner[0] * columns);
+      o.strides.outer.push_back(o.strides.outer[axis]);
+      o.strides.outer[axis] *= rows;
+    }
+    c_.blocks = true;
   }
 
   // Axes that are not reduced may be walked in any order: that of the operand that moves most,
@@ -303,6 +342,7 @@ class Compiler {
     } else {
       c_.inner_step = even_part(c_.run, limit, limit >= 64 ? 32 : 1);
     }
+    if (c_.blocks) c_.rows_per_tile = c_.outer_sizes.back();
     c_.rows_per_chunk = c_.columns ? c_.inner_step : c_.rows_per_tile;
     for (Operand& o : c_.operands) {
       if (o.number < 0 || o.level != Level::full) continue;
@@ -646,9 +686,7 @@ class Compiler {
       // From the first step that makes the value on, nothing else may read an input or write.
       size_t first = 0;
       while (first < at && steps[first].out != store.a) ++first;
-      if (first == at || steps[first].kind == StepKind::gather ||
-          steps[first].kind == StepKind::index)
-        continue;
+      if (first == at) continue;
       bool safe = true;
       for (size_t k = first + 1; k < steps.size() && safe; ++k)
         safe = k == at || !reads_input(steps[k]);

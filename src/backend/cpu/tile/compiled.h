@@ -82,6 +82,7 @@ struct CompiledTile {
   int64_t outer = 1, inner = 1;
   bool columns = false;
   bool empty = false;
+  bool blocks = false;  // tiles are blocks of two axes: the last outer one and the inner one
 
   // A chunk has rows_per_chunk row values; a tile has rows_per_tile outer indices or inner_step
   // inner ones. `run` is how far along the inner loop a tile may go before an axis ends.

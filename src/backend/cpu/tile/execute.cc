@@ -321,6 +321,10 @@ class Worker {
           const Operand& o = c_.operands[size_t(s.number)];
           std::byte* to = slots_[s.out];
           const std::byte* from = data(o);
+          if (c_.blocks && o.strides.outer.back() == o.size) {
+            gather_block(o, t, to);
+            break;
+          }
           for_pieces(o, t, [&](int64_t offset, int64_t stride, int64_t count) {
             c_.copy[o.size](to, o.size, from + offset, stride, count);
             to += count * o.size;
@@ -348,6 +352,15 @@ class Worker {
         case StepKind::reduce: reduce(s, t); break;
       }
     }
+  }
+
+  // Reads along the rows of the block, where the memory is contiguous.
+  void gather_block(const Operand& o, const Tile& t, std::byte* to) const {
+    const std::byte* from = data(o) + walk_offset(c_.outer_sizes, o.strides.outer, t.outer) +
+                            walk_offset(c_.inner_sizes, o.strides.inner, t.inner);
+    for (int64_t k = 0; k < t.columns; ++k)
+      c_.copy[o.size](to + k * o.size, t.columns * o.size, from + k * o.strides.inner[0], o.size,
+                      t.rows);
   }
 
   // The straight runs of an operand's elements in a tile.

@@ -34,8 +34,14 @@ struct Wide {
   }
   void store(hn::Vec<hn::ScalableTag<C>> v, C* p) const { hn::StoreU(v, d, p); }
   void store(hn::Vec<hn::ScalableTag<C>> v, float* p) const requires(!std::is_same_v<C, float>) {
+#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
+    alignas(16) C part[2] = {};  // DemoteTo would turn infinity into the largest number
+    hn::Store(v, d, part);
+    for (int64_t i = 0; i < lanes(); ++i) p[i] = float(part[i]);
+#else
     const hn::Rebind<float, decltype(d)> narrow;
     hn::StoreU(hn::DemoteTo(narrow, v), narrow, p);
+#endif
   }
 };
 

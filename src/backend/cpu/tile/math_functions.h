@@ -142,15 +142,18 @@ struct Log1p {
   }
 };
 
-struct Tanh {
+struct Tanh {  // t / (t + 2), where t = expm1(2 |x|)
   template <class D, class V>
   static V apply(D d, V x) {
     constexpr bool f32 = sizeof(hn::TFromD<D>) == 4;
-    const V a = hn::Abs(x);
-    const V t = Expm1::apply(d, hn::Add(a, a));
+    const V one = splat(d, x, 1.0), limit = splat(d, x, f32 ? 9.02 : 19.07);
+    const V a = hn::Abs(x), inside = hn::Min(a, limit);
+    const auto parts = ExpParts<D>::of(d, hn::Add(inside, inside));
+    typename ExpParts<D>::Impl impl;
+    const V power = impl.Pow2I(d, parts.q);
+    const V t = hn::Add(hn::Mul(parts.p, power), hn::Sub(power, one));
     const V y = hn::Div(t, hn::Add(t, splat(d, x, 2.0)));
-    const V limit = splat(d, x, f32 ? 9.02 : 19.07);
-    return keep_nan(d, x, hn::CopySign(hn::IfThenElse(hn::Gt(a, limit), splat(d, x, 1.0), y), x));
+    return keep_nan(d, x, hn::CopySign(hn::IfThenElse(hn::Lt(a, limit), y, one), x));
   }
 };
 struct Sigmoid {
@@ -185,7 +188,7 @@ struct Asinh {  // float64
   template <class D, class V>
   static V apply(D d, V x) {
     const V a = hn::Abs(x);
-    const auto large = hn::Gt(a, splat(d, x, 0x1p28));
+    const auto large = hn::Gt(a, splat(d, x, 0x1p54));
     const V square = hn::Mul(a, a);
     const V root = hn::Sqrt(hn::Add(square, splat(d, x, 1.0)));
     const V near = hn::Add(a, hn::Div(square, hn::Add(root, splat(d, x, 1.0))));
@@ -198,7 +201,7 @@ struct Acosh {  // float64
   template <class D, class V>
   static V apply(D d, V x) {
     const V one = splat(d, x, 1.0);
-    const auto large = hn::Gt(x, splat(d, x, 0x1p28));
+    const auto large = hn::Gt(x, splat(d, x, 0x1p54));
     const V t = hn::Sub(x, one);
     const V near = hn::Add(t, hn::Sqrt(hn::Mul(t, hn::Add(x, one))));
     const V y = Log1p::apply(d, hn::IfThenElse(large, x, near));
