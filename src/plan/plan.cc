@@ -190,6 +190,13 @@ class Builder {
     return {step.kind, step.inputs, step.outputs, step.attrs, step.program.get()};
   }
 
+  // Leaves may be different views of one buffer.
+  int32_t memory_of(int32_t leaf) const { return snapshot_.leaves[size_t(leaf)].memory; }
+  bool same_memory(ValueRef a, ValueRef b) const {
+    return a == b || (a.is_leaf() && b.is_leaf() && memory_of(a.index) >= 0 &&
+                      memory_of(a.index) == memory_of(b.index));
+  }
+
   // The inputs of a step whose memory output k could be written over: those read once, in the
   // same order as it is written.
   SmallVector<size_t, 4> in_place_inputs(const DraftStep& draft, size_t k) const {
@@ -199,7 +206,7 @@ class Builder {
       const Located& read = draft.reads[i];
       if (read.offset != 0 || !read.dynamic.empty()) return false;
       for (size_t j = 0; j < draft.reads.size(); ++j)
-        if (j != i && draft.reads[j].base == read.base) return false;
+        if (j != i && same_memory(draft.reads[j].base, read.base)) return false;
       return step.inputs[i].dtype == step.outputs[k].dtype &&
              step.inputs[i].strides == step.outputs[k].strides &&
              step.inputs[i].shape == step.outputs[k].shape;
@@ -228,7 +235,8 @@ class Builder {
   void choose_donations() {
     std::vector<Donation> donations;
     std::vector<uint8_t> taken(snapshot_.leaves.size(), 0);
-    for (int32_t leaf : held_leaves_) taken[size_t(leaf)] = 1;
+    for (int32_t leaf : held_leaves_)
+      if (memory_of(leaf) >= 0) taken[size_t(memory_of(leaf))] = 1;
     for (size_t s = 0; s < drafts_.size(); ++s) {
       const DraftStep& draft = drafts_[s];
       for (size_t k = 0; k < draft.writes.size(); ++k) {
@@ -236,10 +244,11 @@ class Builder {
         for (size_t i : in_place_inputs(draft, k)) {
           if (!draft.reads[i].base.is_leaf()) continue;
           const int32_t leaf = draft.reads[i].base.index;
-          if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(leaf)]) continue;
+          if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(memory_of(leaf))])
+            continue;
           const Output& from = snapshot_.leaves[size_t(leaf)].output();
           if (int64_t(from.buffer->bytes()) != stored_[size_t(draft.writes[k])].bytes) continue;
-          taken[size_t(leaf)] = 1;
+          taken[size_t(memory_of(leaf))] = 1;
           donations.push_back({int32_t(s), draft.writes[k], leaf});
           break;
         }
@@ -276,7 +285,8 @@ class Builder {
       for (const Located& read : drafts_[s].reads) {
         if (!read.base.is_leaf()) {
           if (after[size_t(stored_[size_t(id_of(read.base))].def)]) after[s] = 1;
-        } else if (read.base.index == donation.leaf && int32_t(s) != donation.step && late[s]) {
+        } else if (memory_of(read.base.index) == memory_of(donation.leaf) &&
+                   int32_t(s) != donation.step && late[s]) {
           return false;
         }
       }

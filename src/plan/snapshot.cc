@@ -150,10 +150,13 @@ class Collector {
     for (Node* node : snapshot_.nodes)
       for (const Output& output : node->outputs)
         if (output.previous) ++free_references[output.previous.get()];
-    for (Leaf& leaf : snapshot_.leaves) {
+    std::unordered_map<Buffer*, int32_t> first_leaf;
+    for (size_t i = 0; i < snapshot_.leaves.size(); ++i) {
+      Leaf& leaf = snapshot_.leaves[i];
       if (leaf.is_scalar()) continue;
       const Output& output = leaf.output();
       const Buffer* buffer = output.buffer.get();
+      leaf.memory = first_leaf.try_emplace(output.buffer.get(), int32_t(i)).first->second;
       const auto found = free_references.find(output.buffer.get());
       leaf.donatable = found != free_references.end() && buffer->ref_count() == found->second &&
                        buffer->donatable() && output.layout.offset == 0 &&
@@ -190,6 +193,7 @@ class Collector {
       const Output& output = leaf.output();
       key.push_back(int64_t(output.dtype) << 2 | int64_t(leaf.is_scalar()) << 1 |
                     int64_t(leaf.donatable));
+      key.push_back(leaf.memory);
       add_dims(output.shape);
       if (!leaf.is_scalar()) add_dims(output.layout.strides);
     }

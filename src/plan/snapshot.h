@@ -22,6 +22,7 @@ struct Leaf {
   Node* node;
   uint32_t index;
   bool donatable = false;  // nobody but this plan refers to its memory
+  int32_t memory = -1;     // the first leaf in the same buffer; -1 for a scalar
 
   const Output& output() const { return node->outputs[index]; }
   bool is_scalar() const { return node->state == NodeState::scalar; }
