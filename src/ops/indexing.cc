@@ -109,6 +109,7 @@ Tensor masked_update(const Tensor& x, const Subscript& s, const Tensor& value) {
                      s.layout.size() == s.base.size();
   if (!plain) return {};
   const Shape& mask = s.arrays[0].mask_shape;
+  if (s.base.size() - 1 + mask.size() != x.rank()) return {};  // an integer took an axis
   const size_t after = s.base.size() - 1 - s.arrays[0].axis;
   const Tensor v = without_leading_ones(value, s.layout.size());
   Shape shape = v.shape();
