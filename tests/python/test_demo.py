@@ -93,6 +93,21 @@ def test_resumed_run_ends_with_bitwise_the_same_weights(demo, tmp_path, monkeypa
 
 
 @needs_data
+def test_weights_do_not_depend_on_the_number_of_threads(demo, tmp_path):
+    before = tg.get_num_threads()
+    try:
+        for threads in (1, 2):
+            tg.set_num_threads(threads)
+            run = ["--run", str(tmp_path / str(threads)), "--epochs", "1"]
+            assert demo.main([*SMALL, *run]) == 0
+    finally:
+        tg.set_num_threads(before)
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+@needs_data
 @pytest.mark.slow
 def test_ctrl_c_in_a_process_of_its_own(tmp_path):
     command = [sys.executable, str(SCRIPT), "--run", str(tmp_path), "--epochs", "1"]

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import weakref
 
 import numpy as np
@@ -270,6 +271,22 @@ def test_deepcopy_and_collection():
     del net
     gc.collect()
     assert gone() is None
+
+
+def test_pickle_between_ones_own_processes():
+    net = Net()
+    twin = pickle.loads(pickle.dumps(net))
+    assert {type(p) for p in twin.parameters()} == {nn.Parameter}
+    x = tg.ones((2, 3))
+    np.testing.assert_array_equal(twin(x).numpy(), net(x).numpy())
+    tg.sum(twin(x)).backward()
+    assert all(p.grad is not None for p in twin.parameters())
+
+
+def test_to_device():
+    net = Net().to("null")
+    assert {p.device for p in net.parameters()} == {"null"}
+    assert net(tg.ones((2, 3)).to("null")).shape == (2, 2)
 
 
 def test_repr_counts_parameters():
