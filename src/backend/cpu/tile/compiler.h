@@ -1,0 +1,94 @@
+// What compiles a tile program: compile_loops.cc chooses loops, tiles and pieces, compile.cc writes
+// the steps.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "backend/cpu/tile/compiled.h"
+
+namespace tegula::cpu {
+
+inline constexpr int64_t kTile = 1024;      // elements
+inline constexpr int64_t kLongTile = 8192;  // where no tile is kept in working memory
+
+inline bool is_half(DType d) { return d == DType::float16 || d == DType::bfloat16; }
+// What values of a dtype are kept as.
+inline DType kept_as(DType d) { return is_half(d) ? DType::float32 : d; }
+
+class Compiler {
+ public:
+  explicit Compiler(const TileProgram& program) : p_(program) {}
+
+  CompiledTile compile();
+
+ private:
+  struct Value {
+    bool live = false;
+    Level level = Level::full;
+    int pass = 0;        // full: where it is computed; else before which it is ready
+    int last_pass = 0;   // full: the last that uses it
+    int32_t slot = -1;
+    int32_t operand = -1;
+    std::vector<int32_t> slot_in_pass;  // full loads
+  };
+
+  const TileInstr& instr(size_t i) const { return p_.instrs[i]; }
+  Value& source(const TileInstr& in, int k) { return values_[size_t(in.source[k])]; }
+
+  // compile_loops.cc
+  void find_live();
+  void choose_loops();
+  static int64_t divisor(int64_t n, int64_t limit);
+  void cut_into_blocks();
+  void sort_axes(std::vector<size_t>& axes) const;
+  void add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk::*part);
+  static bool moves(const Dims& strides);
+  void find_levels();
+  void find_passes();
+  bool contiguous(const Operand& o, const Dims& strides, const Dims& sizes) const;
+  bool dense(const Operand& o) const;
+  static int64_t even_part(int64_t total, int64_t limit, int64_t grain);
+  void choose_tiles(int64_t wanted);
+  void choose_pieces();
+
+  // compile.cc
+  void reset();
+  int32_t new_slot(Level level, int64_t size, Slot::Kind kind = Slot::fixed, int32_t number = -1);
+  int64_t size_of(int32_t slot) const { return c_.slots[size_t(slot)].size; }
+  Level level_of(int32_t slot) const { return c_.slots[size_t(slot)].level; }
+
+  std::vector<Step>& section(Level level, int pass);
+  void add(std::vector<Step>& steps, TileFunction function, int32_t out, int32_t a, int32_t b = -1,
+           int32_t c = -1);
+  void move_with(int32_t slot, int pass);
+  int32_t use(int32_t i, int pass);
+  int32_t expand(int32_t slot, Level level, int pass);
+  static TileFunction copy_of(int64_t size);
+  int32_t load_raw(int32_t operand, int pass);
+  int32_t widen(int32_t raw, DType dtype, int pass);
+  int32_t load_full(int32_t i, int pass);
+  void emit();
+  void emit_value(size_t i, int pass);
+  void emit_reduction(size_t i, int pass);
+  void emit_store(size_t i, int pass);
+  bool reads_input(const Step& s) const;
+  bool writes_output(const Step& s) const;
+  void place_stores(std::vector<Step>& steps);
+  void write_directly(Pass& pass);
+  bool needs_tiles() const;
+  int64_t reserve(int64_t bytes);
+  void place_slots();
+  int64_t state_bytes(const Reduction& r) const;
+  void place_tiles(const Pass& pass, int64_t tile, int64_t pad);
+
+  const TileProgram& p_;
+  CompiledTile c_;
+  std::vector<Value> values_;
+  std::vector<Strides> strides_;  // of operands, by axis of the program, in bytes
+  std::vector<std::pair<int64_t, int64_t>> reusable_;  // size of element, offset
+  int live_ = 0;
+  int pass_count_ = 0;
+};
+
+}  // namespace tegula::cpu
