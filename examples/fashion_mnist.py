@@ -112,6 +112,7 @@ def main(arguments=None):
             progress.report(f"epoch {epoch + 1}: test loss {loss:.4f}, accuracy {accuracy:.2%}")
 
     tg.io.save(run.path("weights.safetensors"), model.state_dict())
+    run.path("checkpoint.safetensors").unlink(missing_ok=True)
     images, labels = test.arrays
     matrix = train.confusion_matrix(labels, predicted, len(test.classes))
     train.plot_curves(run.history, run.path("curves.png"))
