@@ -39,6 +39,15 @@ struct ClassOptions {
   const char* op;
 };
 
+// Whether a label of that dtype can be `value`.
+bool can_be(int64_t value, DType dtype) {
+  if (is_unsigned_integer(dtype) && value < 0) return false;
+  if (itemsize(dtype) == 8) return true;
+  const int bits = int(itemsize(dtype)) * 8 - is_signed_integer(dtype);
+  const int64_t end = int64_t(1) << bits;
+  return value < end && value >= -end;
+}
+
 // Minus the log-probability of the labels; logp (N, C, ...) or (C,), labels (N, ...) or ().
 Tensor label_loss(const Tensor& logp, const Tensor& given, const ClassOptions& o) {
   require(logp.rank() > 0, o.op, ": scores must be (N, C, ...) or (C,), got shape ", logp.shape());
@@ -60,7 +69,7 @@ Tensor label_loss(const Tensor& logp, const Tensor& given, const ClassOptions& o
   }
 
   Tensor labels = expand_dims(given, int64_t(axis)), kept;
-  if (o.ignore_index) {
+  if (o.ignore_index && can_be(*o.ignore_index, given.dtype())) {
     kept = not_equal(labels, scalar(*o.ignore_index, DType::int64, true));
     labels = where(kept, labels, scalar(int64_t(0), labels.dtype()));
   }

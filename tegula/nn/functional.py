@@ -94,8 +94,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         raise ValueError(f"embedding: the weight must be (n, d), got {weight.shape}")
     count = weight.shape[0]
     index = _indices(input, "embedding: the input")
-    # A negative index would count from the end: move it out of range instead.
-    rows = tg.take(weight, tg.where(index < 0, index - count, index), axis=0)
+    rows = tg.embedding(weight, index)
     if padding_idx is None or not weight.requires_grad:
         return rows
     padded = tg.expand_dims(index == padding_idx % count, axis=-1)
@@ -332,7 +331,7 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    ignore_index: int = -100,
+    ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """``-weight[target] input[target]``: the loss of log-probabilities by class.
@@ -342,51 +341,20 @@ def nll_loss(
         target: classes, integers (), (N,) or (N, …). One outside [0, C) is an IndexError when
             the loss is read, except ``ignore_index``, which counts for nothing.
         weight: weight of each class, (C,).
-        ignore_index: the class to ignore.
+        ignore_index: the class to ignore; None, unlike PyTorch's -100, takes every class for real.
         reduction: "mean" (over the sum of the weights), "sum" or "none".
 
     Raises:
         ValueError: shapes that do not agree.
     """
-    check_reduction(reduction)
-    picked, kept = _pick(input, target, weight, ignore_index, "nll_loss")
-    loss = -picked * kept
-    if reduction == "mean":
-        return tg.sum(loss) / tg.sum(kept)
-    return _reduce(loss, reduction)
-
-
-def _pick(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, name: str
-) -> tuple[Tensor, Tensor]:
-    """The input of each target's class, and each target's weight (0 where ignored)."""
-    axis = 1 if input.ndim > 1 else 0
-    if input.ndim == 0 or target.shape != input.shape[:axis] + input.shape[axis + 1 :]:
-        raise ValueError(
-            f"{name}: the input must be (N, C, …) and the target (N, …), "
-            f"got {input.shape} and {target.shape}"
-        )
-    classes = input.shape[axis]
-    if weight is not None and weight.shape != (classes,):
-        raise ValueError(
-            f"{name}: weight must have one value for each of {classes} classes, got {weight.shape}"
-        )
-    target = _indices(target, f"{name}: the target")
-    ignored = target == ignore_index
-    # A negative class would count from the end: move it out of range instead.
-    index = tg.where(ignored, 0, tg.where(target < 0, target - classes, target))
-    picked = tg.squeeze(
-        tg.take_along_axis(input, tg.expand_dims(index, axis=axis), axis=axis), axis=axis
-    )
-    ones = tg.ones_like(picked) if weight is None else tg.take(weight, index, axis=0)
-    return picked, tg.where(ignored, tg.zeros_like(ones), ones)
+    return tg.nll_loss(input, target, weight, ignore_index, reduction)
 
 
 def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    ignore_index: int = -100,
+    ignore_index: int | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -397,37 +365,14 @@ def cross_entropy(
         target: classes, integers (), (N,) or (N, …). One outside [0, C) is an IndexError when
             the loss is read, except ``ignore_index``, which counts for nothing.
         weight: weight of each class, (C,).
-        ignore_index: the class to ignore.
+        ignore_index: the class to ignore; None, unlike PyTorch's -100, takes every class for real.
         reduction: "mean" (over the sum of the weights), "sum" or "none".
         label_smoothing: share of the target spread evenly over all classes, in [0, 1].
 
     Raises:
         ValueError: shapes that do not agree.
     """
-    if weight is None:
-        return tg.cross_entropy(
-            input,
-            target,
-            ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-            reduction=reduction,
-        )
-    check_reduction(reduction)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")
-    axis = 1 if input.ndim > 1 else 0
-    logs = tg.log_softmax(input, axis=axis)
-    picked, kept = _pick(logs, target, weight, ignore_index, "cross_entropy")
-    loss = -picked * kept
-    if label_smoothing > 0:
-        classes = input.shape[axis]
-        spread = tg.reshape(weight, (classes,) + (1,) * (input.ndim - 1 - axis))
-        even = -tg.sum(logs * spread, axis=axis) / classes
-        even = tg.where(target == ignore_index, tg.zeros_like(even), even)
-        loss = loss * (1 - label_smoothing) + even * label_smoothing
-    if reduction == "mean":
-        return tg.sum(loss) / tg.sum(kept)
-    return _reduce(loss, reduction)
+    return tg.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
 def one_hot(input: Tensor, num_classes: int) -> Tensor:
