@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "backend/cpu/tile/functions.h"
 
@@ -71,6 +72,19 @@ struct Reduce {
 
   static T join(T a, T b) { return T(Op::apply(a, b)); }
 
+  // Lane j takes in lane j + kHalf, then those nearer; lane 0 is the result.
+  template <int kHalf>
+  static T fold_vector(V v) {
+    if constexpr (kHalf == 0) {
+      return v[0];
+    } else {
+      const auto moved = [&]<size_t... I>(std::index_sequence<I...>) HWY_ATTR {
+        return __builtin_shufflevector(v, v, int((I + kHalf) % kEach)...);
+      }(std::make_index_sequence<kEach>());
+      return fold_vector<kHalf / 2>(Op::apply(v, V(moved)));
+    }
+  }
+
   static void lanes(void* state, const void* data, int64_t start, int64_t n) {
     T* lane = static_cast<T*>(state);
     const T* x = static_cast<const T*>(data);
@@ -100,11 +114,14 @@ struct Reduce {
     for (; i + kRowLanes <= n; i += kRowLanes)
       for (int v = 0; v < kVectors; ++v)
         sums[v] = Op::apply(sums[v], V(*reinterpret_cast<const U*>(x + i + v * kEach)));
-    for (int v = 0; v < kVectors; ++v) std::memcpy(lane + v * kEach, &sums[v], sizeof(V));
-    for (int64_t j = 0; i + j < n; ++j) lane[j] = join(lane[j], x[i + j]);
-    for (int64_t half = kRowLanes / 2; half > 0; half /= 2)
-      for (int64_t j = 0; j < half; ++j) lane[j] = join(lane[j], lane[j + half]);
-    *static_cast<T*>(out) = lane[0];
+    if (i < n) {
+      std::memcpy(lane, sums, sizeof(lane));
+      for (int64_t j = 0; i + j < n; ++j) lane[j] = join(lane[j], x[i + j]);
+      std::memcpy(sums, lane, sizeof(lane));
+    }
+    for (int half = kVectors / 2; half > 0; half /= 2)
+      for (int v = 0; v < half; ++v) sums[v] = Op::apply(sums[v], sums[v + half]);
+    *static_cast<T*>(out) = fold_vector<kEach / 2>(sums[0]);
   }
   static void columns(void* accumulated, const void* data, int64_t rows, int64_t count) {
     T* sum = static_cast<T*>(accumulated);
