@@ -32,8 +32,8 @@ lint: setup  ## ruff, mypy, clang-format: report only
 format: setup  ## ruff and clang-format: rewrite the files
 	@bash scripts/lint.sh --fix
 
-bench: setup  ## the benchmarks, beside PyTorch where it is installed
-	@bash scripts/bench.sh
+bench: setup  ## measure beside PyTorch, all or CASE=name, and write benchmarks/RESULTS.md
+	@bash scripts/bench.sh $(CASE) $(ARGS)
 
 docs: setup  ## generate the reference pages and run the code of every page
 	@bash scripts/docs.sh

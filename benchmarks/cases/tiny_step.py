@@ -1,0 +1,78 @@
+"""One training step of a network so small that only overheads count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import models
+from benchmarks.case import Case, Row, Runner, Variant
+
+STEPS = 300
+WARM_UP = 50
+
+
+def _runner(step: Callable[[], Any]) -> Runner:
+    losses = [step().item() for _ in range(models.MLP.checked_steps)]
+    for _ in range(WARM_UP):
+        step()
+
+    def measure() -> dict[str, float]:
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            loss = step()
+        loss.item()
+        return {"step": 1e6 * (time.perf_counter() - start) / STEPS}
+
+    return Runner(measure, losses)
+
+
+def _tegula() -> Runner:
+    import tegula as tg
+    from benchmarks import with_tegula
+
+    step = with_tegula.mlp_step()
+    runner = _runner(step)
+
+    def evaluations() -> int:
+        stats = tg.plan_cache_stats()
+        return stats["hits"] + stats["misses"]
+
+    def measure() -> dict[str, float]:
+        metrics = runner.round()
+        tg.synchronize()
+        before = evaluations()
+        step()
+        metrics["evaluations"] = evaluations() - before
+        metrics["nodes"] = metrics["evaluations"] * tg.plan_cache_stats()["nodes"]
+        metrics["steps"] = tg.plan_cache_stats()["steps"]
+        return metrics
+
+    return Runner(measure, runner.outputs)
+
+
+def _torch() -> Runner:
+    from benchmarks import with_torch
+
+    return _runner(with_torch.mlp_step())
+
+
+CASE = Case(
+    name="tiny_step",
+    method=(
+        f"Mean of {STEPS} training steps in a row (forward, `zero_grad`, `backward`, `step`) of a "
+        "4–64–64–2 tanh network, batch 32, mean squared error, AdamW; no `jit`, PyTorch eager "
+        "with `fused=True`. The last loss is read, so all work is in the time. Nodes: those of "
+        "the step's evaluation, as `tg.plan_cache_stats()` counts them."
+    ),
+    variants=[Variant("Tegula", "tegula", _tegula), Variant("PyTorch", "torch", _torch)],
+    rows=[
+        Row("training step of a 4–64–64–2 network", "step", "µs",
+            target="3 × faster than PyTorch", met=lambda ours, theirs: 3 * ours <= theirs),
+        Row("nodes recorded in that step", "nodes", "nodes", theirs=None,
+            target="at most 50", met=lambda ours, _: ours <= 50),
+        Row("evaluations in that step", "evaluations", "", theirs=None),
+        Row("plan steps in that step", "steps", "", theirs=None),
+    ],
+)  # fmt: skip

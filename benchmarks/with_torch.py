@@ -1,0 +1,122 @@
+"""The models of ``models.py`` in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks import models
+
+
+def _load(model: nn.Module, weights: models.Weights) -> None:
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+
+
+def _adamw(model: nn.Module) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=models.LEARNING_RATE,
+        betas=models.BETAS,
+        eps=models.EPS,
+        weight_decay=models.WEIGHT_DECAY,
+        fused=True,
+    )
+
+
+def mlp_step() -> Callable[[], torch.Tensor]:
+    """A function that does one training step and returns the loss, unread."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(models.MLP.sizes, models.MLP.sizes[1:], strict=False):
+        layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
+    model = nn.Sequential(*layers[:-1])
+    _load(model, models.mlp_weights())
+    optimizer = _adamw(model)
+    loss_function = nn.MSELoss()
+    x, y = (torch.from_numpy(array) for array in models.mlp_data())
+
+    def step() -> torch.Tensor:
+        loss = loss_function(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+class Net(nn.Module):
+    """The ``Net`` of ``examples/fashion_mnist.py``."""
+
+    def __init__(self, memory_format: torch.memory_format) -> None:
+        super().__init__()
+        first, second = models.DEMO.channels
+        self.memory_format = memory_format
+        self.features = nn.Sequential(
+            nn.Conv2d(1, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        )  # fmt: skip
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(second * 7 * 7, models.DEMO.hidden),
+            nn.ReLU(),
+            nn.Dropout(models.DEMO.dropout),
+            nn.Linear(models.DEMO.hidden, models.DEMO.classes),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch of images."""
+        x = (images.float() / 255 - models.DEMO.mean) / models.DEMO.deviation
+        logits: torch.Tensor = self.classifier(
+            self.features(x.contiguous(memory_format=self.memory_format))
+        )
+        return logits
+
+
+class DemoTraining:
+    """The demo's model and optimizer with the weights both frameworks start from."""
+
+    def __init__(self, channels_last: bool = False) -> None:
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = Net(layout)
+        _load(self.model, models.demo_weights())
+        self.model = self.model.to(memory_format=layout)
+        self.optimizer = _adamw(self.model)
+        self.loss_function = nn.CrossEntropyLoss()
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """One training step; returns the loss, unread."""
+        loss = self.loss_function(self.model(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def checked_losses(self) -> list[float]:
+        """The losses of the first steps without dropout, which draws differently elsewhere."""
+        self.model.eval()
+        batches = models.demo_batches(models.DEMO.checked_steps)
+        losses = [self.step(torch.from_numpy(x), torch.from_numpy(y)).item() for x, y in batches]
+        self.model.train()
+        return losses
+
+
+def demo_loader() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The demo's batches, epoch after epoch, from PyTorch's own loader."""
+    data = TensorDataset(*(torch.from_numpy(array) for array in models.demo_data()))
+    loader = DataLoader(data, models.DEMO.batch, shuffle=True, drop_last=True)
+    while True:
+        yield from loader
+
+
+def demo_slices() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The same batches by indexing whole tensors: the quickest loader PyTorch can have."""
+    images, labels = (torch.from_numpy(array) for array in models.demo_data())
+    size = models.DEMO.batch
+    while True:
+        order = torch.randperm(len(images))
+        for i in range(len(images) // size):
+            chosen = order[i * size : (i + 1) * size]
+            yield images[chosen], labels[chosen]
