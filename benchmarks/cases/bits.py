@@ -42,9 +42,6 @@ def _train(threads: int, observe: bool) -> dict[str, np.ndarray]:
     training = with_tegula.DemoTraining()
     training.model.train()
     batches = models.demo_batches(STEPS)
-    if observe:
-        for parameter in training.model.parameters():
-            parameter.register_hook(tg.eval)
     with _after_every_operation(tg) if observe else contextlib.nullcontext():
         for images, labels in batches:
             training.step(tg.asarray(images), tg.asarray(labels))
@@ -95,8 +92,7 @@ CASE = Case(
         f"{STEPS} training steps of the demo's network, dropout on, same seed; how many weights "
         "differ in any bit from those of a run with 2 threads, evaluated at the end of each step. "
         "\"After every operation\" evaluates all that is pending before every bytecode "
-        "instruction of the program (`sys.settrace`), and within "
-        "`backward` at each parameter's gradient (`register_hook`)."
+        "instruction of the program (`sys.settrace`); `backward` is one."
     ),
     variants=[Variant("Tegula", "tegula", _tegula)],
     rows=[
