@@ -8,7 +8,7 @@ namespace tegula {
 namespace {
 
 constexpr std::array<std::string_view, kDTypeCount> kNames = {
-    "bool",   "int8",   "int16",  "int32",   "int64",    "uint8",   "uint16",
+    "bool",   "int8",   "int16",   "int32",    "int64",   "uint8",  "uint16",
     "uint32", "uint64", "float16", "bfloat16", "float32", "float64"};
 
 DType promote_integers(DType a, DType b) {
@@ -17,10 +17,14 @@ DType promote_integers(DType a, DType b) {
   const DType u = is_signed_integer(a) ? b : a;
   if (itemsize(s) > itemsize(u)) return s;
   switch (u) {
-    case DType::uint8: return DType::int16;
-    case DType::uint16: return DType::int32;
-    case DType::uint32: return DType::int64;
-    default: return DType::float64;
+    case DType::uint8:
+      return DType::int16;
+    case DType::uint16:
+      return DType::int32;
+    case DType::uint32:
+      return DType::int64;
+    default:
+      return DType::float64;
   }
 }
 

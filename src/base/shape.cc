@@ -53,9 +53,9 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
   const size_t lead = longer.size() - shorter.size();
   for (size_t i = 0; i < shorter.size(); ++i) {
     const int64_t x = longer[lead + i], y = shorter[i];
-    require(x == y || x == 1 || y == 1, op, ": shapes ", a, " and ", b,
-            " do not broadcast: sizes ", x, " and ", y, " differ at axis ",
-            int64_t(lead + i) - int64_t(longer.size()), " and neither is 1");
+    require(x == y || x == 1 || y == 1, op, ": shapes ", a, " and ", b, " do not broadcast: sizes ",
+            x, " and ", y, " differ at axis ", int64_t(lead + i) - int64_t(longer.size()),
+            " and neither is 1");
     out[lead + i] = x == 1 ? y : x;
   }
   return out;

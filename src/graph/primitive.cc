@@ -117,8 +117,8 @@ Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, A
 
 Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, Attrs attrs,
               std::span<const int64_t> dynamic) {
-  return record(primitive, std::span<const Tensor>(inputs.begin(), inputs.size()),
-                std::move(attrs), dynamic);
+  return record(primitive, std::span<const Tensor>(inputs.begin(), inputs.size()), std::move(attrs),
+                dynamic);
 }
 
 Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,

@@ -84,7 +84,9 @@ struct Primitive {
   // For opaque kernels that can write over an input: output k over input in_place(node, k), or -1.
   int (*in_place)(const Node& node, int output) = nullptr;
 
-  uint32_t uses_for(size_t input) const { return uses[input < uses.size() ? input : uses.size() - 1]; }
+  uint32_t uses_for(size_t input) const {
+    return uses[input < uses.size() ? input : uses.size() - 1];
+  }
 };
 
 // Records one application and returns its outputs' handles. Inputs are on one device.

@@ -28,8 +28,8 @@ Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device) {
 const Primitive kAlias = {
     .name = "alias",
     .kind = Kind::view,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
     .view =
         [](const Node&, const Output&, const Layout& from, Layout& to) {
           to = from;

@@ -13,7 +13,9 @@ class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Value value) : value_(std::move(value)) { count(+1); }
-  explicit Tensor(Ref<Node> node, uint32_t index = 0) : value_{std::move(node), index} { count(+1); }
+  explicit Tensor(Ref<Node> node, uint32_t index = 0) : value_{std::move(node), index} {
+    count(+1);
+  }
   Tensor(const Tensor& other) : value_(other.value_) { count(+1); }
   Tensor(Tensor&& other) noexcept : value_(std::move(other.value_)) { other.value_ = {}; }
   Tensor& operator=(Tensor other) noexcept {

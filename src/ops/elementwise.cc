@@ -68,6 +68,8 @@ void extremum_vjp(VjpContext& c) {
 constexpr double kLn2 = std::numbers::ln2;
 constexpr double kLn10 = std::numbers::ln10;
 
+// One row an operation, laid out by hand.
+// clang-format off
 constexpr Row kRows[] = {
     {"negative", 1, Rule::same, "-x.", [](VjpContext& c) { c.give(0, -c.grad()); }},
     {"abs", 1, Rule::same, "The distance of x from 0; its derivative at 0 is 0.",
@@ -244,6 +246,7 @@ constexpr Row kRows[] = {
     {"bitwise_right_shift", 2, Rule::bitwise, "a shifted right by b bits, keeping its sign.",
      nullptr, {}, "ints(-9, 9, 3, 4), ints(0, 9, 4)", "numpy.right_shift"},
 };
+// clang-format on
 constexpr size_t kCount = std::size(kRows);
 
 consteval size_t row(std::string_view name) {
@@ -335,10 +338,8 @@ Tensor apply(size_t i, const Tensor& a, const Tensor& b) {
 
 template <size_t I>
 Tensors call(const Args& args) {
-  if constexpr (kRows[I].arity == 1)
-    return {apply(I, args.tensor(0))};
-  else
-    return {apply(I, args.tensor(0), args.tensor(1))};
+  if constexpr (kRows[I].arity == 1) return {apply(I, args.tensor(0))};
+  else return {apply(I, args.tensor(0), args.tensor(1))};
 }
 
 template <size_t... I>
@@ -370,13 +371,12 @@ const Primitive kWhere = {
 const Primitive kCast = {
     .name = "cast",
     .kind = Kind::elementwise,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) {
-          out.push_back({DType(c.attrs[0]), c.shape(0)});
-        },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({DType(c.attrs[0]), c.shape(0)}); },
     .vjp = [](VjpContext& c) { c.give(0, astype(c.grad(), c.input_dtype(0))); },
 };
 
+// clang-format off
 const Family kSelection("Selection and conversion", {
     {.name = "where",
      .parameters = "condition: Tensor, a: Tensor, b: Tensor",
@@ -407,6 +407,7 @@ const Family kSelection("Selection and conversion", {
      .reference = "lambda x, dtype: x.astype(dtype)",
      .differentiable = true},
 });
+// clang-format on
 
 }  // namespace
 

@@ -34,7 +34,8 @@ void prod_vjp(VjpContext& c) {
   const Tensor others = where(zero, constant(1), x);
   const Tensor zeros_seen = sum(astype(zero, x.dtype()), axes, true);
   const Tensor product = prod(others, axes, true);
-  const Tensor lone = where(logical_and(zero, equal(zeros_seen, constant(1))), product, constant(0));
+  const Tensor lone =
+      where(logical_and(zero, equal(zeros_seen, constant(1))), product, constant(0));
   c.give(0, c.grad() * where(equal(zeros_seen, constant(0)), product / others, lone));
 }
 
@@ -100,8 +101,9 @@ int64_t reduced_count(const Tensor& x, const Dims& axes, const char* op) {
 }
 
 constexpr std::string_view kParameters = "x: Tensor, axis: ints? = None, *, keepdims: bool = False";
-constexpr std::string_view kSamples = "f(3, 4);;f(3, 4), 0;;f(2, 3, 4), (0, 2);;f(2, 3, 4), (1, 2), "
-                                      "keepdims=True;;f(2, 3, 4), 1;;f(5), -1";
+constexpr std::string_view kSamples =
+    "f(3, 4);;f(3, 4), 0;;f(2, 3, 4), (0, 2);;f(2, 3, 4), (1, 2), "
+    "keepdims=True;;f(2, 3, 4), 1;;f(5), -1";
 
 using Reduction = Tensor (*)(const Tensor&, const Dims&, bool);
 template <Reduction kFunction>
@@ -112,6 +114,7 @@ Tensor sum_of(const Tensor& x, const Dims& axes, bool keepdims, const Args& a) {
   return sum(x, axes, keepdims, a.has(2) ? std::optional(a.dtype(2)) : std::nullopt);
 }
 
+// clang-format off
 const Family kReductions("Reductions", {
     {.name = "sum",
      .parameters = "x: Tensor, axis: ints? = None, *, dtype: dtype? = None, keepdims: bool = False",
@@ -181,6 +184,7 @@ const Family kReductions("Reductions", {
      .differentiable = true,
      .tolerance = 1e-5},
 });
+// clang-format on
 
 }  // namespace
 

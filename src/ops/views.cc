@@ -223,8 +223,8 @@ Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims&
     const int64_t last = starts[i] + (sizes[i] - 1) * steps[i];
     require(sizes[i] >= 0 && (sizes[i] == 0 || (starts[i] >= 0 && starts[i] < x.shape()[i] &&
                                                 last >= 0 && last < x.shape()[i])),
-            "slice: start ", starts[i], ", size ", sizes[i], ", step ", steps[i],
-            " leaves axis ", i, " of shape ", x.shape());
+            "slice: start ", starts[i], ", size ", sizes[i], ", step ", steps[i], " leaves axis ",
+            i, " of shape ", x.shape());
     whole &= starts[i] == 0 && sizes[i] == x.shape()[i] && steps[i] == 1;
     attrs.push_back(sizes[i]);
     attrs.push_back(steps[i]);

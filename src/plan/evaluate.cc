@@ -89,13 +89,11 @@ std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
 // Hands the run's memory to the nodes whose values are kept, and lets go of the graph behind them.
 void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Event>& event) {
   for (const Kept& kept : plan.kept) {
-    Output& output =
-        snapshot.nodes[size_t(kept.value.node)]->outputs[size_t(kept.value.index)];
-    output.buffer = kept.output >= 0 ? run.outputs()[size_t(kept.output)]
-                                     : run.leaves()[size_t(kept.leaf)];
+    Output& output = snapshot.nodes[size_t(kept.value.node)]->outputs[size_t(kept.value.index)];
+    output.buffer =
+        kept.output >= 0 ? run.outputs()[size_t(kept.output)] : run.leaves()[size_t(kept.leaf)];
     int64_t offset = kept.offset;
-    if (kept.leaf >= 0)
-      offset += snapshot.leaves[size_t(kept.leaf)].output().layout.offset;
+    if (kept.leaf >= 0) offset += snapshot.leaves[size_t(kept.leaf)].output().layout.offset;
     for (const auto& [word, multiplier] : kept.dynamic)
       offset += run.dynamic()[size_t(word)] * multiplier;
     output.layout = {kept.strides, offset};
@@ -145,8 +143,7 @@ void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_
 
 void run_evaluation(std::span<const Tensor> wanted, Wait wait) {
   Run::release_locations();
-  for (Backend* device : pending_devices(wanted))
-    evaluate_on(*device, wanted, wait == Wait::yes);
+  for (Backend* device : pending_devices(wanted)) evaluate_on(*device, wanted, wait == Wait::yes);
   if (wait == Wait::no) return;
   for (const Tensor& t : wanted) {
     const Ref<Buffer>& buffer = t.output().buffer;

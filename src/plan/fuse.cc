@@ -124,7 +124,8 @@ class Fuser {
     int32_t current = id;
     for (int32_t candidate : candidates) {
       candidate = find(candidate);
-      if (candidate != current && can_merge(candidate, current)) current = merge(candidate, current);
+      if (candidate != current && can_merge(candidate, current))
+        current = merge(candidate, current);
     }
   }
 
@@ -203,15 +204,14 @@ class Fuser {
     const bool tail = !(c.group.extent == joined.extent);
     if (has_rows && row_shape(joined) == joined.extent) return false;  // levels are ambiguous
     for (int32_t member : c.group.members) {
-      const bool member_full =
-          resolved_.is_reduction(member) ||
-          s.nodes[size_t(member)]->outputs[0].shape == joined.extent;
+      const bool member_full = resolved_.is_reduction(member) ||
+                               s.nodes[size_t(member)]->outputs[0].shape == joined.extent;
       for (const ValueRef& input : s.inputs[size_t(member)]) {
         const Located& located = resolved_.locate(input);
         if (located.base.is_leaf() || find(group_of_[size_t(located.base.node)]) != id_of(p))
           continue;
-        const Level level = level_in(joined, resolved_.shape(located.base), located,
-                                     resolved_.shape(input));
+        const Level level =
+            level_in(joined, resolved_.shape(located.base), located, resolved_.shape(input));
         if (level == Level::none) return false;
         if (level == Level::full && !member_full) return false;
         if (level == Level::row && member_full) {
@@ -277,8 +277,7 @@ class Fuser {
 Strides align_strides(const Shape& shape, const Strides& strides, const Shape& extent) {
   Strides result(extent.size(), 0);
   const size_t lead = extent.size() - shape.size();
-  for (size_t i = 0; i < shape.size(); ++i)
-    result[lead + i] = shape[i] == 1 ? 0 : strides[i];
+  for (size_t i = 0; i < shape.size(); ++i) result[lead + i] = shape[i] == 1 ? 0 : strides[i];
   return result;
 }
 

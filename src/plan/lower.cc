@@ -88,12 +88,13 @@ class Writer {
     const Node& node = *resolved_.snapshot().nodes[size_t(index)];
     const DType dtype = node.outputs[0].dtype;
     const Shape& shape = resolved_.is_copy(index) ? group_.extent : node.outputs[0].shape;
-    const Strides strides =
-        reorder(align_strides(shape, contiguous_strides(shape), group_.extent));
+    const Strides strides = reorder(align_strides(shape, contiguous_strides(shape), group_.extent));
     const int32_t operand = int32_t(result_.outputs.size());
     result_.program.outputs.push_back({dtype, strides});
     result_.outputs.push_back({index, 0});
-    emit({.op = TileOp::store, .dtype = dtype, .source = {values_[index], -1, -1},
+    emit({.op = TileOp::store,
+          .dtype = dtype,
+          .source = {values_[index], -1, -1},
           .operand = operand});
   }
 

@@ -24,8 +24,9 @@ int64_t lay_out(std::vector<Lifetime>& values) {
     }
     value.offset = offset;
     total = std::max(total, offset + size);
-    const auto position = std::lower_bound(placed.begin(), placed.end(), offset,
-                                           [&](size_t p, int64_t o) { return values[p].offset < o; });
+    const auto position =
+        std::lower_bound(placed.begin(), placed.end(), offset,
+                         [&](size_t p, int64_t o) { return values[p].offset < o; });
     placed.insert(position, i);
   }
   return total;

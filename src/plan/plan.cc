@@ -38,8 +38,8 @@ class Builder {
     plan_->device = snapshot.device;
     plan_->leaf_count = snapshot.leaves.size();
     if (!snapshot.nodes.empty())
-      plan_->dynamic_words = snapshot.dynamic_begin.back() +
-                             int32_t(snapshot.nodes.back()->dynamic.size());
+      plan_->dynamic_words =
+          snapshot.dynamic_begin.back() + int32_t(snapshot.nodes.back()->dynamic.size());
     groups_ = fuse(resolved_);
     find_stored();
     draft_steps();
@@ -146,7 +146,9 @@ class Builder {
     const Located& located = resolved_.locate(value);
     const Shape& shape = resolved_.shape(value);
     const DType dtype = resolved_.dtype(value);
-    Kept kept{.value = value, .strides = located.strides, .offset = located.offset,
+    Kept kept{.value = value,
+              .strides = located.strides,
+              .offset = located.offset,
               .dynamic = located.dynamic};
     const int64_t bytes = numel(shape) * int64_t(itemsize(dtype));
     bool copy;
@@ -244,8 +246,7 @@ class Builder {
         for (size_t i : in_place_inputs(draft, k)) {
           if (!draft.reads[i].base.is_leaf()) continue;
           const int32_t leaf = draft.reads[i].base.index;
-          if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(memory_of(leaf))])
-            continue;
+          if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(memory_of(leaf))]) continue;
           const Output& from = snapshot_.leaves[size_t(leaf)].output();
           if (int64_t(from.buffer->bytes()) != stored_[size_t(draft.writes[k])].bytes) continue;
           taken[size_t(memory_of(leaf))] = 1;
@@ -273,7 +274,8 @@ class Builder {
     for (const Donation& d : donations) late[size_t(d.step)] = 1;
     for (size_t s = 0; s < drafts_.size(); ++s)
       for (const Located& read : drafts_[s].reads)
-        if (!read.base.is_leaf() && late[size_t(stored_[size_t(id_of(read.base))].def)]) late[s] = 1;
+        if (!read.base.is_leaf() && late[size_t(stored_[size_t(id_of(read.base))].def)])
+          late[s] = 1;
     return late;
   }
   int32_t id_of(ValueRef v) const { return stored_ids_[size_t(v.node)][size_t(v.index)]; }
@@ -346,8 +348,7 @@ class Builder {
     }
     plan_->arena_bytes = lay_out(lives);
     arena_offset_.resize(stored_.size());
-    for (size_t i = 0; i < stored_.size(); ++i)
-      arena_offset_[i] = lives[size_t(owner[i])].offset;
+    for (size_t i = 0; i < stored_.size(); ++i) arena_offset_[i] = lives[size_t(owner[i])].offset;
   }
 
   Place place_of(int32_t stored) const {
@@ -398,15 +399,17 @@ class Builder {
       for (const View& v : step.inputs) step.bytes += span_bytes(v);
       for (const View& v : step.outputs) step.bytes += span_bytes(v);
       step.flops = flops(step);
-      plan_->cost_us += kStepMicroseconds + step.bytes / kBytesPerMicrosecond +
-                        step.flops / kFlopsPerMicrosecond;
+      plan_->cost_us +=
+          kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
     }
   }
 
   static double flops(const Step& step) {
-    if (step.program) return double(numel(step.program->extent)) * double(step.program->instrs.size());
+    if (step.program)
+      return double(numel(step.program->extent)) * double(step.program->instrs.size());
     const auto size = [](const View& v) { return double(numel(v.shape)); };
-    if (step.kind == "matmul") return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
+    if (step.kind == "matmul")
+      return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
     if (step.kind == "conv2d")
       return 2 * size(step.outputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
     if (step.kind == "conv2d_input_grad")

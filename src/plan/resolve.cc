@@ -33,7 +33,8 @@ std::vector<int32_t> Resolved::first_of_repeats() const {
   struct Hash {
     size_t operator()(const std::vector<int64_t>& words) const {
       uint64_t hash = words.size();
-      for (int64_t word : words) hash = (hash ^ uint64_t(word)) * 0x9e3779b97f4a7c15u + (hash >> 29);
+      for (int64_t word : words)
+        hash = (hash ^ uint64_t(word)) * 0x9e3779b97f4a7c15u + (hash >> 29);
       return hash;
     }
   };

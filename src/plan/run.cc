@@ -91,10 +91,18 @@ std::byte* Run::address(const Place& place, std::byte* arena) {
   const size_t index = size_t(place.index);
   std::byte* base = nullptr;
   switch (place.source) {
-    case Place::leaf: base = leaf_data_[index]; break;
-    case Place::scalar: base = reinterpret_cast<std::byte*>(&scalars_[index]); break;
-    case Place::output: base = outputs_[index]->data(); break;
-    case Place::arena: base = arena; break;
+    case Place::leaf:
+      base = leaf_data_[index];
+      break;
+    case Place::scalar:
+      base = reinterpret_cast<std::byte*>(&scalars_[index]);
+      break;
+    case Place::output:
+      base = outputs_[index]->data();
+      break;
+    case Place::arena:
+      base = arena;
+      break;
   }
   base += place.offset;
   for (const auto& [word, multiplier] : place.dynamic) base += dynamic_[size_t(word)] * multiplier;

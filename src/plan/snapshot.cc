@@ -119,11 +119,9 @@ class Collector {
       for (const Value& input : node->inputs) {
         if (input.node->pending())
           s.inputs[i].push_back({input.node->plan_index, int32_t(input.index)});
-        else
-          s.inputs[i].push_back({-1, leaf_of(input)});
+        else s.inputs[i].push_back({-1, leaf_of(input)});
       }
-      for (const Output& output : node->outputs)
-        s.live[i].push_back(output.plan_index == kSeen);
+      for (const Output& output : node->outputs) s.live[i].push_back(output.plan_index == kSeen);
       node->plan_index = int32_t(i);
     }
   }
@@ -186,7 +184,8 @@ class Collector {
       uint64_t live = 0;
       for (size_t k = 0; k < s.live[i].size(); ++k) {
         live |= uint64_t(s.live[i][k]) << (k % 64);
-        if (k % 64 == 63 || k + 1 == s.live[i].size()) key.push_back(int64_t(std::exchange(live, 0)));
+        if (k % 64 == 63 || k + 1 == s.live[i].size())
+          key.push_back(int64_t(std::exchange(live, 0)));
       }
     }
     for (const Leaf& leaf : s.leaves) {

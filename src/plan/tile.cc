@@ -147,8 +147,8 @@ class Checker {
   void check_space() const {
     checked_numel(p_.extent, "tile program: extent");
     require(p_.reduce_axes >= 0 && size_t(p_.reduce_axes) <= p_.extent.size(),
-            "tile program: reduce_axes is ", p_.reduce_axes, ", but the extent ", p_.extent, " has ",
-            p_.extent.size(), " axes");
+            "tile program: reduce_axes is ", p_.reduce_axes, ", but the extent ", p_.extent,
+            " has ", p_.extent.size(), " axes");
     require(p_.tree == ReduceTree::rows || p_.tree == ReduceTree::columns,
             "tile program: unknown reduction tree");
   }
@@ -244,18 +244,28 @@ class Checker {
     if (types == Types::memory) return check_memory(instr);
     if (types == Types::cast) return;
     const int first = types == Types::selection ? 1 : 0;
-    if (first) want(source(instr, 0) == DType::bool_, "needs a bool condition, got ", source(instr, 0));
+    if (first)
+      want(source(instr, 0) == DType::bool_, "needs a bool condition, got ", source(instr, 0));
     const DType dtype = source(instr, first);
     for (int k = first + 1; k < count; ++k)
       want(source(instr, k) == dtype, "mixes ", dtype, " and ", source(instr, k));
     const DType result = types == Types::question ? DType::bool_ : dtype;
     want(instr.dtype == result, "gives ", result, ", not ", instr.dtype);
     switch (types) {
-      case Types::numbers: want(dtype != DType::bool_, "is not defined for bool"); break;
-      case Types::floats: want(is_floating(dtype), "needs a floating dtype, got ", dtype); break;
-      case Types::logic: want(dtype == DType::bool_, "needs bool, got ", dtype); break;
-      case Types::bits: want(!is_floating(dtype), "needs integers or bool, got ", dtype); break;
-      default: break;
+      case Types::numbers:
+        want(dtype != DType::bool_, "is not defined for bool");
+        break;
+      case Types::floats:
+        want(is_floating(dtype), "needs a floating dtype, got ", dtype);
+        break;
+      case Types::logic:
+        want(dtype == DType::bool_, "needs bool, got ", dtype);
+        break;
+      case Types::bits:
+        want(!is_floating(dtype), "needs integers or bool, got ", dtype);
+        break;
+      default:
+        break;
     }
   }
 
@@ -296,8 +306,8 @@ std::vector<bool> full_values(const TileProgram& program) {
     if (instr.op == TileOp::load) {
       full[i] = moves_along_reduced(program, program.inputs[size_t(instr.operand)].strides);
     } else if (instr.op == TileOp::index) {
-      full[i] = program.reduce_axes == 0 || (size_t(instr.operand) >= kept &&
-                                             program.extent[size_t(instr.operand)] != 1);
+      full[i] = program.reduce_axes == 0 ||
+                (size_t(instr.operand) >= kept && program.extent[size_t(instr.operand)] != 1);
     } else if (!is_reduction(instr.op)) {
       for (int k = 0; k < arity(instr.op); ++k)
         if (full[size_t(instr.source[k])]) full[i] = true;

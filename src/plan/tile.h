@@ -6,8 +6,8 @@
 // reduced. A value is either *full* (one element per point of the space) or a *row* (one element
 // per point of the axes that are left): what a reduction gives, a load that does not move along
 // the reduced axes, an index of another axis, or an instruction with rows alone for operands. Using
-// a row value in an instruction with a full operand, in a reduction, or in a store to an output that
-// moves along the reduced axes repeats it along them.
+// a row value in an instruction with a full operand, in a reduction, or in a store to an output
+// that moves along the reduced axes repeats it along them.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@
 
 namespace tegula {
 
+// clang-format off
 enum class TileOp : uint8_t {
   // memory
   load, store, index,
@@ -37,6 +38,7 @@ enum class TileOp : uint8_t {
   // full -> row
   sum, prod, max, min, any, all,
 };
+// clang-format on
 inline constexpr int kTileOpCount = int(TileOp::all) + 1;
 
 std::string_view name(TileOp op);
@@ -48,9 +50,9 @@ bool find_tile_op(std::string_view name, TileOp& op);
 
 struct TileInstr {
   TileOp op;
-  DType dtype;               // of the result; for store, of the value stored
+  DType dtype;  // of the result; for store, of the value stored
   int32_t source[3] = {-1, -1, -1};  // indices of earlier instructions
-  int32_t operand = -1;      // load: input; store: output; index: axis of the iteration space
+  int32_t operand = -1;  // load: input; store: output; index: axis of the iteration space
 
   friend bool operator==(const TileInstr&, const TileInstr&) = default;
 };

@@ -36,45 +36,78 @@ template <class C>
 C transcendental(TileOp op, C given) {
   const double x = given;
   switch (op) {
-    case TileOp::exp: return C(std::exp(x));
-    case TileOp::exp2: return C(std::exp2(x));
-    case TileOp::expm1: return C(std::expm1(x));
-    case TileOp::log: return C(std::log(x));
-    case TileOp::log1p: return C(std::log1p(x));
-    case TileOp::log2: return C(std::log2(x));
-    case TileOp::log10: return C(std::log10(x));
-    case TileOp::sin: return C(std::sin(x));
-    case TileOp::cos: return C(std::cos(x));
-    case TileOp::tan: return C(std::tan(x));
-    case TileOp::asin: return C(std::asin(x));
-    case TileOp::acos: return C(std::acos(x));
-    case TileOp::atan: return C(std::atan(x));
-    case TileOp::sinh: return C(std::sinh(x));
-    case TileOp::cosh: return C(std::cosh(x));
-    case TileOp::tanh: return C(std::tanh(x));
-    case TileOp::asinh: return C(std::asinh(x));
-    case TileOp::acosh: return C(std::acosh(x));
-    case TileOp::atanh: return C(std::atanh(x));
-    case TileOp::erf: return C(std::erf(x));
-    default: return x < 0 ? C(std::exp(x) / (1 + std::exp(x))) : C(1 / (1 + std::exp(-x)));
+    case TileOp::exp:
+      return C(std::exp(x));
+    case TileOp::exp2:
+      return C(std::exp2(x));
+    case TileOp::expm1:
+      return C(std::expm1(x));
+    case TileOp::log:
+      return C(std::log(x));
+    case TileOp::log1p:
+      return C(std::log1p(x));
+    case TileOp::log2:
+      return C(std::log2(x));
+    case TileOp::log10:
+      return C(std::log10(x));
+    case TileOp::sin:
+      return C(std::sin(x));
+    case TileOp::cos:
+      return C(std::cos(x));
+    case TileOp::tan:
+      return C(std::tan(x));
+    case TileOp::asin:
+      return C(std::asin(x));
+    case TileOp::acos:
+      return C(std::acos(x));
+    case TileOp::atan:
+      return C(std::atan(x));
+    case TileOp::sinh:
+      return C(std::sinh(x));
+    case TileOp::cosh:
+      return C(std::cosh(x));
+    case TileOp::tanh:
+      return C(std::tanh(x));
+    case TileOp::asinh:
+      return C(std::asinh(x));
+    case TileOp::acosh:
+      return C(std::acosh(x));
+    case TileOp::atanh:
+      return C(std::atanh(x));
+    case TileOp::erf:
+      return C(std::erf(x));
+    default:
+      return x < 0 ? C(std::exp(x) / (1 + std::exp(x))) : C(1 / (1 + std::exp(-x)));
   }
 }
 
 template <class C>
 C float_unary(TileOp op, C x) {
   switch (op) {
-    case TileOp::negative: return -x;
-    case TileOp::abs: return std::abs(x);
-    case TileOp::sign: return x > 0 ? C(1) : x < 0 ? C(-1) : x != x ? x : C(0);
-    case TileOp::square: return x * x;
-    case TileOp::sqrt: return std::sqrt(x);
-    case TileOp::rsqrt: return C(1) / std::sqrt(x);
-    case TileOp::reciprocal: return C(1) / x;
-    case TileOp::floor: return std::floor(x);
-    case TileOp::ceil: return std::ceil(x);
-    case TileOp::trunc: return std::trunc(x);
-    case TileOp::round: return std::nearbyint(x);
-    default: return transcendental(op, x);
+    case TileOp::negative:
+      return -x;
+    case TileOp::abs:
+      return std::abs(x);
+    case TileOp::sign:
+      return x > 0 ? C(1) : x < 0 ? C(-1) : x != x ? x : C(0);
+    case TileOp::square:
+      return x * x;
+    case TileOp::sqrt:
+      return std::sqrt(x);
+    case TileOp::rsqrt:
+      return C(1) / std::sqrt(x);
+    case TileOp::reciprocal:
+      return C(1) / x;
+    case TileOp::floor:
+      return std::floor(x);
+    case TileOp::ceil:
+      return std::ceil(x);
+    case TileOp::trunc:
+      return std::trunc(x);
+    case TileOp::round:
+      return std::nearbyint(x);
+    default:
+      return transcendental(op, x);
   }
 }
 
@@ -87,12 +120,18 @@ T wrapped(uint64_t value) {
 template <class T>
 T integer_unary(TileOp op, T x) {
   switch (op) {
-    case TileOp::negative: return wrapped<T>(0 - uint64_t(x));
-    case TileOp::abs: return x < T(0) ? wrapped<T>(0 - uint64_t(x)) : x;
-    case TileOp::sign: return T((x > T(0)) - (x < T(0)));
-    case TileOp::square: return wrapped<T>(uint64_t(x) * uint64_t(x));
-    case TileOp::bitwise_invert: return wrapped<T>(~uint64_t(x));
-    default: return x;  // floor, ceil, trunc, round
+    case TileOp::negative:
+      return wrapped<T>(0 - uint64_t(x));
+    case TileOp::abs:
+      return x < T(0) ? wrapped<T>(0 - uint64_t(x)) : x;
+    case TileOp::sign:
+      return T((x > T(0)) - (x < T(0)));
+    case TileOp::square:
+      return wrapped<T>(uint64_t(x) * uint64_t(x));
+    case TileOp::bitwise_invert:
+      return wrapped<T>(~uint64_t(x));
+    default:
+      return x;  // floor, ceil, trunc, round
   }
 }
 
@@ -133,18 +172,30 @@ T next_after(T a, T b) {
 template <class C>
 C float_binary(TileOp op, C a, C b) {
   switch (op) {
-    case TileOp::add: return a + b;
-    case TileOp::subtract: return a - b;
-    case TileOp::multiply: return a * b;
-    case TileOp::divide: return a / b;
-    case TileOp::floor_divide: return float_floor_divide(a, b);
-    case TileOp::remainder: return float_remainder(a, b);
-    case TileOp::pow: return C(std::pow(double(a), double(b)));
-    case TileOp::atan2: return C(std::atan2(double(a), double(b)));
-    case TileOp::hypot: return C(std::hypot(double(a), double(b)));
-    case TileOp::maximum: return a >= b || a != a ? a : b;
-    case TileOp::minimum: return a <= b || a != a ? a : b;
-    default: return std::copysign(a, b);
+    case TileOp::add:
+      return a + b;
+    case TileOp::subtract:
+      return a - b;
+    case TileOp::multiply:
+      return a * b;
+    case TileOp::divide:
+      return a / b;
+    case TileOp::floor_divide:
+      return float_floor_divide(a, b);
+    case TileOp::remainder:
+      return float_remainder(a, b);
+    case TileOp::pow:
+      return C(std::pow(double(a), double(b)));
+    case TileOp::atan2:
+      return C(std::atan2(double(a), double(b)));
+    case TileOp::hypot:
+      return C(std::hypot(double(a), double(b)));
+    case TileOp::maximum:
+      return a >= b || a != a ? a : b;
+    case TileOp::minimum:
+      return a <= b || a != a ? a : b;
+    default:
+      return std::copysign(a, b);
   }
 }
 
@@ -163,9 +214,12 @@ T integer_binary(TileOp op, T a, T b) {
   constexpr uint64_t kBits = 8 * sizeof(T);
   const bool shifts_out = b < T(0) || uint64_t(b) >= kBits;
   switch (op) {
-    case TileOp::add: return wrapped<T>(uint64_t(a) + uint64_t(b));
-    case TileOp::subtract: return wrapped<T>(uint64_t(a) - uint64_t(b));
-    case TileOp::multiply: return wrapped<T>(uint64_t(a) * uint64_t(b));
+    case TileOp::add:
+      return wrapped<T>(uint64_t(a) + uint64_t(b));
+    case TileOp::subtract:
+      return wrapped<T>(uint64_t(a) - uint64_t(b));
+    case TileOp::multiply:
+      return wrapped<T>(uint64_t(a) * uint64_t(b));
     case TileOp::floor_divide:
       if (b == T(0)) return T(0);
       if (minus_one) return wrapped<T>(0 - uint64_t(a));
@@ -175,14 +229,22 @@ T integer_binary(TileOp op, T a, T b) {
       const T r = T(a % b);
       return r != 0 && (r < T(0)) != (b < T(0)) ? T(r + b) : r;
     }
-    case TileOp::pow: return integer_pow(a, b);
-    case TileOp::maximum: return std::max(a, b);
-    case TileOp::minimum: return std::min(a, b);
-    case TileOp::bitwise_and: return T(a & b);
-    case TileOp::bitwise_or: return T(a | b);
-    case TileOp::bitwise_xor: return T(a ^ b);
-    case TileOp::bitwise_left_shift: return shifts_out ? T(0) : wrapped<T>(uint64_t(a) << b);
-    default: return shifts_out ? (a < T(0) ? T(-1) : T(0)) : T(a >> b);
+    case TileOp::pow:
+      return integer_pow(a, b);
+    case TileOp::maximum:
+      return std::max(a, b);
+    case TileOp::minimum:
+      return std::min(a, b);
+    case TileOp::bitwise_and:
+      return T(a & b);
+    case TileOp::bitwise_or:
+      return T(a | b);
+    case TileOp::bitwise_xor:
+      return T(a ^ b);
+    case TileOp::bitwise_left_shift:
+      return shifts_out ? T(0) : wrapped<T>(uint64_t(a) << b);
+    default:
+      return shifts_out ? (a < T(0) ? T(-1) : T(0)) : T(a >> b);
   }
 }
 
@@ -202,10 +264,14 @@ bool question(TileOp op, T given) {
   const auto x = compute_t<T>(given);
   if constexpr (kIsFloat<T>) {
     switch (op) {
-      case TileOp::isnan: return std::isnan(x);
-      case TileOp::isinf: return std::isinf(x);
-      case TileOp::isfinite: return std::isfinite(x);
-      default: return std::signbit(x);
+      case TileOp::isnan:
+        return std::isnan(x);
+      case TileOp::isinf:
+        return std::isinf(x);
+      case TileOp::isfinite:
+        return std::isfinite(x);
+      default:
+        return std::signbit(x);
     }
   } else {
     return op == TileOp::isfinite || (op == TileOp::signbit && x < T(0));
@@ -216,11 +282,17 @@ template <class T>
 T binary(TileOp op, T a, T b) {
   if constexpr (std::is_same_v<T, bool>) {
     switch (op) {
-      case TileOp::logical_and: return a && b;
-      case TileOp::logical_or: return a || b;
-      case TileOp::logical_xor: return a != b;
-      case TileOp::bitwise_left_shift: case TileOp::bitwise_right_shift: return a && !b;
-      default: return integer_binary(op, int(a), int(b)) != 0;
+      case TileOp::logical_and:
+        return a && b;
+      case TileOp::logical_or:
+        return a || b;
+      case TileOp::logical_xor:
+        return a != b;
+      case TileOp::bitwise_left_shift:
+      case TileOp::bitwise_right_shift:
+        return a && !b;
+      default:
+        return integer_binary(op, int(a), int(b)) != 0;
     }
   } else if constexpr (kIsFloat<T>) {
     if (op == TileOp::nextafter) return next_after(a, b);
@@ -234,12 +306,18 @@ template <class T>
 bool compare(TileOp op, T left, T right) {
   const auto a = compute_t<T>(left), b = compute_t<T>(right);
   switch (op) {
-    case TileOp::equal: return a == b;
-    case TileOp::not_equal: return a != b;
-    case TileOp::less: return a < b;
-    case TileOp::less_equal: return a <= b;
-    case TileOp::greater: return a > b;
-    default: return a >= b;
+    case TileOp::equal:
+      return a == b;
+    case TileOp::not_equal:
+      return a != b;
+    case TileOp::less:
+      return a < b;
+    case TileOp::less_equal:
+      return a <= b;
+    case TileOp::greater:
+      return a > b;
+    default:
+      return a >= b;
   }
 }
 
@@ -270,10 +348,14 @@ C join(TileOp op, C a, C b) {
     case TileOp::prod:
       if constexpr (std::is_integral_v<C>) return wrapped<C>(uint64_t(a) * uint64_t(b));
       else return a * b;
-    case TileOp::max: return a >= b || a != a ? a : b;
-    case TileOp::min: return a <= b || a != a ? a : b;
-    case TileOp::any: return C(a != C(0) || b != C(0));
-    default: return C(a != C(0) && b != C(0));
+    case TileOp::max:
+      return a >= b || a != a ? a : b;
+    case TileOp::min:
+      return a <= b || a != a ? a : b;
+    case TileOp::any:
+      return C(a != C(0) || b != C(0));
+    default:
+      return C(a != C(0) && b != C(0));
   }
 }
 
@@ -386,9 +468,12 @@ class Interpreter {
         std::memcpy(&word, address(inputs_[k], p_.inputs[k], int64_t(j)), itemsize(in.dtype));
         return word;
       }
-      case TileOp::index: return Word(point(int64_t(j))[size_t(in.operand)]);
-      case TileOp::where: return value(in, value(in, 0, j) ? 1 : 2, j);
-      default: break;
+      case TileOp::index:
+        return Word(point(int64_t(j))[size_t(in.operand)]);
+      case TileOp::where:
+        return value(in, value(in, 0, j) ? 1 : 2, j);
+      default:
+        break;
     }
     const DType from = p_.instrs[size_t(in.source[0])].dtype;
     return dispatch(from, [&](auto zero) -> Word {

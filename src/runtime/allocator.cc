@@ -150,8 +150,8 @@ void Allocator::reset_peak() {
 void Allocator::fail_out_of_memory(size_t bytes) const {
   const std::string limit =
       stats_.limit_bytes > 0 ? cat(", limit ", readable(stats_.limit_bytes)) : std::string();
-  fail(ErrorKind::out_of_memory, "out of memory on device '", backend_.name(), "': ",
-       readable(int64_t(std::min(bytes, size_t(INT64_MAX)))), " requested; ",
+  fail(ErrorKind::out_of_memory, "out of memory on device '", backend_.name(),
+       "': ", readable(int64_t(std::min(bytes, size_t(INT64_MAX)))), " requested; ",
        readable(stats_.live_bytes), " live (peak ", readable(stats_.peak_bytes), "), ",
        readable(stats_.cached_bytes), " cached", limit);
 }

@@ -46,8 +46,8 @@ Backend& find_backend(std::string_view name) {
     if (!names.empty()) names += ", ";
     names += backend->name();
   }
-  fail(ErrorKind::device, "no device is called '", name, "'; there are: ",
-       names.empty() ? "none" : names);
+  fail(ErrorKind::device, "no device is called '", name,
+       "'; there are: ", names.empty() ? "none" : names);
 }
 
 std::vector<Backend*> backends() {

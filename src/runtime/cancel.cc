@@ -27,7 +27,8 @@ thread_local ThreadState state;
 void request_cancel() { cancelled.store(true, std::memory_order_relaxed); }
 void clear_cancel() { cancelled.store(false, std::memory_order_relaxed); }
 bool cancel_requested() {
-  return cancelled.load(std::memory_order_relaxed) && deferrals.load(std::memory_order_relaxed) == 0;
+  return cancelled.load(std::memory_order_relaxed) &&
+         deferrals.load(std::memory_order_relaxed) == 0;
 }
 
 DeferCancel::DeferCancel() { deferrals.fetch_add(1, std::memory_order_relaxed); }

@@ -68,7 +68,7 @@ class Queue {
   std::condition_variable changed_;
   std::deque<Entry> entries_;
   bool running_ = false;   // some thread runs work it took from the front
-  int cancelling_ = 0;     // threads waiting for cancelled work to stop; nothing starts meanwhile
+  int cancelling_ = 0;  // threads waiting for cancelled work to stop; nothing starts meanwhile
   bool stopping_ = false;
   uint64_t submitted_ = 0;
   uint64_t finished_ = 0;

@@ -241,8 +241,9 @@ void set_num_threads(int count) {
   require(count >= 1 && count <= kMaxThreads, "set_num_threads: count must be from 1 to ",
           kMaxThreads, ", got ", count);
   if (inside_piece)
-    fail(ErrorKind::runtime, "set_num_threads: cannot change the number of threads from inside "
-                             "parallel work");
+    fail(ErrorKind::runtime,
+         "set_num_threads: cannot change the number of threads from inside "
+         "parallel work");
   if (chosen_threads.exchange(count) != count) stop_threads();
 }
 

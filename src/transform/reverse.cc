@@ -61,8 +61,8 @@ void run_hooks(const GradCell& cell, Tensor& gradient) {
   for (const auto& [id, hook] : hooks) {
     Tensor changed = hook(gradient);
     if (!changed) continue;
-    require(changed.shape() == gradient.shape(), "a gradient hook returned shape ",
-            changed.shape(), " for a gradient of shape ", gradient.shape());
+    require(changed.shape() == gradient.shape(), "a gradient hook returned shape ", changed.shape(),
+            " for a gradient of shape ", gradient.shape());
     gradient = astype(changed, gradient.dtype());
   }
 }
