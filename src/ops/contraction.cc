@@ -45,8 +45,7 @@ Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpos
 
 DType contraction_dtype(const Tensor& a, const Tensor& b, const char* op) {
   const DType dtype = promote(a.dtype(), b.dtype());
-  if (dtype == DType::bool_)
-    fail(ErrorKind::type, op, ": not defined for bool; use astype first");
+  if (dtype == DType::bool_) fail(ErrorKind::type, op, ": not defined for bool; use astype first");
   return dtype;
 }
 
@@ -68,9 +67,9 @@ Tensor matmul_any(const Tensor& a, const Tensor& b) {
     shape = Shape(left.shape().begin(), left.shape().end() - 1);
     left = reshape(left, {numel(shape), inner});
   } else {
-    const Shape batch = broadcast_shapes(Shape(left.shape().begin(), left.shape().end() - 2),
-                                         Shape(right.shape().begin(), right.shape().end() - 2),
-                                         "matmul");
+    const Shape batch =
+        broadcast_shapes(Shape(left.shape().begin(), left.shape().end() - 2),
+                         Shape(right.shape().begin(), right.shape().end() - 2), "matmul");
     const auto batched = [&](const Tensor& x) {
       Shape wide = batch;
       wide.append(x.shape().end() - 2, x.shape().end());
@@ -105,9 +104,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, int64_t count) {
   const size_t n = size_t(count);
   const auto* a_cut = a.shape().end() - n;
   const auto* b_cut = b.shape().begin() + n;
-  require(std::equal(a_cut, a.shape().end(), b.shape().begin(), b_cut),
-          "tensordot: the last ", count, " sizes of ", a.shape(), " are not the first of ",
-          b.shape());
+  require(std::equal(a_cut, a.shape().end(), b.shape().begin(), b_cut), "tensordot: the last ",
+          count, " sizes of ", a.shape(), " are not the first of ", b.shape());
   const Shape rows(a.shape().begin(), a_cut), columns(b_cut, b.shape().end());
   const int64_t inner = numel(Shape(b.shape().begin(), b_cut));
   Shape shape = rows;
@@ -116,6 +114,7 @@ Tensor tensordot(const Tensor& a, const Tensor& b, int64_t count) {
                  shape);
 }
 
+// clang-format off
 const Family kContractions("Contractions", {
     {.name = "matmul",
      .parameters = "a: Tensor, b: Tensor",
@@ -170,6 +169,7 @@ const Family kContractions("Contractions", {
      .differentiable = true,
      .tolerance = 1e-5},
 });
+// clang-format on
 
 }  // namespace
 

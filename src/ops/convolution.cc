@@ -59,8 +59,8 @@ const Primitive kInputGrad = {
     .infer =
         [](const InferContext& c, OutputSpecs& out) {
           const int64_t channels = c.shape(1)[1] * read_attrs<ConvAttrs>(c.attrs).groups;
-          out.push_back({c.dtype(0), {c.shape(0)[0], channels, size_word(c.attrs, 0),
-                                      size_word(c.attrs, 1)}});
+          out.push_back({c.dtype(0),
+                         {c.shape(0)[0], channels, size_word(c.attrs, 0), size_word(c.attrs, 1)}});
         },
     .vjp =
         [](VjpContext& c) {
@@ -78,8 +78,8 @@ const Primitive kWeightGrad = {
     .infer =
         [](const InferContext& c, OutputSpecs& out) {
           const int64_t channels = c.shape(0)[1] / read_attrs<ConvAttrs>(c.attrs).groups;
-          out.push_back({c.dtype(0), {c.shape(1)[1], channels, size_word(c.attrs, 0),
-                                      size_word(c.attrs, 1)}});
+          out.push_back({c.dtype(0),
+                         {c.shape(1)[1], channels, size_word(c.attrs, 0), size_word(c.attrs, 1)}});
         },
     .vjp =
         [](VjpContext& c) {
@@ -131,10 +131,8 @@ void check_conv(const Tensor& x, const Tensor& w, const ConvAttrs& conv) {
 Tensors call_conv2d(const Args& a) {
   const Dims stride = a.pair(3, "conv2d stride"), padding = a.pair(4, "conv2d padding"),
              dilation = a.pair(5, "conv2d dilation");
-  const ConvAttrs conv{{stride[0], stride[1]},
-                       {padding[0], padding[1]},
-                       {dilation[0], dilation[1]},
-                       a.integer(6)};
+  const ConvAttrs conv{
+      {stride[0], stride[1]}, {padding[0], padding[1]}, {dilation[0], dilation[1]}, a.integer(6)};
   const Tensor& x = a.tensor(0);
   Tensor y = conv2d(x.rank() == 3 ? expand_dims(x, 0) : x, a.tensor(1), conv);
   if (a.has(2)) {
@@ -146,6 +144,7 @@ Tensors call_conv2d(const Args& a) {
   return {x.rank() == 3 ? squeeze(y, {0}) : y};
 }
 
+// clang-format off
 const Family kConvolutions("Convolutions", {
     {.name = "conv2d",
      .parameters = "x: Tensor, weight: Tensor, bias: Tensor? = None, stride: ints = 1, "
@@ -163,6 +162,7 @@ const Family kConvolutions("Convolutions", {
      .differentiable = true,
      .tolerance = 1e-5},
 });
+// clang-format on
 
 }  // namespace
 

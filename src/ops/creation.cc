@@ -117,6 +117,7 @@ Tensors meshgrid(const Args& a) {
   return result;
 }
 
+// clang-format off
 const Family kCreation("Creation", {
     {.name = "full",
      .parameters = "shape: ints, value: Tensor, dtype: dtype? = None",
@@ -236,6 +237,7 @@ const Family kCreation("Creation", {
      .differentiable = true,
      .returns_tuple = true},
 });
+// clang-format on
 
 }  // namespace
 

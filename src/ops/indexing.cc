@@ -105,8 +105,8 @@ Tensor fit_value(const Tensor& value, const Shape& shape) {
 
 // x[mask] = v for a v that does not depend on how many elements are selected: nothing to wait for.
 Tensor masked_update(const Tensor& x, const Subscript& s, const Tensor& value) {
-  const bool plain = s.arrays.size() == 1 && s.arrays[0].is_mask && s.whole &&
-                     s.layout.size() == s.base.size();
+  const bool plain =
+      s.arrays.size() == 1 && s.arrays[0].is_mask && s.whole && s.layout.size() == s.base.size();
   if (!plain) return {};
   const Shape& mask = s.arrays[0].mask_shape;
   if (s.base.size() - 1 + mask.size() != x.rank()) return {};  // an integer took an axis
@@ -165,6 +165,7 @@ Tensor embedding(const Tensor& weight, const Tensor& indices) {
   return gather_checked(weight, check_index(indices, weight.shape()[0], 0, true), 0);
 }
 
+// clang-format off
 const Family kIndexing("Indexing", {
     {.name = "take",
      .parameters = "x: Tensor, indices: Tensor, axis: int? = None",
@@ -253,6 +254,7 @@ const Family kIndexing("Indexing", {
      .reference = "numpy.nonzero",
      .returns_tuple = true},
 });
+// clang-format on
 
 }  // namespace
 
@@ -275,8 +277,7 @@ Tensors nonzero(const Tensor& x) {
 
 Tensor index(const Tensor& x, std::span<const IndexItem> items) {
   const Subscript s = parse_subscript(x, items);
-  if (s.arrays.empty())
-    return reshape(slice(x, s.starts, s.sizes, s.steps), result_shape(s, {}));
+  if (s.arrays.empty()) return reshape(slice(x, s.starts, s.sizes, s.steps), result_shape(s, {}));
   const Selection sel = select(s);
   const Tensor found = gather_checked(indexed_base(x, s, sel), sel.index, sel.place);
   return reshape(found, result_shape(s, sel.index.shape()));

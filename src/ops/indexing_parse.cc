@@ -94,11 +94,17 @@ class Parser {
 
   void add(const IndexItem& item) {
     switch (item.kind) {
-      case IndexItem::integer: return add_integer(item.start);
-      case IndexItem::slice: return keep_axis(resolve_slice(item, extent()));
-      case IndexItem::new_axis: s_.layout.push_back(1); return separate();
-      case IndexItem::array: return is_mask(item) ? add_mask(item) : add_indices(item);
-      case IndexItem::ellipsis: return;
+      case IndexItem::integer:
+        return add_integer(item.start);
+      case IndexItem::slice:
+        return keep_axis(resolve_slice(item, extent()));
+      case IndexItem::new_axis:
+        s_.layout.push_back(1);
+        return separate();
+      case IndexItem::array:
+        return is_mask(item) ? add_mask(item) : add_indices(item);
+      case IndexItem::ellipsis:
+        return;
     }
   }
 

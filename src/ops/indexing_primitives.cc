@@ -9,9 +9,7 @@ namespace {
 
 constexpr uint32_t kIndex = 1u << 1;
 
-size_t axis_of(std::span<const int64_t> attrs) {
-  return size_t(read_attrs<AxisAttrs>(attrs).axis);
-}
+size_t axis_of(std::span<const int64_t> attrs) { return size_t(read_attrs<AxisAttrs>(attrs).axis); }
 ScatterMode mode_of(std::span<const int64_t> attrs) {
   return ScatterMode(read_attrs<AxisAttrs>(attrs).mode);
 }
@@ -20,10 +18,8 @@ ScatterMode mode_of(std::span<const int64_t> attrs) {
 const Primitive kCheckIndex = {
     .name = "check_index",
     .kind = Kind::opaque,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) {
-          out.push_back({DType::int64, c.shape(0)});
-        },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({DType::int64, c.shape(0)}); },
     .can_fail = true,
 };
 
@@ -55,8 +51,8 @@ const Primitive kGather = {
 const Primitive kTakeAlongAxis = {
     .name = "take_along_axis",
     .kind = Kind::opaque,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(1)}); },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(1)}); },
     .vjp =
         [](VjpContext& c) {
           const Tensor blank = zeros(c.input_shape(0), c.input_dtype(0));
@@ -90,8 +86,8 @@ const Primitive kScatter = {
           const bool add = mode_of(c.attrs()) == kScatterAdd;
           if (c.needs(0)) {
             const Tensor none = add ? Tensor() : zeros(c.input_shape(2), c.input_dtype(2));
-            c.give(0, add ? c.grad()
-                          : scatter_checked(c.grad(), c.input(1), none, axis, kScatterSet));
+            c.give(0,
+                   add ? c.grad() : scatter_checked(c.grad(), c.input(1), none, axis, kScatterSet));
           }
           if (!c.needs(2)) return;
           const Tensor index = c.input(1);

@@ -115,8 +115,10 @@ Tensor distribution_loss(const Tensor& logp, const Tensor& target, const ClassOp
 Tensors cross_entropy(const Args& a) {
   const Tensor &logits = a.tensor(0), &labels = a.tensor(1);
   const double smoothing = a.real(5);
-  require(smoothing >= 0 && smoothing <= 1, "cross_entropy: label_smoothing must be between 0 and "
-          "1, got ", smoothing);
+  require(smoothing >= 0 && smoothing <= 1,
+          "cross_entropy: label_smoothing must be between 0 and "
+          "1, got ",
+          smoothing);
   const ClassOptions options{a.optional_tensor(2),
                              a.has(3) ? std::optional(a.integer(3)) : std::nullopt, smoothing,
                              reduction_named(a.text(4), "cross_entropy"), "cross_entropy"};
@@ -158,6 +160,7 @@ Tensors bce_with_logits(const Args& a) {
   return {reduce_loss(loss, reduction_named(a.text(4), op))};
 }
 
+// clang-format off
 const Family kLosses("Losses", {
     {.name = "cross_entropy",
      .parameters = "logits: Tensor, labels: Tensor, weight: Tensor? = None, "
@@ -220,6 +223,7 @@ const Family kLosses("Losses", {
      .differentiable = true,
      .tolerance = 1e-5},
 });
+// clang-format on
 
 }  // namespace
 }  // namespace tegula

@@ -12,8 +12,8 @@ namespace {
 const Primitive kSliceUpdate = {
     .name = "slice_update",
     .kind = Kind::opaque,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
     .vjp =
         [](VjpContext& c) {
           const Dims starts(c.dynamic()), steps(c.attrs());
@@ -105,15 +105,14 @@ Tensor roll(const Tensor& x, const Dims& shifts, const Dims& axes) {
           shifts, " and axis ", axes, " differ in length");
   Tensor result = x;
   for (size_t i = 0; i < std::max(shifts.size(), axes.size()); ++i) {
-    const size_t axis =
-        size_t(normalize_axis(axes[axes.size() == 1 ? 0 : i], x.rank(), "roll"));
+    const size_t axis = size_t(normalize_axis(axes[axes.size() == 1 ? 0 : i], x.rank(), "roll"));
     const int64_t size = x.shape()[axis];
     if (size == 0) continue;
     const int64_t shift = ((shifts[shifts.size() == 1 ? 0 : i] % size) + size) % size;
     if (shift == 0) continue;
-    result = concat({part_of(result, axis, size - shift, size),
-                     part_of(result, axis, 0, size - shift)},
-                    int64_t(axis));
+    result =
+        concat({part_of(result, axis, size - shift, size), part_of(result, axis, 0, size - shift)},
+               int64_t(axis));
   }
   return result;
 }
@@ -202,6 +201,7 @@ Dims unit_axes(const Tensor& x) {
   return axes;
 }
 
+// clang-format off
 const Family kShapes("Shapes", {
     {.name = "reshape",
      .parameters = "x: Tensor, shape: ints",
@@ -385,6 +385,7 @@ const Family kJoining("Joining and rearranging", {
                   "before, x.ndim), numpy.broadcast_to(after, x.ndim))), constant_values=value)",
      .differentiable = true},
 });
+// clang-format on
 
 }  // namespace
 

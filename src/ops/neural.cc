@@ -28,7 +28,8 @@ Tensor gelu(const Tensor& given, const std::string& approximate) {
           "gelu: approximate must be 'none' or 'tanh', got '", approximate, "'");
   const Tensor x = floating(given);
   const Tensor half = x * constant(0.5);
-  if (approximate == "none") return half * (erf(x * constant(std::numbers::sqrt2 / 2)) + constant(1));
+  if (approximate == "none")
+    return half * (erf(x * constant(std::numbers::sqrt2 / 2)) + constant(1));
   const double scale = std::sqrt(2 / std::numbers::pi);
   return half * (tanh((x + x * x * x * constant(0.044715)) * constant(scale)) + constant(1));
 }
@@ -68,9 +69,7 @@ void check_affine(const Tensor& parameter, const Shape& shape, const char* op, c
             ", needs ", shape);
 }
 
-Shape tail(const Shape& shape, int64_t count) {
-  return Shape(shape.end() - count, shape.end());
-}
+Shape tail(const Shape& shape, int64_t count) { return Shape(shape.end() - count, shape.end()); }
 
 Tensor layer_norm(const Tensor& given, const Tensor& weight, const Tensor& bias, int64_t count,
                   double eps) {
@@ -109,8 +108,10 @@ Tensors batch_norm(const Args& a) {
     check_affine(a.optional_tensor(1 + i), {channels}, "batch_norm", names[i]);
   require(training || (running_mean && running_var),
           "batch_norm: needs running_mean and running_var outside of training");
-  require(!training || count > 1, "batch_norm: needs more than one value per channel in training, "
-          "got x of shape ", given.shape());
+  require(!training || count > 1,
+          "batch_norm: needs more than one value per channel in training, "
+          "got x of shape ",
+          given.shape());
 
   Shape along(given.rank() - 1, 1);  // a channel's parameter among the axes (C, ...)
   along[0] = channels;
@@ -156,6 +157,7 @@ Tensor silu(const Tensor& given) {
 }
 Tensor log_sigmoid(const Tensor& x) { return -softplus(-floating(x)); }
 
+// clang-format off
 const Family kActivations("Activations", {
     {.name = "relu",
      .parameters = "x: Tensor",
@@ -292,6 +294,7 @@ const Family kNormalisations("Normalisations", {
      .tolerance = 1e-5,
      .returns_tuple = true},
 });
+// clang-format on
 
 }  // namespace
 

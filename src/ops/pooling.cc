@@ -66,8 +66,8 @@ Tensor pick_maxima(const Tensor& x, const Tensor& g, const PoolAttrs& pool) {
 const Primitive kMaxPoolGrad = {
     .name = "max_pool2d_grad",
     .kind = Kind::opaque,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
     .vjp =
         [](VjpContext& c) {
           if (c.needs(1))
@@ -132,15 +132,14 @@ Tensors call_pool(const Args& a, const char* op, bool count_padding,
                   Tensor (*pool)(const Tensor&, const PoolAttrs&)) {
   const Dims kernel = a.pair(1, op), padding = a.pair(3, op);
   const Dims stride = a.has(2) ? a.pair(2, op) : kernel;
-  const PoolAttrs attrs{{kernel[0], kernel[1]},
-                        {stride[0], stride[1]},
-                        {padding[0], padding[1]},
-                        count_padding};
+  const PoolAttrs attrs{
+      {kernel[0], kernel[1]}, {stride[0], stride[1]}, {padding[0], padding[1]}, count_padding};
   const Tensor& x = a.tensor(0);
   if (x.rank() != 3) return {pool(x, attrs)};
   return {squeeze(pool(expand_dims(x, 0), attrs), {0})};
 }
 
+// clang-format off
 const Family kPooling("Pooling", {
     {.name = "max_pool2d",
      .parameters =
@@ -166,6 +165,7 @@ const Family kPooling("Pooling", {
      .method = false,
      .differentiable = true},
 });
+// clang-format on
 
 }  // namespace
 

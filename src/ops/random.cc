@@ -61,6 +61,7 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   return where(keep, x * constant(p == 1 ? 0 : 1 / (1 - p)), constant(0));
 }
 
+// clang-format off
 const Family kRandomOps("Random", {
     {.name = "random_uniform",
      .parameters = "shape: ints, low: Tensor = 0.0, high: Tensor = 1.0, dtype: dtype? = None",
@@ -136,6 +137,7 @@ const Family kRandomOps("Random", {
      .method = false,
      .differentiable = true},
 });
+// clang-format on
 
 }  // namespace
 

@@ -48,8 +48,8 @@ void running_product_vjp(VjpContext& c, int64_t axis) {
 const Primitive kCumulative = {
     .name = "cumulative",
     .kind = Kind::opaque,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
     .vjp =
         [](VjpContext& c) {
           const auto [axis, mode] = axis_attrs(c.attrs());
@@ -128,8 +128,7 @@ Runs runs_of(const Tensor& x) {
   if (count == 0) return {sorted[0], sorted[1], zeros({0}, DType::bool_)};
   const Tensor later = slice(sorted[0], {1}, {count - 1}, {1});
   const Tensor earlier = slice(sorted[0], {0}, {count - 1}, {1});
-  return {sorted[0], sorted[1],
-          concat({ones({1}, DType::bool_), not_equal(later, earlier)}, 0)};
+  return {sorted[0], sorted[1], concat({ones({1}, DType::bool_), not_equal(later, earlier)}, 0)};
 }
 
 Tensors unique_values(const Args& a) {
@@ -152,8 +151,8 @@ Tensors unique_inverse(const Args& a) {
   const Tensor& x = a.tensor(0);
   const Runs runs = runs_of(x);
   const Tensor values = gather_checked(runs.sorted, true_positions(runs.starts), 0);
-  const Tensor group = cumulative(astype(runs.starts, DType::int64), 0, kCumSum) -
-                       scalar(int64_t(1), DType::int64);
+  const Tensor group =
+      cumulative(astype(runs.starts, DType::int64), 0, kCumSum) - scalar(int64_t(1), DType::int64);
   const Tensor blank = zeros(group.shape(), DType::int64);
   const Tensor inverse = scatter_checked(blank, runs.order, group, 0, kScatterSet);
   return {values, reshape(inverse, x.shape())};
@@ -173,6 +172,7 @@ Tensors searchsorted(const Args& a) {
 constexpr std::string_view kAccumulate =
     "x: Tensor, axis: int? = None, *, dtype: dtype? = None, include_initial: bool = False";
 
+// clang-format off
 const Family kSorting("Sorting and searching", {
     {.name = "sort",
      .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False",
@@ -268,6 +268,7 @@ const Family kSorting("Sorting and searching", {
      .reference = "lambda x: numpy.unique(x, return_inverse=True)",
      .returns_tuple = true},
 });
+// clang-format on
 
 }  // namespace
 
