@@ -70,8 +70,7 @@ nb::tuple sgd(const Tensors& params, const Tensors& grads, const Tensors& veloci
                             hyper(weight_decay, op, "weight_decay")};
   const int64_t flags = flag(nesterov, kNesterov) | flag(maximize, kMaximize);
   const Tensors all = sgd_update(settings, params, grads, velocities, flags);
-  return nb::make_tuple(slice_list(all, 0, params.size()),
-                        slice_list(all, 1, velocities.size()));
+  return nb::make_tuple(slice_list(all, 0, params.size()), slice_list(all, 1, velocities.size()));
 }
 
 nb::tuple adam(const Tensors& params, const Tensors& grads, const Tensors& m, const Tensors& v,
@@ -79,9 +78,12 @@ nb::tuple adam(const Tensors& params, const Tensors& grads, const Tensors& m, co
                const nb::object& beta2, const nb::object& eps, const nb::object& weight_decay,
                bool decoupled, bool maximize) {
   const char* op = "adam_update";
-  const Tensors settings = {hyper(lr, op, "lr"),       hyper(beta1, op, "beta1"),
-                            hyper(beta2, op, "beta2"), hyper(eps, op, "eps"),
-                            hyper(weight_decay, op, "weight_decay"), hyper(step, op, "step")};
+  const Tensors settings = {hyper(lr, op, "lr"),
+                            hyper(beta1, op, "beta1"),
+                            hyper(beta2, op, "beta2"),
+                            hyper(eps, op, "eps"),
+                            hyper(weight_decay, op, "weight_decay"),
+                            hyper(step, op, "step")};
   const int64_t flags = flag(decoupled, kDecoupledDecay) | flag(maximize, kMaximize);
   const Tensors all = adam_update(settings, params, grads, m, v, flags);
   const size_t count = params.size();
@@ -111,14 +113,14 @@ void add_array_functions(nb::module_& m) {
                 "copy: bool | None = None) -> Tensor"),
         "A tensor in the memory of any object with __dlpack__, borrowed: nobody may write it\n"
         "while the tensor lives. copy=True copies instead.");
-  m.def("promote_types",
-        [](const nb::object& a, const nb::object& b) {
-          return nb::borrow(dtype_object(promote(to_dtype(a.ptr(), "promote_types", "a"),
-                                                 to_dtype(b.ptr(), "promote_types", "b"))));
-        },
-        nb::arg("a"), nb::arg("b"),
-        nb::sig("def promote_types(a: DTypeLike, b: DTypeLike) -> DType"),
-        "The smallest dtype to which both convert.");
+  m.def(
+      "promote_types",
+      [](const nb::object& a, const nb::object& b) {
+        return nb::borrow(dtype_object(promote(to_dtype(a.ptr(), "promote_types", "a"),
+                                               to_dtype(b.ptr(), "promote_types", "b"))));
+      },
+      nb::arg("a"), nb::arg("b"), nb::sig("def promote_types(a: DTypeLike, b: DTypeLike) -> DType"),
+      "The smallest dtype to which both convert.");
   m.def("sgd_update", sgd, nb::arg("params"), nb::arg("grads"), nb::arg("velocities"),
         nb::arg("lr"), nb::arg("momentum"), nb::arg("dampening"), nb::arg("weight_decay"),
         nb::arg("nesterov") = false, nb::arg("maximize") = false,

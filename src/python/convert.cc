@@ -124,8 +124,8 @@ Dims to_dims(PyObject* object, const char* op, const char* argument) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items); ++i) {
       PyObject* item = PySequence_Fast_GET_ITEM(items, i);
       if (PyBool_Check(item) || !PyIndex_Check(item))
-        fail(ErrorKind::type, op, ": argument '", argument, "' must be ", wanted,
-             ", its element ", i, " is ", type_name(item));
+        fail(ErrorKind::type, op, ": argument '", argument, "' must be ", wanted, ", its element ",
+             i, " is ", type_name(item));
       dims.push_back(to_int(item, op, argument));
     }
   } catch (...) {
@@ -146,9 +146,10 @@ Tensor to_tensor(PyObject* object, const char* op, const char* argument) {
   Tensor result;
   if (find_operand(object, result)) return result;
   if (object == Py_None || PyUnicode_Check(object) || PyType_Check(object) ||
-      is_dtype_object(object) || (!is_sequence(object) && !PyObject_CheckBuffer(object) &&
-                                  !PyObject_HasAttrString(object, "__array__") &&
-                                  !PyObject_HasAttrString(object, "__dlpack__")))
+      is_dtype_object(object) ||
+      (!is_sequence(object) && !PyObject_CheckBuffer(object) &&
+       !PyObject_HasAttrString(object, "__array__") &&
+       !PyObject_HasAttrString(object, "__dlpack__")))
     wrong(op, argument, "a Tensor, a number or an array", object);
   return asarray(object, std::nullopt, Copy::if_needed, default_device());
 }

@@ -38,10 +38,10 @@ PyObject* to_string_object(std::string_view text);
 
 // ---- dtype_object.cc -------------------------------------------------------------------------
 void add_dtypes(PyObject* module);
-PyObject* dtype_object(DType dtype);             // borrowed
+PyObject* dtype_object(DType dtype);  // borrowed
 bool is_dtype_object(PyObject* object);
-PyObject* numpy_dtype(DType dtype);              // new; null without exception for bfloat16
-                                                 // where ml_dtypes is not installed
+PyObject* numpy_dtype(DType dtype);  // new; null without exception for bfloat16
+                                     // where ml_dtypes is not installed
 std::optional<DType> dtype_of_numpy(PyObject* numpy_dtype);
 
 // ---- interop_numpy.cc ------------------------------------------------------------------------

@@ -9,8 +9,7 @@ namespace tegula::python {
 namespace {
 
 struct DTypeObject {
-  PyObject_HEAD
-  DType dtype;
+  PyObject_HEAD DType dtype;
 };
 
 PyTypeObject* dtype_type = nullptr;
@@ -20,7 +19,9 @@ std::array<PyObject*, kDTypeCount> numpy_dtypes{};
 DType dtype_of(PyObject* object) { return reinterpret_cast<DTypeObject*>(object)->dtype; }
 
 PyObject* get_name(PyObject* self, void*) { return to_string_object(name(dtype_of(self))); }
-PyObject* get_itemsize(PyObject* self, void*) { return PyLong_FromSize_t(itemsize(dtype_of(self))); }
+PyObject* get_itemsize(PyObject* self, void*) {
+  return PyLong_FromSize_t(itemsize(dtype_of(self)));
+}
 
 PyObject* get_numpy(PyObject* self, void*) {
   return guarded([&]() -> PyObject* {
@@ -127,8 +128,8 @@ DType to_dtype(PyObject* object, const char* op, const char* argument) {
   if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) return DType::float32;
   if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) return DType::int64;
   if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::bool_;
-  const bool from_numpy = PyType_Check(object) ||
-                          std::strncmp(Py_TYPE(object)->tp_name, "numpy", 5) == 0;
+  const bool from_numpy =
+      PyType_Check(object) || std::strncmp(Py_TYPE(object)->tp_name, "numpy", 5) == 0;
   if (from_numpy) {
     PyObject* make = numpy_function("dtype");
     PyObject* made = PyObject_CallOneArg(make, object);

@@ -13,15 +13,22 @@ PyObject* interruption = nullptr;  // raised by the signal handler, not yet seen
 
 PyObject* python_type(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::value: return PyExc_ValueError;
-    case ErrorKind::type: return PyExc_TypeError;
-    case ErrorKind::index: return PyExc_IndexError;
-    case ErrorKind::runtime: return PyExc_RuntimeError;
-    case ErrorKind::unsupported: return PyExc_NotImplementedError;
-    case ErrorKind::device: return device_error ? device_error : PyExc_RuntimeError;
-    case ErrorKind::out_of_memory: return out_of_memory_error ? out_of_memory_error
-                                                              : PyExc_MemoryError;
-    case ErrorKind::interrupted: return PyExc_KeyboardInterrupt;
+    case ErrorKind::value:
+      return PyExc_ValueError;
+    case ErrorKind::type:
+      return PyExc_TypeError;
+    case ErrorKind::index:
+      return PyExc_IndexError;
+    case ErrorKind::runtime:
+      return PyExc_RuntimeError;
+    case ErrorKind::unsupported:
+      return PyExc_NotImplementedError;
+    case ErrorKind::device:
+      return device_error ? device_error : PyExc_RuntimeError;
+    case ErrorKind::out_of_memory:
+      return out_of_memory_error ? out_of_memory_error : PyExc_MemoryError;
+    case ErrorKind::interrupted:
+      return PyExc_KeyboardInterrupt;
   }
   return PyExc_RuntimeError;
 }
@@ -73,8 +80,6 @@ void raise_current() noexcept {
 
 void throw_python_error() { throw nanobind::python_error(); }
 
-void keep_interruption(PyObject* exception) {
-  Py_XDECREF(std::exchange(interruption, exception));
-}
+void keep_interruption(PyObject* exception) { Py_XDECREF(std::exchange(interruption, exception)); }
 
 }  // namespace tegula::python

@@ -9,8 +9,7 @@ namespace tegula::python {
 namespace {
 
 struct GradModeObject {
-  PyObject_HEAD
-  uint64_t before;  // a bit for each time it was entered, the latest lowest
+  PyObject_HEAD uint64_t before;  // a bit for each time it was entered, the latest lowest
 };
 
 template <bool kEnabled>
@@ -39,7 +38,8 @@ PyObject* decorate(PyTypeObject* type, PyObject* function) {
 
 PyObject* call(PyObject* self, PyObject* args, PyObject* keywords) {
   PyObject* function = nullptr;
-  if ((keywords && PyDict_GET_SIZE(keywords)) || !PyArg_UnpackTuple(args, "__call__", 1, 1, &function)) {
+  if ((keywords && PyDict_GET_SIZE(keywords)) ||
+      !PyArg_UnpackTuple(args, "__call__", 1, 1, &function)) {
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "a decorator takes one function");
     return nullptr;
   }

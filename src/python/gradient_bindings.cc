@@ -47,8 +47,9 @@ PyObject* make_hook_handle(Ref<GradCell> cell, int64_t id) {
 
 void add_gradient_functions(nb::module_& m) {
   nb::class_<HookHandle>(m, "HookHandle", "What register_hook returns.")
-      .def("remove", [](HookHandle& self) { remove_hook(*self.cell, self.id); },
-           "Takes the hook away; a second call does nothing.");
+      .def(
+          "remove", [](HookHandle& self) { remove_hook(*self.cell, self.id); },
+          "Takes the hook away; a second call does nothing.");
   m.def("gradients", python_gradients, nb::arg("outputs"), nb::arg("seeds"), nb::arg("inputs"),
         nb::arg("retain_graph") = false, nb::arg("create_graph") = false,
         nb::sig("def gradients(outputs: Sequence[Tensor], seeds: Sequence[Tensor | None], "

@@ -86,9 +86,7 @@ SourceLocation capture() {
   return {};
 }
 
-PyObject* code_of(const void* token) {
-  return static_cast<PyObject*>(const_cast<void*>(token));
-}
+PyObject* code_of(const void* token) { return static_cast<PyObject*>(const_cast<void*>(token)); }
 void retain(const void* token) { Py_INCREF(code_of(token)); }
 void release(const void* token) { Py_DECREF(code_of(token)); }
 

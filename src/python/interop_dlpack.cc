@@ -82,8 +82,7 @@ PyObject* make_capsule(const Tensor& x, [[maybe_unused]] uint64_t flags) {
     owner->managed.version = {1, 0};
     owner->managed.flags = flags;
   }
-  PyObject* capsule =
-      checked(PyCapsule_New(&owner->managed, kCapsuleName<M>, delete_unused<M>));
+  PyObject* capsule = checked(PyCapsule_New(&owner->managed, kCapsuleName<M>, delete_unused<M>));
   owner.release();
   return capsule;
 }
@@ -98,8 +97,9 @@ PyObject* dlpack_method(PyObject* self, PyObject* const* args, Py_ssize_t count,
     if (values[0] && values[0] != Py_None)
       fail(ErrorKind::value, "__dlpack__: stream must be None for memory of the cpu");
     const bool device_given = values[2] && values[2] != Py_None;
-    if (device_given && !(PyTuple_Check(values[2]) && PyTuple_GET_SIZE(values[2]) == 2 &&
-                          to_int(PyTuple_GET_ITEM(values[2], 0), "__dlpack__", "dl_device") == kCpu))
+    if (device_given &&
+        !(PyTuple_Check(values[2]) && PyTuple_GET_SIZE(values[2]) == 2 &&
+          to_int(PyTuple_GET_ITEM(values[2], 0), "__dlpack__", "dl_device") == kCpu))
       fail(ErrorKind::device, "__dlpack__: only memory of the cpu can be exported");
     const bool copy = values[3] == Py_True;
     const Tensor x = copy ? host_copy(given) : readable(given);
@@ -129,8 +129,8 @@ Tensor borrow_view(const TensorView& view, std::function<void()> release) {
   const DType dtype = dtype_of_code(view.dtype);
   const Shape shape(view.shape, view.shape + view.ndim);
   checked_numel(shape, "from_dlpack");
-  Strides strides = view.strides ? Strides(view.strides, view.strides + view.ndim)
-                                 : contiguous_strides(shape);
+  Strides strides =
+      view.strides ? Strides(view.strides, view.strides + view.ndim) : contiguous_strides(shape);
   return borrow(static_cast<std::byte*>(view.data) + view.byte_offset, dtype, shape,
                 std::move(strides), "from_dlpack", std::move(release));
 }
@@ -181,8 +181,7 @@ Tensor from_dlpack(PyObject* object) {
   try {
     if (PyCapsule_IsValid(capsule, kCapsuleName<ManagedVersioned>))
       result = consume<ManagedVersioned>(capsule);
-    else
-      result = consume<Managed>(capsule);
+    else result = consume<Managed>(capsule);
   } catch (...) {
     Py_DECREF(capsule);
     throw;

@@ -30,8 +30,10 @@ struct NestedList {
   size_t depth_ = SIZE_MAX;  // at which the numbers are
 
   [[noreturn]] static void ragged(size_t axis) {
-    fail(ErrorKind::value, "asarray: the nested list is ragged: its parts differ in length, or in "
-         "depth, at axis ", axis);
+    fail(ErrorKind::value,
+         "asarray: the nested list is ragged: its parts differ in length, or in "
+         "depth, at axis ",
+         axis);
   }
 
   void read(PyObject* object, size_t depth) {
@@ -51,8 +53,8 @@ struct NestedList {
     if (depth_ == SIZE_MAX) depth_ = depth;
     if (depth != depth_ || depth != shape.size()) ragged(depth - 1);
     if (PyFloat_CheckExact(object)) has_float = true;
-    else if (PyBool_Check(object)) {}
-    else if (PyLong_CheckExact(object)) has_int = true;
+    else if (PyBool_Check(object)) {
+    } else if (PyLong_CheckExact(object)) has_int = true;
     else if (is_tensor(object)) has_tensor = true;
     else has_other = true;
     numbers.push_back(object);
@@ -91,13 +93,12 @@ Tensor filled(const NestedList& list, DType dtype, Backend& device) {
 
 void check_range(const NestedList& list, DType dtype) {
   for (PyObject* number : list.numbers)
-    if (PyLong_CheckExact(number)) scalar(number_as<int64_t>(number), dtype);  // throws where it does not fit
+    if (PyLong_CheckExact(number))
+      scalar(number_as<int64_t>(number), dtype);  // throws where it does not fit
 }
 
 Tensor from_numbers(const NestedList& list, std::optional<DType> wanted, Backend& device) {
-  DType natural = list.has_float ? DType::float32
-                  : list.has_int ? DType::int64
-                                 : DType::bool_;
+  DType natural = list.has_float ? DType::float32 : list.has_int ? DType::int64 : DType::bool_;
   if (list.numbers.empty()) natural = DType::float32;
   const DType dtype = wanted.value_or(natural);
   if (dtype == DType::float32) return filled<float>(list, dtype, device);
@@ -177,7 +178,8 @@ Tensor in_any_dtype(PyObject* object, Copy copy, Backend& device) {
 
 Tensor asarray(PyObject* object, std::optional<DType> dtype, Copy copy, Backend& device) {
   if (is_nested(object)) {
-    require(copy != Copy::never, "asarray: copy=False needs an array, a list has no memory to "
+    require(copy != Copy::never,
+            "asarray: copy=False needs an array, a list has no memory to "
             "share");
     const NestedList list(object);
     if (list.has_tensor) return stacked(object, dtype, device);
@@ -191,8 +193,10 @@ Tensor asarray(PyObject* object, std::optional<DType> dtype, Copy copy, Backend&
   }
   const Tensor x = in_any_dtype(object, copy, device);
   const DType wanted = dtype.value_or(x.dtype());
-  require(copy != Copy::never || wanted == x.dtype(), "asarray: copy=False cannot change the "
-          "dtype from ", x.dtype(), " to ", wanted);
+  require(copy != Copy::never || wanted == x.dtype(),
+          "asarray: copy=False cannot change the "
+          "dtype from ",
+          x.dtype(), " to ", wanted);
   return astype(x, wanted);
 }
 

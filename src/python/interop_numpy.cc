@@ -43,8 +43,7 @@ PyObject* call_numpy(const char* function, PyObject* argument) {
 
 // The array with elements that the buffer protocol can describe, in this machine's byte order.
 PyObject* plain(PyObject* array, DType dtype) {
-  if (dtype == DType::bfloat16)
-    return checked(PyObject_CallMethod(array, "view", "s", "uint16"));
+  if (dtype == DType::bfloat16) return checked(PyObject_CallMethod(array, "view", "s", "uint16"));
   PyObject* descr = checked(PyObject_GetAttrString(array, "dtype"));
   PyObject* native = PyObject_GetAttrString(descr, "isnative");
   const bool swapped = native == Py_False;
@@ -118,15 +117,12 @@ void init_numpy() {
 bool is_numpy_array(PyObject* object) {
   return Py_TYPE(object) == array_type || PyType_IsSubtype(Py_TYPE(object), array_type);
 }
-bool is_numpy_scalar(PyObject* object) {
-  return PyType_IsSubtype(Py_TYPE(object), generic_type);
-}
+bool is_numpy_scalar(PyObject* object) { return PyType_IsSubtype(Py_TYPE(object), generic_type); }
 
 PyObject* numpy_function(const char* name) { return checked(PyObject_GetAttrString(numpy, name)); }
 
 Tensor from_numpy(PyObject* object, Backend& device, Copy copy) {
-  PyObject* array =
-      is_numpy_array(object) ? Py_NewRef(object) : call_numpy("asarray", object);
+  PyObject* array = is_numpy_array(object) ? Py_NewRef(object) : call_numpy("asarray", object);
   Tensor result;
   try {
     PyObject* descr = checked(PyObject_GetAttrString(array, "dtype"));
@@ -140,8 +136,7 @@ Tensor from_numpy(PyObject* object, Backend& device, Copy copy) {
     Py_DECREF(readable);
     if (copy == Copy::never) {
       require(same, "asarray: copy=False cannot change the byte order");
-      require(device.host_memory(), "asarray: copy=False cannot move the array to ",
-              device.name());
+      require(device.host_memory(), "asarray: copy=False cannot move the array to ", device.name());
       result = borrowed(array, *dtype);
     } else {
       // A 0-d array from ascontiguousarray would be 1-d.

@@ -10,8 +10,7 @@ namespace tegula::python {
 namespace {
 
 struct MemoryObject {
-  PyObject_HEAD
-  Ref<Buffer> buffer;
+  PyObject_HEAD Ref<Buffer> buffer;
 };
 
 PyTypeObject* memory_type = nullptr;

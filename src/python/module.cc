@@ -26,8 +26,9 @@ namespace {
 void refuse_second_load() {
   static bool loaded = false;
   if (loaded)
-    throw nb::import_error("tegula is loaded already, in this or in another interpreter of the "
-                           "process; it works in one");
+    throw nb::import_error(
+        "tegula is loaded already, in this or in another interpreter of the "
+        "process; it works in one");
   loaded = true;
 }
 
@@ -44,10 +45,19 @@ void finish_at_exit() {
 
 // What `from tegula._core import *` brings into the package: all but what other modules of it wrap.
 nb::list public_names(const nb::module_& m) {
-  const std::set<std::string> kept_apart = {
-      "HookHandle",    "Memory",        "adam_update", "bernoulli", "device_description",
-      "gradients",     "ops",           "permutation", "randint",   "random_normal",
-      "random_uniform", "recorded_nodes", "sgd_update"};
+  const std::set<std::string> kept_apart = {"HookHandle",
+                                            "Memory",
+                                            "adam_update",
+                                            "bernoulli",
+                                            "device_description",
+                                            "gradients",
+                                            "ops",
+                                            "permutation",
+                                            "randint",
+                                            "random_normal",
+                                            "random_uniform",
+                                            "recorded_nodes",
+                                            "sgd_update"};
   nb::list names;
   for (nb::handle name : nb::borrow<nb::list>(nb::steal(PyObject_Dir(m.ptr())))) {
     const std::string text = nb::cast<std::string>(name);
@@ -87,10 +97,10 @@ NB_MODULE(_core, m) {
   add_grad_modes(m.ptr());
   start_engine();
   add_operations(m.ptr());
-  m.def("ops", [] { return nb::steal(describe_operations()); },
-        nb::sig("def ops() -> list[Any]"),
-        "All operations, as objects with name, family, doc, signature, samples, reference, "
-        "tolerance and so on: see src/ops/op.h.");
+  m.def(
+      "ops", [] { return nb::steal(describe_operations()); }, nb::sig("def ops() -> list[Any]"),
+      "All operations, as objects with name, family, doc, signature, samples, reference, "
+      "tolerance and so on: see src/ops/op.h.");
   m.def("_set_internal_folder", &set_internal_folder, nb::arg("folder"),
         "Says where the framework's own Python files are: errors name the user's lines.");
   add_array_functions(m);

@@ -13,14 +13,22 @@ namespace {
 
 const char* kind_text(ArgKind kind) {
   switch (kind) {
-    case ArgKind::tensor: return "TensorLike";
-    case ArgKind::tensors: return "Sequence[TensorLike]";
-    case ArgKind::integer: return "int";
-    case ArgKind::real: return "float";
-    case ArgKind::boolean: return "bool";
-    case ArgKind::ints: return "int | Sequence[int]";
-    case ArgKind::dtype: return "DTypeLike";
-    case ArgKind::text: return "str";
+    case ArgKind::tensor:
+      return "TensorLike";
+    case ArgKind::tensors:
+      return "Sequence[TensorLike]";
+    case ArgKind::integer:
+      return "int";
+    case ArgKind::real:
+      return "float";
+    case ArgKind::boolean:
+      return "bool";
+    case ArgKind::ints:
+      return "int | Sequence[int]";
+    case ArgKind::dtype:
+      return "DTypeLike";
+    case ArgKind::text:
+      return "str";
   }
   return "Any";
 }
@@ -62,9 +70,8 @@ bool gathers_ints(const Op& op) {
 }
 
 std::string text_signature(const Op& op) {
-  return signature(op, [](const Parameter& p) {
-    return p.name + (p.has_default ? "=" + p.default_text : "");
-  });
+  return signature(
+      op, [](const Parameter& p) { return p.name + (p.has_default ? "=" + p.default_text : ""); });
 }
 
 PyObject* make_signature(const Op& op) {
@@ -73,15 +80,13 @@ PyObject* make_signature(const Op& op) {
   const nb::object literal = nb::module_::import_("ast").attr("literal_eval");
   nb::list list;
   for (const Parameter& p : parameters(op)) {
-    const nb::object kind =
-        kinds.attr(p.keyword_only ? "KEYWORD_ONLY" : "POSITIONAL_OR_KEYWORD");
+    const nb::object kind = kinds.attr(p.keyword_only ? "KEYWORD_ONLY" : "POSITIONAL_OR_KEYWORD");
     nb::object value = kinds.attr("empty");
     if (p.has_default && p.kind == ArgKind::dtype && p.default_text != "None")
       value = nb::borrow(dtype_object(dtype_named(p.default_text)));
-    else if (p.has_default)
-      value = literal(p.default_text);
-    list.append(kinds(p.name, kind, nb::arg("default") = value,
-                      nb::arg("annotation") = annotation(p)));
+    else if (p.has_default) value = literal(p.default_text);
+    list.append(
+        kinds(p.name, kind, nb::arg("default") = value, nb::arg("annotation") = annotation(p)));
   }
   return nb::object(inspect.attr("Signature")(list)).release().ptr();
 }

@@ -13,6 +13,6 @@ namespace tegula::python {
 bool gathers_ints(const Op& op);
 std::string text_signature(const Op& op);  // "(x, axis=None, *, keepdims=False)"
 PyObject* make_signature(const Op& op);    // an inspect.Signature
-PyObject* describe_operations();           // list of objects with attributes, for tests, stubs and pages
+PyObject* describe_operations();  // list of objects with attributes, for tests, stubs and pages
 
 }  // namespace tegula::python

@@ -32,8 +32,7 @@ struct Callable {
 };
 
 struct OpObject {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   const Callable* callable;  // lives as long as the process
 };
 
@@ -47,11 +46,16 @@ Arg parse_default(const Parameter& p) {
   const std::string& text = p.default_text;
   if (text == "None") return {};
   switch (p.kind) {
-    case ArgKind::integer: return int64_t(std::stoll(text));
-    case ArgKind::real: return std::stod(text);
-    case ArgKind::boolean: return text == "True";
-    case ArgKind::dtype: return dtype_named(text);
-    case ArgKind::text: return text.substr(1, text.size() - 2);
+    case ArgKind::integer:
+      return int64_t(std::stoll(text));
+    case ArgKind::real:
+      return std::stod(text);
+    case ArgKind::boolean:
+      return text == "True";
+    case ArgKind::dtype:
+      return dtype_named(text);
+    case ArgKind::text:
+      return text.substr(1, text.size() - 2);
     case ArgKind::ints: {
       Dims dims;
       std::string digits;
@@ -72,7 +76,8 @@ Arg parse_default(const Parameter& p) {
         return scalar(int64_t(std::stoll(text)), DType::int64, true);
       return scalar(std::stod(text), DType::float32, true);
     }
-    case ArgKind::tensors: break;
+    case ArgKind::tensors:
+      break;
   }
   fail(ErrorKind::runtime, "an operation declares the default ", text, " of unknown form");
 }
@@ -81,14 +86,22 @@ Arg convert(PyObject* object, const Parameter& p, const char* op) {
   const char* name = p.name.c_str();
   if (object == Py_None && p.optional) return {};
   switch (p.kind) {
-    case ArgKind::tensor: return to_tensor(object, op, name);
-    case ArgKind::tensors: return to_tensors(object, op, name);
-    case ArgKind::integer: return to_int(object, op, name);
-    case ArgKind::real: return to_double(object, op, name);
-    case ArgKind::boolean: return to_bool(object, op, name);
-    case ArgKind::ints: return to_dims(object, op, name);
-    case ArgKind::dtype: return to_dtype(object, op, name);
-    case ArgKind::text: return to_text(object, op, name);
+    case ArgKind::tensor:
+      return to_tensor(object, op, name);
+    case ArgKind::tensors:
+      return to_tensors(object, op, name);
+    case ArgKind::integer:
+      return to_int(object, op, name);
+    case ArgKind::real:
+      return to_double(object, op, name);
+    case ArgKind::boolean:
+      return to_bool(object, op, name);
+    case ArgKind::ints:
+      return to_dims(object, op, name);
+    case ArgKind::dtype:
+      return to_dtype(object, op, name);
+    case ArgKind::text:
+      return to_text(object, op, name);
   }
   return {};
 }
@@ -120,8 +133,7 @@ PyObject* run_gathered(const Callable& c, PyObject* const* args, Py_ssize_t coun
                        PyObject* keywords) {
   const Py_ssize_t first = Py_ssize_t(c.positional) - 1;
   PyObject* ints = checked(PyTuple_New(count - first));
-  for (Py_ssize_t i = first; i < count; ++i)
-    PyTuple_SET_ITEM(ints, i - first, Py_NewRef(args[i]));
+  for (Py_ssize_t i = first; i < count; ++i) PyTuple_SET_ITEM(ints, i - first, Py_NewRef(args[i]));
   std::array<PyObject*, kMaxParameters> front{}, values{};
   try {
     for (Py_ssize_t i = 0; i < first; ++i) front[size_t(i)] = args[i];
@@ -146,8 +158,7 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* ke
     const Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
-    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords,
-                    values.data());
+    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data());
     return run(c, values.data());
   });
 }
@@ -198,8 +209,8 @@ PyTypeObject* make_type(const char* name, bool is_method) {
       {is_method ? Py_tp_descr_get : 0, reinterpret_cast<void*>(bind_to)},  // 0 ends the list
       {0, nullptr},
   };
-  unsigned flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL |
-                   Py_TPFLAGS_DISALLOW_INSTANTIATION;
+  unsigned flags =
+      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION;
   if (is_method) flags |= Py_TPFLAGS_METHOD_DESCRIPTOR;
   PyType_Spec spec = {name, int(sizeof(OpObject)), 0, flags, slots};
   return reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)));

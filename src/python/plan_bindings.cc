@@ -59,28 +59,29 @@ void add_plan_functions(nb::module_& m) {
   m.def("eval", evaluate_all, nb::arg("values"), nb::sig("def eval(*values: Any) -> None"),
         "Computes all that is pending, and waits for the given tensors (or lists, tuples and\n"
         "dicts of them). Raises what went wrong in computing them.");
-  m.def("submit", [] { evaluate({}, Wait::no); },
-        "Starts computing all that is pending; does not wait.");
+  m.def(
+      "submit", [] { evaluate({}, Wait::no); },
+      "Starts computing all that is pending; does not wait.");
   m.def("synchronize", &synchronize,
         "Waits for everything submitted; raises the first failure nobody has seen.");
   m.def("plan_cache_stats", cache_stats, nb::sig("def plan_cache_stats() -> dict[str, int]"),
         "Hits, misses, evictions and plans of the plan cache; steps, nodes and arena_bytes of\n"
         "the last evaluation.");
   m.def("clear_plan_cache", &clear_plan_cache, "Forgets all plans and zeroes the counters.");
-  m.def("set_plan_cache_limit", &set_plan_cache_limit, nb::arg("plans"),
-        "The most plans to keep.");
+  m.def("set_plan_cache_limit", &set_plan_cache_limit, nb::arg("plans"), "The most plans to keep.");
   m.def("explain", explain, nb::arg("values"), nb::kw_only(), nb::arg("programs") = false,
         nb::sig("def explain(*values: Any, programs: bool = False) -> str"),
         "The plan that evaluating what is pending would run, as text; nothing is computed.\n"
         "programs shows the tile programs in full.");
   m.def("recorded_nodes", &recorded_nodes, "Nodes recorded since the process started.");
-  m.def("_normalize_tile_program",
-        [](const std::string& text) {
-          const TileProgram program = parse_tile(text);
-          check(program);
-          return print(program);
-        },
-        nb::arg("text"), "Parses, checks and prints a tile program.");
+  m.def(
+      "_normalize_tile_program",
+      [](const std::string& text) {
+        const TileProgram program = parse_tile(text);
+        check(program);
+        return print(program);
+      },
+      nb::arg("text"), "Parses, checks and prints a tile program.");
 }
 
 }  // namespace tegula::python

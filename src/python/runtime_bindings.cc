@@ -6,7 +6,7 @@
 #include "python/bindings.h"
 #include "python/casters.h"
 #include "runtime/backend.h"
-#include "runtime/fork_guard.h"
+#include "runtime/host.h"
 #include "runtime/thread_pool.h"
 
 namespace nb = nanobind;
@@ -67,90 +67,102 @@ struct PythonGenerator {
 void add_runtime_functions(nb::module_& m) {
   m.def("devices", device_names, nb::sig("def devices() -> list[str]"),
         "The names of all devices.");
-  m.def("device_description",
-        [](const nb::object& device) { return device_of(device, "device_description").description(); },
-        nb::arg("device") = nb::none(),
-        nb::sig("def device_description(device: str | None = None) -> str"),
-        "One line about a device: model, instruction sets, memory.");
-  m.def("get_default_device", [] { return std::string(default_device().name()); },
-        "The device on which tensors are made.");
-  m.def("set_default_device",
-        [](const nb::object& device) {
-          set_default_device(device_of(device, "set_default_device"));
-        },
-        nb::arg("device").none(), nb::sig("def set_default_device(device: str | None) -> None"),
-        "Makes new tensors on this device; None for the cpu.");
+  m.def(
+      "device_description",
+      [](const nb::object& device) {
+        return device_of(device, "device_description").description();
+      },
+      nb::arg("device") = nb::none(),
+      nb::sig("def device_description(device: str | None = None) -> str"),
+      "One line about a device: model, instruction sets, memory.");
+  m.def(
+      "get_default_device", [] { return std::string(default_device().name()); },
+      "The device on which tensors are made.");
+  m.def(
+      "set_default_device",
+      [](const nb::object& device) { set_default_device(device_of(device, "set_default_device")); },
+      nb::arg("device").none(), nb::sig("def set_default_device(device: str | None) -> None"),
+      "Makes new tensors on this device; None for the cpu.");
   m.def("memory_stats", memory_stats, nb::arg("device") = nb::none(),
         nb::sig("def memory_stats(device: str | None = None) -> dict[str, int]"),
         "A device's memory: live_bytes, peak_bytes, cached_bytes, allocations, cache_hits,\n"
         "system_allocations and limit_bytes.");
-  m.def("reset_peak_memory",
-        [](const nb::object& device) {
-          device_of(device, "reset_peak_memory").allocator().reset_peak();
-        },
-        nb::arg("device") = nb::none(),
-        nb::sig("def reset_peak_memory(device: str | None = None) -> None"),
-        "Starts peak_bytes anew from what is live.");
-  m.def("release_cached_memory",
-        [](const nb::object& device) {
-          device_of(device, "release_cached_memory").allocator().trim();
-        },
-        nb::arg("device") = nb::none(),
-        nb::sig("def release_cached_memory(device: str | None = None) -> None"),
-        "Gives memory kept for reuse back to the system.");
-  m.def("set_memory_limit",
-        [](const nb::object& bytes, const nb::object& device) {
-          device_of(device, "set_memory_limit").allocator().set_limit(byte_limit(bytes));
-        },
-        nb::arg("bytes").none(), nb::arg("device") = nb::none(),
-        nb::sig("def set_memory_limit(bytes: int | None, device: str | None = None) -> None"),
-        "The most bytes that may be live at once; None for no limit.");
+  m.def(
+      "reset_peak_memory",
+      [](const nb::object& device) {
+        device_of(device, "reset_peak_memory").allocator().reset_peak();
+      },
+      nb::arg("device") = nb::none(),
+      nb::sig("def reset_peak_memory(device: str | None = None) -> None"),
+      "Starts peak_bytes anew from what is live.");
+  m.def(
+      "release_cached_memory",
+      [](const nb::object& device) {
+        device_of(device, "release_cached_memory").allocator().trim();
+      },
+      nb::arg("device") = nb::none(),
+      nb::sig("def release_cached_memory(device: str | None = None) -> None"),
+      "Gives memory kept for reuse back to the system.");
+  m.def(
+      "set_memory_limit",
+      [](const nb::object& bytes, const nb::object& device) {
+        device_of(device, "set_memory_limit").allocator().set_limit(byte_limit(bytes));
+      },
+      nb::arg("bytes").none(), nb::arg("device") = nb::none(),
+      nb::sig("def set_memory_limit(bytes: int | None, device: str | None = None) -> None"),
+      "The most bytes that may be live at once; None for no limit.");
   m.def("get_num_threads", &num_threads, "Threads that compute, the caller included.");
-  m.def("set_num_threads",
-        [](const nb::object& count) {
-          const int64_t threads = to_int(count.ptr(), "set_num_threads", "count");
-          require(threads >= 1 && threads <= 1024,
-                  "set_num_threads: needs a number from 1 to 1024, got ", threads);
-          set_num_threads(int(threads));
-        },
-        nb::arg("count"), nb::sig("def set_num_threads(count: int) -> None"),
-        "Sets the threads that compute. It changes no result.");
+  m.def(
+      "set_num_threads",
+      [](const nb::object& count) {
+        const int64_t threads = to_int(count.ptr(), "set_num_threads", "count");
+        require(threads >= 1 && threads <= 1024,
+                "set_num_threads: needs a number from 1 to 1024, got ", threads);
+        const Unlocked unlocked;  // it waits for threads that may need the GIL
+        set_num_threads(int(threads));
+      },
+      nb::arg("count"), nb::sig("def set_num_threads(count: int) -> None"),
+      "Sets the threads that compute. It changes no result.");
   m.def("isa", instruction_sets, nb::sig("def isa() -> dict[str, Any]"),
         "The instruction set the kernels use, and all they could use here.");
 
-  m.def("manual_seed",
-        [](const nb::object& seed) { default_generator() = {parse_seed(seed), 0}; },
-        nb::arg("seed"), nb::sig("def manual_seed(seed: int) -> None"),
-        "Starts the default random generator anew.");
-  m.def("_generator_state",
-        [] { return std::pair(default_generator().key, default_generator().offset); },
-        "Key and next counter of the generator in use.");
-  m.def("_set_generator_state",
-        [](uint64_t key, uint64_t offset) { default_generator() = {key, offset}; },
-        nb::arg("key"), nb::arg("offset"), "Sets both.");
+  m.def(
+      "manual_seed", [](const nb::object& seed) { default_generator() = {parse_seed(seed), 0}; },
+      nb::arg("seed"), nb::sig("def manual_seed(seed: int) -> None"),
+      "Starts the default random generator anew.");
+  m.def(
+      "_generator_state",
+      [] { return std::pair(default_generator().key, default_generator().offset); },
+      "Key and next counter of the generator in use.");
+  m.def(
+      "_set_generator_state",
+      [](uint64_t key, uint64_t offset) { default_generator() = {key, offset}; }, nb::arg("key"),
+      nb::arg("offset"), "Sets both.");
   nb::class_<PythonGenerator>(m, "_Generator", "A random generator: a key and a counter.")
-      .def("__init__",
-           [](PythonGenerator* self, const nb::object& seed) {
-             new (self) PythonGenerator{{parse_seed(seed), 0}, nullptr};
-           },
-           nb::arg("seed") = nb::int_(0), nb::sig("def __init__(self, seed: int = 0) -> None"))
+      .def(
+          "__init__",
+          [](PythonGenerator* self, const nb::object& seed) {
+            new (self) PythonGenerator{{parse_seed(seed), 0}, nullptr};
+          },
+          nb::arg("seed") = nb::int_(0), nb::sig("def __init__(self, seed: int = 0) -> None"))
       .def("__enter__",
            [](PythonGenerator& self) {
              if (self.scope) fail(ErrorKind::runtime, "Generator: it is in use already");
              self.scope = std::make_unique<GeneratorScope>(self.state);
            })
-      .def("__exit__", [](PythonGenerator& self, const nb::args&) { self.scope.reset(); },
-           nb::sig("def __exit__(self, *args: Any) -> None"))
-      .def("get_state",
-           [](const PythonGenerator& self) {
-             return std::pair(self.state.key, self.state.offset);
-           },
-           "(key, counter), for set_state.")
-      .def("set_state",
-           [](PythonGenerator& self, std::pair<uint64_t, uint64_t> state) {
-             self.state = {state.first, state.second};
-           },
-           nb::arg("state"), "Goes on from a state of get_state.");
+      .def(
+          "__exit__", [](PythonGenerator& self, const nb::args&) { self.scope.reset(); },
+          nb::sig("def __exit__(self, *args: Any) -> None"))
+      .def(
+          "get_state",
+          [](const PythonGenerator& self) { return std::pair(self.state.key, self.state.offset); },
+          "(key, counter), for set_state.")
+      .def(
+          "set_state",
+          [](PythonGenerator& self, std::pair<uint64_t, uint64_t> state) {
+            self.state = {state.first, state.second};
+          },
+          nb::arg("state"), "Goes on from a state of get_state.");
 }
 
 }  // namespace tegula::python

@@ -55,8 +55,7 @@ IndexItem parse_item(PyObject* object, Backend& device) {
   if (object == Py_Ellipsis) return item_of(IndexItem::ellipsis);
   if (object == Py_None) return item_of(IndexItem::new_axis);
   if (is_tensor(object)) return array_item(tensor_of(object));
-  if (PyBool_Check(object))
-    return array_item(scalar(int64_t(object == Py_True), DType::bool_));
+  if (PyBool_Check(object)) return array_item(scalar(int64_t(object == Py_True), DType::bool_));
   if (is_numpy_array(object)) return array_item(from_numpy(object, device));
   if (is_numpy_scalar(object)) {
     Tensor value = from_numpy(object, device);
@@ -167,9 +166,9 @@ PyType_Slot slot(int id, F* function) {
 
 std::span<const PyType_Slot> indexing_slots() {
   static const std::array slots = {
-      slot(Py_mp_subscript, subscript),  slot(Py_mp_ass_subscript, assign_subscript),
-      slot(Py_mp_length, length),        slot(Py_sq_length, length),
-      slot(Py_sq_item, element),         slot(Py_sq_contains, contains),
+      slot(Py_mp_subscript, subscript), slot(Py_mp_ass_subscript, assign_subscript),
+      slot(Py_mp_length, length),       slot(Py_sq_length, length),
+      slot(Py_sq_item, element),        slot(Py_sq_contains, contains),
       slot(Py_tp_iter, iterate),
   };
   return slots;

@@ -124,12 +124,18 @@ PyObject* to_index(PyObject* self) noexcept {
 
 PyObject* compare(PyObject* a, PyObject* b, int how) noexcept {
   switch (how) {
-    case Py_LT: return binary<less>(a, b);
-    case Py_LE: return binary<less_equal>(a, b);
-    case Py_EQ: return binary<equal>(a, b);
-    case Py_NE: return binary<not_equal>(a, b);
-    case Py_GT: return binary<greater>(a, b);
-    default: return binary<greater_equal>(a, b);
+    case Py_LT:
+      return binary<less>(a, b);
+    case Py_LE:
+      return binary<less_equal>(a, b);
+    case Py_EQ:
+      return binary<equal>(a, b);
+    case Py_NE:
+      return binary<not_equal>(a, b);
+    case Py_GT:
+      return binary<greater>(a, b);
+    default:
+      return binary<greater_equal>(a, b);
   }
 }
 

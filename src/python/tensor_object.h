@@ -10,8 +10,7 @@
 namespace tegula::python {
 
 struct TensorObject {
-  PyObject_HEAD
-  Tensor tensor;
+  PyObject_HEAD Tensor tensor;
   Ref<GradCell> grad_of;  // where this is a tensor's .grad: writing in place reaches the tensor
   PyObject* weakrefs;
 };

@@ -63,8 +63,8 @@ GradCell* sole_cell(TensorObject* self) {
   if (!self->tensor) return nullptr;
   const Output& output = self->tensor.output();
   GradCell* cell = output.cell.get();
-  const bool sole = cell && self->tensor.node().ref_count() == 1 && output.handles == 1 &&
-                    cell->ref_count() == 1;
+  const bool sole =
+      cell && self->tensor.node().ref_count() == 1 && output.handles == 1 && cell->ref_count() == 1;
   return sole ? cell : nullptr;
 }
 
@@ -86,8 +86,8 @@ PyObject* make_from_python(PyTypeObject* type, PyObject* args, PyObject* keyword
   static const char* names[] = {"data", "dtype", "device", "requires_grad", nullptr};
   PyObject *data = nullptr, *dtype = Py_None, *device = Py_None;
   int requires_grad = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OOp:Tensor", const_cast<char**>(names),
-                                   &data, &dtype, &device, &requires_grad))
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|OOp:Tensor", const_cast<char**>(names), &data,
+                                   &dtype, &device, &requires_grad))
     return nullptr;
   return guarded([&] {
     std::optional<DType> wanted;
@@ -111,9 +111,7 @@ Py_hash_t hash(PyObject* object) {
 PyObject* get_shape(PyObject* self, void*) {
   return guarded([&] { return to_tuple(tensor_of(self).shape()); });
 }
-PyObject* get_ndim(PyObject* self, void*) {
-  return PyLong_FromSize_t(tensor_of(self).rank());
-}
+PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromSize_t(tensor_of(self).rank()); }
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(tensor_of(self).size()); }
 PyObject* get_dtype(PyObject* self, void*) {
   return Py_NewRef(dtype_object(tensor_of(self).dtype()));
@@ -205,8 +203,7 @@ void add_tensor_type(PyObject* module) {
       {Py_tp_clear, reinterpret_cast<void*>(clear)},
       {Py_tp_hash, reinterpret_cast<void*>(hash)},
       {Py_tp_members, members},
-      {Py_tp_methods,
-       joined<PyMethodDef>({grad_methods(), value_methods(), interop_methods()})},
+      {Py_tp_methods, joined<PyMethodDef>({grad_methods(), value_methods(), interop_methods()})},
       {Py_tp_getset, joined<PyGetSetDef>({kAttributes, grad_getset()})},
   };
   for (const auto& part : {number_slots(), indexing_slots()})

@@ -1,5 +1,6 @@
 """What every test shares: the random profiles of hypothesis and a seeded start."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -27,8 +28,9 @@ def _seeded():
         import tegula as tg
     except ImportError:
         return
-    if hasattr(tg, "manual_seed"):
-        tg.manual_seed(0)
+    with contextlib.suppress(Exception):
+        tg.synchronize()  # raises what went wrong in tests before
+    tg.manual_seed(0)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Everyday Python: copying, pickling, printing, threads, forks, interrupts, random state."""
 
+import ast
 import copy
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -344,6 +346,28 @@ def test_plans_can_be_looked_at():
     before = tg.plan_cache_stats()["hits"]
     (tg.exp(x) + 1).numpy()
     assert tg.plan_cache_stats()["hits"] == before + 1
+
+
+@pytest.mark.skipif("TEGULA_SANITIZED" in os.environ, reason="the stub is not built")
+def test_the_stub_names_what_there_is():
+    core = tg._core
+    tree = ast.parse((Path(tg.__file__).parent / "_core.pyi").read_text())
+
+    def names(body):
+        found = set()
+        for node in body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                found.add(node.name)
+            elif isinstance(node, ast.AnnAssign):
+                found.add(node.target.id)
+        return found
+
+    stubbed = names(tree.body)
+    public = {name for name in vars(core) if not name.startswith("__")}
+    assert public <= stubbed
+    (tensor,) = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Tensor"]
+    members = {name for name in vars(tg.Tensor) if not name.startswith("__")}
+    assert members == {name for name in names(tensor.body) if not name.startswith("__")}
 
 
 def test_the_package_offers_what_it_names():
