@@ -146,7 +146,8 @@ Tensor reshape(const Tensor& x, const Shape& wanted) {
       open = int64_t(i);
     } else {
       require(shape[i] >= 0, "reshape: sizes must not be negative, got ", wanted);
-      known *= shape[i];
+      require(!__builtin_mul_overflow(known, shape[i], &known), "reshape: shape ", wanted,
+              " has too many elements");
     }
   }
   if (open >= 0) {
