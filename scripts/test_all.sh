@@ -33,6 +33,7 @@ for isa in baseline avx2 avx512; do
     results+=("$isa not on this processor")
   fi
 done
+run neon-compiles bash scripts/neon.sh
 export HYPOTHESIS_PROFILE=large
 run hypothesis python_tests -k 'hypothesis or random_calls or fuzz'
 
