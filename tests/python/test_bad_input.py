@@ -177,7 +177,15 @@ def test_ignored_labels_may_be_anything():
 
 
 # ---- Anything ---------------------------------------------------------------------------------
-EXPECTED = (ValueError, TypeError, IndexError, OverflowError, NotImplementedError, RuntimeError)
+EXPECTED = (
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+)
 
 MANY = settings(max_examples=max(400, settings.default.max_examples))
 
