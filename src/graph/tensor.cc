@@ -12,6 +12,7 @@ namespace {
 
 thread_local bool recording_gradients = true;
 Backend* chosen_device = nullptr;
+thread_local Backend* scoped_device = nullptr;
 Evaluator evaluator = nullptr;
 
 Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device) {
@@ -154,11 +155,15 @@ Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device) {
 }
 
 Backend& default_device() {
+  if (scoped_device) return *scoped_device;
   if (!chosen_device) chosen_device = &find_backend("cpu");
   return *chosen_device;
 }
 
 void set_default_device(Backend& device) { chosen_device = &device; }
+
+DeviceScope::DeviceScope(Backend& device) : before_(std::exchange(scoped_device, &device)) {}
+DeviceScope::~DeviceScope() { scoped_device = before_; }
 
 Tensor detach(const Tensor& x) {
   GradMode off(false);

@@ -69,6 +69,18 @@ Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device);
 
 Backend& default_device();
 void set_default_device(Backend& device);
+// While it lives, `device` is this thread's default: for composites and derivatives, whose
+// constants belong beside the tensors they are combined with.
+class DeviceScope {
+ public:
+  explicit DeviceScope(Backend& device);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  Backend* before_;
+};
 
 // The same value without its history: nothing flows back through the result.
 Tensor detach(const Tensor& x);

@@ -106,6 +106,18 @@ Arg convert(PyObject* object, const Parameter& p, const char* op) {
   return {};
 }
 
+// Where an operation's own constants belong.
+Backend& device_of_arguments(const std::vector<Arg>& arguments) {
+  const auto is_placed = [](const Tensor& x) { return x && x.node().state != NodeState::scalar; };
+  for (const Arg& argument : arguments) {
+    if (const Tensor* x = std::get_if<Tensor>(&argument); x && is_placed(*x)) return x->device();
+    if (const Tensors* xs = std::get_if<Tensors>(&argument))
+      for (const Tensor& x : *xs)
+        if (is_placed(x)) return x.device();
+  }
+  return default_device();
+}
+
 // Calls with the arguments already sorted by parameter; null where not given.
 PyObject* run(const Callable& c, PyObject* const* values) {
   const size_t count = c.names.size();
@@ -120,6 +132,7 @@ PyObject* run(const Callable& c, PyObject* const* values) {
       fail(ErrorKind::type, c.name, ": argument '", c.names[i], "' is missing");
     }
   }
+  const DeviceScope scope(device_of_arguments(arguments));
   const Tensors results = c.op->call(Args(arguments));
   if (!c.op->returns_tuple) return wrap(results.at(0));
   PyObject* list = wrap_list(results);

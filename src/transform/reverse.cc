@@ -74,6 +74,7 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
   GradMode mode(options.create_graph);
   Pass pass = collect(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
+    const DeviceScope scope(outputs[i].device());
     const Tensor seed = default_seed(outputs[i], seeds[i]);
     accumulate(pass.upstream[&outputs[i].node()][outputs[i].value().index], seed);
   }
@@ -99,6 +100,7 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
     if (!node->primitive->vjp)
       fail(ErrorKind::unsupported, node->primitive->name, ": has no derivative",
            node->where.token ? " (recorded at " + describe(node->where) + ")" : "");
+    const DeviceScope scope(*node->device);
     VjpContext context(*node, upstream);
     node->primitive->vjp(context);
     for (size_t i = 0; i < node->inputs.size(); ++i) {

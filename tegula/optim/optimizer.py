@@ -118,7 +118,9 @@ class Optimizer:
     def _new_cohort(self, params: list[Tensor], group: dict[str, Any]) -> Cohort:
         with tg.no_grad():
             slots = [[tg.zeros_like(p) for p in params] for _ in self.needed_slots(group)]
-            step = tg.zeros((), dtype=tg.float32) if self.counts_steps else None
+            step = None
+            if self.counts_steps:
+                step = tg.zeros((), dtype=tg.float32).to(params[0].device)
         return Cohort(params, slots, step)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -258,7 +260,7 @@ class Optimizer:
                 cohort.slots = [[loaded[i][key] for i in at] for key in names]
                 cohort.started = True
                 if self.counts_steps:
-                    cohort.step = tg.asarray(step, dtype=tg.float32)
+                    cohort.step = tg.asarray(step, dtype=tg.float32, device=cohort.params[0].device)
             result.append(cohort)
         return result
 

@@ -333,3 +333,15 @@ TEST_CASE("depth: a chain of 100,000 that nobody reads is released") {
   y = {};
   CHECK(PendingList::current().size() == 0);
 }
+
+// ---- devices
+// -------------------------------------------------------------------------------------
+TEST_CASE("devices: constants of derivatives lie beside their tensors") {
+  Tensor x = leaf(null(), {3, 4});
+  x.set_requires_grad(true);
+  const Tensor loss =
+      sum(max(softmax(slice(x, {1, 0}, {2, 4}, {1, 1}), 1), {1}, false), {0}, false);
+  backward(loss, {}, {});
+  REQUIRE(x.cell().grad);
+  CHECK(&x.cell().grad->device() == &null());
+}
