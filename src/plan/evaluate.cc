@@ -171,11 +171,13 @@ PlanCacheStats plan_cache_stats() {
 void clear_plan_cache() { cache().clear(); }
 void set_plan_cache_limit(size_t plans) { cache().set_limit(plans); }
 
-std::string explain_pending(std::span<const Tensor> wanted, bool programs) {
+std::string explain_pending(std::span<const Tensor> wanted, bool graph, bool programs) {
   std::string text;
   for (Backend* device : pending_devices(wanted)) {
     const Snapshot snapshot = take_snapshot(wanted, *device);
-    if (!snapshot.nodes.empty()) text += make_plan(snapshot)->to_string(programs);
+    if (snapshot.nodes.empty()) continue;
+    if (graph) text += to_string(snapshot);
+    text += make_plan(snapshot)->to_string(programs);
   }
   return text;
 }

@@ -22,9 +22,9 @@ PlanCacheStats plan_cache_stats();
 void clear_plan_cache();
 void set_plan_cache_limit(size_t plans);
 
-// The plan that an evaluation of `wanted` and everything else pending would run, as text. Nothing
-// is evaluated. Empty when nothing is pending.
-std::string explain_pending(std::span<const Tensor> wanted, bool programs);
+// The plan that an evaluation of `wanted` and everything else pending would run, as text; before it
+// the graph it is made from, where `graph`. Nothing is evaluated. Empty when nothing is pending.
+std::string explain_pending(std::span<const Tensor> wanted, bool graph, bool programs);
 
 // Waits for everything submitted on every device and rethrows the first failure.
 void synchronize();

@@ -1,6 +1,7 @@
 #include "plan/snapshot.h"
 
 #include <algorithm>
+#include <sstream>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -215,6 +216,39 @@ Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device) {
   Snapshot snapshot;
   Collector(wanted, device, snapshot);
   return snapshot;
+}
+
+std::string to_string(const Snapshot& snapshot) {
+  std::ostringstream out;
+  const size_t count = snapshot.nodes.size();
+  out << "graph on " << snapshot.device->name() << ": " << count << " nodes, "
+      << snapshot.leaves.size() << " leaves\n";
+  for (size_t i = 0; i < snapshot.leaves.size(); ++i) {
+    const Leaf& leaf = snapshot.leaves[i];
+    out << "  " << (leaf.is_scalar() ? "scalar" : "leaf") << i << ": " << leaf.output().dtype;
+    if (leaf.is_scalar()) out << " " << scalar_value(*leaf.node) << "\n";
+    else out << leaf.output().shape << (leaf.donatable ? ", may be overwritten\n" : "\n");
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const Node& node = *snapshot.nodes[i];
+    out << "  " << i << ": " << node.primitive->name;
+    for (size_t k = 0; k < node.attrs.size(); ++k) out << (k ? ", " : " [") << node.attrs[k];
+    if (!node.attrs.empty()) out << "]";
+    for (size_t k = 0; k < snapshot.inputs[i].size(); ++k) {
+      const ValueRef& v = snapshot.inputs[i][k];
+      out << (k ? ", " : " (");
+      if (v.is_leaf()) out << (snapshot.leaves[size_t(v.index)].is_scalar() ? "scalar" : "leaf");
+      else out << v.node;
+      if (v.is_leaf() || snapshot.nodes[size_t(v.node)]->outputs.size() > 1)
+        out << (v.is_leaf() ? "" : ".") << v.index;
+    }
+    out << (snapshot.inputs[i].empty() ? " ->" : ") ->");
+    for (size_t k = 0; k < node.outputs.size(); ++k)
+      out << (k ? ", " : " ") << node.outputs[k].dtype << node.outputs[k].shape
+          << (snapshot.live[i][k] ? " kept" : "");
+    out << "\n";
+  }
+  return out.str();
 }
 
 std::vector<Backend*> pending_devices(std::span<const Tensor> wanted) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "graph/primitive.h"
@@ -42,6 +43,9 @@ struct Snapshot {
 // Everything pending on `device` that has a live handle in this thread, `wanted`, and what the
 // tapes of live values must keep; with all they depend on. Empty when nothing is pending.
 Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device);
+
+// The nodes with their inputs, one a line; leaves are numbered as in the plan's text.
+std::string to_string(const Snapshot& snapshot);
 
 // The devices on which something is to be evaluated.
 std::vector<Backend*> pending_devices(std::span<const Tensor> wanted);

@@ -47,10 +47,10 @@ nb::dict cache_stats() {
   return result;
 }
 
-std::string explain(const nb::args& values, bool programs) {
+std::string explain(const nb::args& values, bool graph, bool programs) {
   Tensors wanted;
   collect(values, wanted, 0);
-  return explain_pending(wanted, programs);
+  return explain_pending(wanted, graph, programs);
 }
 
 }  // namespace
@@ -69,10 +69,11 @@ void add_plan_functions(nb::module_& m) {
         "the last evaluation.");
   m.def("clear_plan_cache", &clear_plan_cache, "Forgets all plans and zeroes the counters.");
   m.def("set_plan_cache_limit", &set_plan_cache_limit, nb::arg("plans"), "The most plans to keep.");
-  m.def("explain", explain, nb::arg("values"), nb::kw_only(), nb::arg("programs") = false,
-        nb::sig("def explain(*values: Any, programs: bool = False) -> str"),
+  m.def("explain", explain, nb::arg("values"), nb::kw_only(), nb::arg("graph") = false,
+        nb::arg("programs") = false,
+        nb::sig("def explain(*values: Any, graph: bool = False, programs: bool = False) -> str"),
         "The plan that evaluating what is pending would run, as text; nothing is computed.\n"
-        "programs shows the tile programs in full.");
+        "graph shows the recorded nodes before it, programs the tile programs in full.");
   m.def("recorded_nodes", &recorded_nodes, "Nodes recorded since the process started.");
   m.def(
       "_normalize_tile_program",
