@@ -41,12 +41,14 @@ def main(given: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="tegula-bench-") as folder:
         environment = {models.DATA_FOLDER: folder}
         measurement = Measurement(pythons, environment, options.threads)
-        models.write_demo_data(Path(folder))
+        names = options.cases or list(CASES)
+        if any(CASES[name].needs_data for name in names):
+            models.write_demo_data(Path(folder))
         facts = machine.describe(pythons)
         if float(facts["load"]) > BUSY:
             print(f"benchmarks: the machine is busy (load {facts['load']})", file=sys.stderr)
         limits = machine.peaks(measurement.cpus)
-        for name in options.cases or CASES:
+        for name in names:
             try:
                 results = measurement.run(CASES[name], options.rounds)
             except PeerError as error:

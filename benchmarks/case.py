@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 
@@ -70,6 +70,7 @@ class Case:
         fresh: whether every round has a process of its own.
         tolerance: largest relative difference between the outputs of two variants.
         timeout: seconds a worker may take for one answer.
+        needs_data: whether it reads Fashion-MNIST.
     """
 
     name: str
@@ -80,4 +81,4 @@ class Case:
     fresh: bool = False
     tolerance: float = 1e-3
     timeout: float = 300
-    settings: dict[str, str] = field(default_factory=dict)
+    needs_data: bool = False

@@ -88,6 +88,7 @@ def _row(title: str, metric: str) -> Row:
 
 CASE = Case(
     name="bits",
+    needs_data=True,
     method=(
         f"{STEPS} training steps of the demo's network, dropout on, same seed; how many weights "
         "differ in any bit from those of a run with 2 threads, evaluated at the end of each step. "

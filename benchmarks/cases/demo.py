@@ -69,6 +69,7 @@ _TORCH = {
 
 CASE = Case(
     name="demo",
+    needs_data=True,
     method=(
         f"Training steps of the demo's network (batch {models.DEMO.batch}, shuffled, AdamW, "
         f"dropout on), {STEPS} in a row, loading included; the last loss is read. PyTorch with its "

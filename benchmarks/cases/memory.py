@@ -95,6 +95,7 @@ def _torch_counted() -> Runner:
 
 CASE = Case(
     name="memory",
+    needs_data=True,
     method=(
         f"Growth of the process's high-water mark (VmHWM, reset before) over {STEPS} training "
         "steps of the demo's network at batch "

@@ -334,8 +334,7 @@ TEST_CASE("depth: a chain of 100,000 that nobody reads is released") {
   CHECK(PendingList::current().size() == 0);
 }
 
-// ---- devices
-// -------------------------------------------------------------------------------------
+// ---- devices ----------------------------------------------------------------------------------
 TEST_CASE("devices: constants of derivatives lie beside their tensors") {
   Tensor x = leaf(null(), {3, 4});
   x.set_requires_grad(true);
