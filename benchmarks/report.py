@@ -28,7 +28,8 @@ def number(value: float) -> str:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if float(text) == round(value) else text
+    whole, _, decimals = text.partition(".")
+    return text if decimals.strip("0") else whole
 
 
 def _figure(figure: Mapping[str, float] | None, unit: str) -> str:
