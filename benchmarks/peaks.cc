@@ -77,9 +77,11 @@ int main(int argc, char** argv) {
     return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
   };
   std::printf("read GB/s %.1f\n", moved / best_time(threads, [&](int t) {
-    read(reinterpret_cast<const Vector*>(aligned(from[size_t(t)])), kBytes / sizeof(Vector));
-  }));
-  std::printf("copy GB/s (read and written) %.1f\n", 2 * moved / best_time(threads, [&](int t) {
-    std::memcpy(aligned(to[size_t(t)]), aligned(from[size_t(t)]), kBytes);
-  }));
+                                    read(reinterpret_cast<const Vector*>(aligned(from[size_t(t)])),
+                                         kBytes / sizeof(Vector));
+                                  }));
+  std::printf("copy GB/s (read and written) %.1f\n",
+              2 * moved / best_time(threads, [&](int t) {
+                std::memcpy(aligned(to[size_t(t)]), aligned(from[size_t(t)]), kBytes);
+              }));
 }
