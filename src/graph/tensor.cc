@@ -74,7 +74,8 @@ void Tensor::set_requires_grad(bool on) {
     *this = detach(*this);
     return;
   }
-  if (output().handles > 1 || output().cell || node().state == NodeState::scalar)
+  // Whatever else refers to the node goes on seeing a value without a gradient.
+  if (node().ref_count() > 1 || output().cell || node().state == NodeState::scalar)
     *this = detach(*this);
   output().cell = make_ref<GradCell>();
   output().requires_grad = true;
@@ -172,10 +173,11 @@ Tensor detach(const Tensor& x) {
 
 namespace {
 
-// Notes what `fresh` replaces while it is still to be computed.
+// Notes what `fresh` replaces while it is still to be computed. A value that somebody else holds
+// too is left alone: it must never turn into the old one.
 void note_previous(const Output& old, const Tensor& fresh) {
   Output& output = fresh.output();
-  if (!fresh.node().pending() || output.previous) return;
+  if (!fresh.node().pending() || output.previous || output.handles > 1) return;
   if (!old.buffer) {
     output.previous = old.previous;
   } else if (old.layout.offset == 0 && is_contiguous(old.shape, old.layout.strides) &&
