@@ -10,7 +10,8 @@ namespace tegula {
 namespace {
 
 struct Pass {
-  std::vector<Node*> order;                    // every node on the tape, earlier ones first
+  // Every node on the tape, earlier ones first. Held: a hook may release the tape.
+  std::vector<Ref<Node>> order;
   std::unordered_map<Node*, Tensors> upstream; // gradients so far, by output
 };
 
@@ -25,7 +26,7 @@ Pass collect(const Tensors& outputs) {
     if (!wants_gradient(v) || pass.upstream.count(node)) return;
     pass.upstream.emplace(node, Tensors(node->outputs.size()));
     stack.push_back(node);
-    pass.order.push_back(node);
+    pass.order.push_back(v.node);
   };
   for (const Tensor& output : outputs) visit(output.value());
   while (!stack.empty()) {
@@ -37,7 +38,7 @@ Pass collect(const Tensors& outputs) {
       for (const Value& input : node->inputs) visit(input);
   }
   std::sort(pass.order.begin(), pass.order.end(),
-            [](const Node* a, const Node* b) { return a->sequence < b->sequence; });
+            [](const Ref<Node>& a, const Ref<Node>& b) { return a->sequence < b->sequence; });
   return pass;
 }
 
@@ -79,7 +80,7 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
     accumulate(pass.upstream[&outputs[i].node()][outputs[i].value().index], seed);
   }
   for (size_t at = pass.order.size(); at-- > 0;) {
-    Node* node = pass.order[at];
+    Node* node = pass.order[at].get();
     Tensors upstream = std::move(pass.upstream[node]);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
@@ -113,12 +114,7 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
     }
   }
   if (options.retain_graph || options.create_graph) return;
-  // Release from the end: inputs may hold the last reference to the nodes before them, so those
-  // are kept until the walk is over.
-  std::vector<Ref<Node>> alive;
-  alive.reserve(pass.order.size());
-  for (Node* node : pass.order) alive.emplace_back(node);
-  for (Node* node : pass.order) {
+  for (const Ref<Node>& node : pass.order) {
     if (!node->on_tape) continue;
     node->on_tape = false;
     node->tape_released = true;
