@@ -53,6 +53,8 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     const Leaf& leaf = snapshot.leaves[i];
     const Output& output = leaf.output();
     leaves_.push_back(output.buffer);
+    // A buffer's event changes under the graph lock, which a running plan does not have.
+    if (output.buffer && output.buffer->event()) awaited_.push_back(output.buffer->event());
     leaf_offsets_[i] = output.layout.offset * int64_t(itemsize(output.dtype));
     scalars_[i] = leaf.node->scalar_bits;
   }
@@ -152,7 +154,8 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
 }
 
 void Run::keep_previous(int32_t index, Ref<Buffer> previous) {
-  previous_.emplace_back(index, std::move(previous));
+  const Ref<Event> event = previous->event();
+  previous_.push_back({index, std::move(previous), event});
 }
 
 void Run::run() {
@@ -167,10 +170,10 @@ void Run::run() {
 
 void Run::restore() {
   std::exception_ptr error;
-  for (const auto& [index, old] : previous_) {
+  for (const auto& [index, old, event] : previous_) {
     Buffer& output = *outputs_[size_t(index)];
     try {
-      if (old->event() && old->event()->error()) std::rethrow_exception(old->event()->error());
+      if (event && event->error()) std::rethrow_exception(event->error());
       const int32_t donor = plan_->donor[size_t(index)];
       if (donor >= 0 && leaves_[size_t(donor)] == old) {
         output.take_memory(*old);
@@ -186,9 +189,8 @@ void Run::restore() {
 }
 
 void Run::run_plan() {
-  for (const Ref<Buffer>& leaf : leaves_)
-    if (leaf && leaf->event() && leaf->event()->error())
-      std::rethrow_exception(leaf->event()->error());
+  for (const Ref<Event>& event : awaited_)
+    if (const std::exception_ptr error = event->error()) std::rethrow_exception(error);
   for (size_t i = 0; i < leaves_.size(); ++i)
     leaf_data_.push_back(leaves_[i] ? leaves_[i]->data() + leaf_offsets_[i] : nullptr);
   for (size_t i = 0; i < outputs_.size(); ++i)

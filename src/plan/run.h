@@ -40,12 +40,18 @@ class Run : public Work {
 
   std::shared_ptr<Plan> plan_;
   std::vector<Ref<Buffer>> leaves_;
+  std::vector<Ref<Event>> awaited_;    // of leaves still to be computed when the run was made
   std::vector<int64_t> leaf_offsets_;  // bytes
   std::vector<std::byte*> leaf_data_;  // as the run began: a donor gives its memory away
   std::vector<uint64_t> scalars_;      // by leaf
   std::vector<int64_t> dynamic_;
   std::vector<Ref<Buffer>> outputs_;
-  std::vector<std::pair<int32_t, Ref<Buffer>>> previous_;  // by output
+  struct Previous {
+    int32_t output;
+    Ref<Buffer> buffer;
+    Ref<Event> event;
+  };
+  std::vector<Previous> previous_;
   Ref<Event> state_event_ = make_ref<Event>();
   std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
 };
