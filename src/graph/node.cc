@@ -1,5 +1,8 @@
 #include "graph/node.h"
 
+#include <algorithm>
+#include <mutex>
+
 #include "graph/primitive.h"
 
 namespace tegula {
@@ -74,13 +77,35 @@ void Node::destroy() {
   dying = nullptr;
 }
 
+// A thread ends without the graph lock, when others may be unlinking the nodes it recorded: its
+// list is put aside as it is, and a later thread takes it over once it is empty.
 PendingList& PendingList::current() {
-  static thread_local PendingList list;
-  return list;
-}
-
-PendingList::~PendingList() {
-  while (first_) remove(first_);
+  struct Retired {
+    std::mutex mutex;
+    std::vector<PendingList*> lists;
+  };
+  static auto* retired = new Retired;  // outlives every thread
+  struct Owner {
+    PendingList* list = nullptr;
+    Owner() {
+      const std::lock_guard lock(retired->mutex);
+      auto& lists = retired->lists;
+      const auto empty = std::find_if(lists.begin(), lists.end(),
+                                      [](const PendingList* l) { return l->size() == 0; });
+      if (empty == lists.end()) {
+        list = new PendingList;
+      } else {
+        list = *empty;
+        lists.erase(empty);
+      }
+    }
+    ~Owner() {
+      const std::lock_guard lock(retired->mutex);
+      retired->lists.push_back(list);
+    }
+  };
+  static thread_local Owner owner;
+  return *owner.list;
 }
 
 void PendingList::append(Node* node) {

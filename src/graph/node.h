@@ -122,8 +122,7 @@ class Node {
 // leaves the list as it dies, which is all the dead-code removal recording needs.
 class PendingList {
  public:
-  static PendingList& current();  // this thread's
-  ~PendingList();                 // nodes that outlive their thread move to no list
+  static PendingList& current();  // this thread's; it stays after the thread while it has nodes
 
   void append(Node* node);
   static void remove(Node* node);  // from whichever list it is in
