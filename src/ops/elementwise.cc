@@ -217,7 +217,7 @@ constexpr Row kRows[] = {
      {kX | kY, kX | kY}, "f(3, 4), f(4);;f(3), 0.5"},
     {"copysign", 2, Rule::floating, "The size of a with the sign of b.",
      [](VjpContext& c) {
-       c.give(0, c.grad() * (sign(c.input(0)) * sign(c.output())));
+       if (c.needs(0)) c.give(0, c.grad() * (sign(c.input(0)) * sign(c.output())));
        if (c.needs(1)) c.give(1, c.grad() * constant(0));
      },
      {kX | kOut, 0}, "f(3, 4), f(4)"},

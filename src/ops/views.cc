@@ -167,13 +167,15 @@ Tensor permute_dims(const Tensor& x, const Dims& given) {
   normalize_axes(given, x.rank(), "permute_dims");
   Dims axes;
   for (int64_t axis : given) axes.push_back(normalize_axis(axis, x.rank(), "permute_dims"));
-  // A permutation of a permutation is one permutation, or none.
+  // A permutation of a permutation is one permutation, or none. Gradients must go through x itself,
+  // for its hooks and so that they add up in the same order whatever has been evaluated.
   Tensor source = x;
   const Node& node = x.node();
   const auto readable = [](const Value& v) {
     return v.node->pending() || v.node->outputs[v.index].buffer;
   };
-  if (node.primitive == &kPermute && !node.inputs.empty() && readable(node.inputs[0])) {
+  if (node.primitive == &kPermute && !x.requires_grad() && !node.inputs.empty() &&
+      readable(node.inputs[0])) {
     for (int64_t& axis : axes) axis = node.attrs[size_t(axis)];
     source = Tensor(node.inputs[0]);
   }
