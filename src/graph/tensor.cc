@@ -173,11 +173,10 @@ Tensor detach(const Tensor& x) {
 
 namespace {
 
-// Notes what `fresh` replaces while it is still to be computed. A value that somebody else holds
-// too is left alone: it must never turn into the old one.
+// Notes what `fresh` replaces while it is still to be computed.
 void note_previous(const Output& old, const Tensor& fresh) {
   Output& output = fresh.output();
-  if (!fresh.node().pending() || output.previous || output.handles > 1) return;
+  if (!fresh.node().pending() || output.previous) return;
   if (!old.buffer) {
     output.previous = old.previous;
   } else if (old.layout.offset == 0 && is_contiguous(old.shape, old.layout.strides) &&
@@ -194,8 +193,10 @@ void rebind(Tensor& handle, const Tensor& fresh, const char* op) {
   if (handle.dtype() != fresh.dtype())
     fail(ErrorKind::type, op, ": the tensor is ", handle.dtype(), " and cannot become ",
          fresh.dtype(), " in place");
+  // A value that somebody else holds too must never turn into the one it replaces here.
+  const bool shared = fresh.output().handles > 1;
   if (!(handle.requires_grad() && handle.is_leaf())) {
-    note_previous(handle.output(), fresh);
+    if (!shared) note_previous(handle.output(), fresh);
     handle = fresh;
     return;
   }
@@ -206,7 +207,7 @@ void rebind(Tensor& handle, const Tensor& fresh, const char* op) {
   Tensor bound = out.cell || out.requires_grad || fresh.node().state == NodeState::scalar
                      ? detach(fresh)
                      : fresh;
-  note_previous(handle.output(), bound);
+  if (!shared) note_previous(handle.output(), bound);
   bound.output().cell = handle.output().cell;
   bound.output().requires_grad = true;
   handle = std::move(bound);

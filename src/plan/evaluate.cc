@@ -88,6 +88,9 @@ std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
 
 // Hands the run's memory to the nodes whose values are kept, and lets go of the graph behind them.
 void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Event>& event) {
+  std::vector<int32_t> holders(plan.output_bytes.size(), 0);
+  for (const Kept& kept : plan.kept)
+    if (kept.output >= 0) ++holders[size_t(kept.output)];
   for (const Kept& kept : plan.kept) {
     Output& output = snapshot.nodes[size_t(kept.value.node)]->outputs[size_t(kept.value.index)];
     output.buffer =
@@ -98,7 +101,9 @@ void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Even
       offset += run.dynamic()[size_t(word)] * multiplier;
     output.layout = {kept.strides, offset};
     if (kept.output < 0) continue;
-    const bool replaces = output.previous && output.previous->bytes() == output.buffer->bytes() &&
+    // Others who see this memory expect what was to be computed.
+    const bool replaces = output.previous && holders[size_t(kept.output)] == 1 &&
+                          output.previous->bytes() == output.buffer->bytes() &&
                           output.buffer->backend().host_memory();
     output.buffer->set_event(replaces ? run.state_event() : event);
     if (replaces) run.keep_previous(kept.output, output.previous);

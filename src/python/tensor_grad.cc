@@ -121,7 +121,8 @@ PyObject* bind(PyObject* self, PyObject* fresh) {
     const bool shared = !given.node().pending() || given.output().handles > 1;
     const bool leaf = tensor_of(self).requires_grad();
     GradMode off(false);
-    rebind_handle(self_of(self), leaf && shared ? detach(given) : Tensor(given), "_bind");
+    if (leaf && shared) rebind_handle(self_of(self), detach(given), "_bind");
+    else rebind_handle(self_of(self), given, "_bind");
     return Py_NewRef(Py_None);
   });
 }
