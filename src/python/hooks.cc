@@ -1,6 +1,8 @@
 #include "python/hooks.h"
 
+#include <cxxabi.h>
 #include <frameobject.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -16,8 +18,15 @@ std::string internal_folder;
 // ---- the GIL and Ctrl-C ----------------------------------------------------------------------
 
 void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
+// Until 3.14 Python ends a daemon thread that comes for the lock while the process ends by
+// unwinding its stack, which would run our destructors without the lock: it sleeps instead.
 void take_gil(void* state) {
-  if (state) PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+  if (!state) return;
+  try {
+    PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+  } catch (const abi::__forced_unwind&) {
+    while (true) pause();
+  }
 }
 
 // Python runs signal handlers on its main thread alone; elsewhere nothing is ever pending.
