@@ -376,3 +376,17 @@ def test_the_package_offers_what_it_names():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = tg.nonsense
     assert "nn" in dir(tg)
+
+
+def test_a_daemon_thread_that_waits_does_not_abort_the_process_at_its_end():
+    code = """
+import threading, time, numpy, tegula as tg
+def work():
+    a = tg.ones((700, 700))
+    while True:
+        (a @ a).numpy()
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+"""
+    result = run(code)
+    assert result.returncode == 0, result.stderr
