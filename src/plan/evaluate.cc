@@ -86,6 +86,33 @@ std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
   return plan;
 }
 
+// Letting go of one node may end others of the snapshot: holds them all until it is done.
+void let_go(const Snapshot& snapshot) {
+  std::vector<Ref<Node>> alive;
+  alive.reserve(snapshot.nodes.size());
+  for (Node* node : snapshot.nodes) alive.emplace_back(node);
+  for (Node* node : snapshot.nodes) {
+    PendingList::remove(node);
+    node->state = NodeState::evaluated;
+    for (Output& output : node->outputs) output.previous = {};
+    if (!node->on_tape) node->inputs.clear();
+  }
+}
+
+// No plan could be made: whoever reads one of the values is told why, and nothing stays pending.
+void settle_failed(const Snapshot& snapshot, std::exception_ptr error) {
+  const Ref<Event> event = make_ref<Event>();
+  event->complete(std::move(error));
+  for (Node* node : snapshot.nodes) {
+    for (Output& output : node->outputs) {
+      output.buffer = make_ref<Buffer>(*node->device, 0);
+      output.buffer->set_event(event);
+      output.layout = {contiguous_strides(output.shape), 0};
+    }
+  }
+  let_go(snapshot);
+}
+
 // Hands the run's memory to the nodes whose values are kept, and lets go of the graph behind them.
 void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Event>& event) {
   std::vector<int32_t> holders(plan.output_bytes.size(), 0);
@@ -108,22 +135,19 @@ void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Even
     output.buffer->set_event(replaces ? run.state_event() : event);
     if (replaces) run.keep_previous(kept.output, output.previous);
   }
-  // Letting go of one node may end others of the snapshot: hold them all until it is done.
-  std::vector<Ref<Node>> alive;
-  alive.reserve(snapshot.nodes.size());
-  for (Node* node : snapshot.nodes) alive.emplace_back(node);
-  for (Node* node : snapshot.nodes) {
-    PendingList::remove(node);
-    node->state = NodeState::evaluated;
-    for (Output& output : node->outputs) output.previous = {};
-    if (!node->on_tape) node->inputs.clear();
-  }
+  let_go(snapshot);
 }
 
 void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_wait) {
   const Snapshot snapshot = take_snapshot(wanted, device);
   if (snapshot.nodes.empty()) return;
-  std::shared_ptr<Plan> plan = find_or_make(snapshot);
+  std::shared_ptr<Plan> plan;
+  try {
+    plan = find_or_make(snapshot);
+  } catch (const Error&) {
+    settle_failed(snapshot, std::current_exception());
+    throw;
+  }
   PlanCacheStats& stats = cache().stats;
   stats.steps = int64_t(plan->steps.size());
   stats.nodes = int64_t(snapshot.nodes.size());

@@ -69,12 +69,19 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
   }
   for (int64_t bytes : plan_->output_bytes)
     outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));
+  for (const Ref<Buffer>& leaf : leaves_)
+    if (leaf) leaf->enter_run();
+  for (const Ref<Buffer>& output : outputs_) output->enter_run();
 }
 
 Run::~Run() {
   if (!state_event_->done())  // never ran
     state_event_->complete(std::make_exception_ptr(
         Error(ErrorKind::interrupted, "the work that computes this was given up")));
+  for (const Ref<Buffer>& leaf : leaves_)
+    if (leaf) leaf->leave_run();
+  for (const Ref<Buffer>& output : outputs_) output->leave_run();
+  for (const Previous& previous : previous_) previous.buffer->leave_run();
   if (locations_.empty()) return;
   const std::lock_guard lock(ended_mutex);
   for (const auto& [node, where] : locations_) ended_tokens.push_back(where.token);
@@ -155,6 +162,7 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
 
 void Run::keep_previous(int32_t index, Ref<Buffer> previous) {
   const Ref<Event> event = previous->event();
+  previous->enter_run();
   previous_.push_back({index, std::move(previous), event});
 }
 

@@ -157,7 +157,7 @@ class Collector {
       const Buffer* buffer = output.buffer.get();
       leaf.memory = first_leaf.try_emplace(output.buffer.get(), int32_t(i)).first->second;
       const auto found = free_references.find(output.buffer.get());
-      leaf.donatable = found != free_references.end() && buffer->ref_count() == found->second &&
+      leaf.donatable = found != free_references.end() && buffer->owners() == found->second &&
                        buffer->donatable() && output.layout.offset == 0 &&
                        is_contiguous(output.shape, output.layout.strides) &&
                        size_t(numel(output.shape)) * itemsize(output.dtype) == buffer->bytes() &&

@@ -57,6 +57,15 @@ class Buffer : public RefCounted<Buffer> {
   void add_export() { exports_.fetch_add(1, std::memory_order_relaxed); }
   void drop_export() { exports_.fetch_sub(1, std::memory_order_release); }
 
+  // References held by work on the queue. Work runs in order, so they are gone by the time that
+  // anything submitted later begins, and do not stand in the way of its overwriting the memory.
+  void enter_run() { runs_.fetch_add(1, std::memory_order_relaxed); }
+  void leave_run() { runs_.fetch_sub(1, std::memory_order_release); }  // before the reference goes
+  uint32_t owners() const {
+    const uint32_t all = ref_count();  // read first: a run that ends meanwhile counts as an owner
+    return all - runs_.load(std::memory_order_acquire);
+  }
+
  private:
   Backend* backend_;
   std::byte* data_ = nullptr;
@@ -65,6 +74,7 @@ class Buffer : public RefCounted<Buffer> {
   std::function<void()> release_;
   bool lent_ = false;
   std::atomic<int> exports_{0};
+  std::atomic<uint32_t> runs_{0};
 };
 
 }  // namespace tegula

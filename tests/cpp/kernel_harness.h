@@ -14,8 +14,8 @@
 namespace tegula::testing {
 
 inline constexpr DType kAllDTypes[] = {
-    DType::bool_,  DType::int8,   DType::int16,   DType::int32,    DType::int64,
-    DType::uint8,  DType::uint16, DType::uint32,  DType::uint64,   DType::float16,
+    DType::bool_,    DType::int8,    DType::int16,  DType::int32,  DType::int64,
+    DType::uint8,    DType::uint16,  DType::uint32, DType::uint64, DType::float16,
     DType::bfloat16, DType::float32, DType::float64};
 
 // How an array's elements lie in memory.

@@ -41,11 +41,17 @@ void check_exact(DType dtype, int64_t batch, int64_t m, int64_t n, int64_t k, La
   for (int64_t i = 0; i < c.size(); ++i) {
     double expected = want[i];
     if (is_integer(dtype))
-      expected = dispatch(dtype, [&](auto zero) { return double(decltype(zero)(int64_t(want[i]))); });
+      expected =
+          dispatch(dtype, [&](auto zero) { return double(decltype(zero)(int64_t(want[i]))); });
     same &= c.get(i) == (is_integer(dtype) ? expected : stored(expected, dtype));
   }
-  CAPTURE(dtype); CAPTURE(batch); CAPTURE(m); CAPTURE(n); CAPTURE(k);
-  CAPTURE(int(layout_a)); CAPTURE(int(layout_b));
+  CAPTURE(dtype);
+  CAPTURE(batch);
+  CAPTURE(m);
+  CAPTURE(n);
+  CAPTURE(k);
+  CAPTURE(int(layout_a));
+  CAPTURE(int(layout_b));
   CHECK(same);
 }
 
@@ -53,7 +59,7 @@ void check_exact(DType dtype, int64_t batch, int64_t m, int64_t n, int64_t k, La
 
 TEST_CASE("matmul: shapes across every block edge") {
   std::mt19937 random(1);
-  const int64_t sizes[] = {1,  2,  3,  5,  6,  7,  12, 13, 14, 15, 16,  17,
+  const int64_t sizes[] = {1,  2,  3,  5,  6,  7,  12, 13, 14, 15, 16, 17,
                            28, 29, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127};
   for_each_isa([&] {
     for (int64_t m : sizes)
@@ -76,10 +82,13 @@ TEST_CASE("matmul: every dtype and layout") {
       if (dtype == DType::bool_) continue;
       for (Layout a : kLayouts)
         for (Layout b : kLayouts)
-          for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 9}, {9, 1, 33}, {1, 40, 21},
-                                 {17, 19, 23}, {33, 35, 66}})
-            check_exact(dtype, a == Layout::broadcast || b == Layout::broadcast ? 3 : 2, m, n, k,
-                        a, b, random);
+          for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 9},
+                                 {9, 1, 33},
+                                 {1, 40, 21},
+                                 {17, 19, 23},
+                                 {33, 35, 66}})
+            check_exact(dtype, a == Layout::broadcast || b == Layout::broadcast ? 3 : 2, m, n, k, a,
+                        b, random);
     }
   });
 }
@@ -142,9 +151,12 @@ TEST_CASE("matmul: the same bits for every layout and number of threads") {
   std::mt19937 random(5);
   for_each_isa([&] {
     for (DType dtype : {DType::float32, DType::float64, DType::float16, DType::bfloat16})
-      for (auto [batch, m, n, k] :
-           {std::array<int64_t, 4>{1, 67, 75, 500}, {2, 300, 129, 64}, {1, 1, 1000, 600},
-            {1, 1000, 1, 600}, {8, 2, 33, 1025}, {3, 31, 1024, 17}}) {
+      for (auto [batch, m, n, k] : {std::array<int64_t, 4>{1, 67, 75, 500},
+                                    {2, 300, 129, 64},
+                                    {1, 1, 1000, 600},
+                                    {1, 1000, 1, 600},
+                                    {8, 2, 33, 1025},
+                                    {3, 31, 1024, 17}}) {
         Array a(dtype, {batch, m, k}), b(dtype, {batch, k, n}), c(dtype, {batch, m, n});
         fill_normal(a, random);
         fill_normal(b, random);

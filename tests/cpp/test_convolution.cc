@@ -12,7 +12,8 @@ struct Shapes {
   int64_t out(int axis) const {
     const int64_t size = axis == 0 ? h : w, kernel = axis == 0 ? kh : kw;
     return (size + 2 * attrs.padding[axis] - attrs.dilation[axis] * (kernel - 1) - 1) /
-               attrs.stride[axis] + 1;
+               attrs.stride[axis] +
+           1;
   }
   Shape x() const { return {n, c, h, w}; }
   Shape weights() const { return {o, c / attrs.groups, kh, kw}; }
@@ -73,7 +74,11 @@ TEST_CASE("conv2d and its gradients: exact against the definition") {
     for (const Shapes& s : kShapes)
       for (DType dtype : {DType::float32, DType::float64, DType::float16, DType::bfloat16})
         for (Layout layout : kLayouts) {
-          CAPTURE(s.h); CAPTURE(s.w); CAPTURE(s.kh); CAPTURE(dtype); CAPTURE(int(layout));
+          CAPTURE(s.h);
+          CAPTURE(s.w);
+          CAPTURE(s.kh);
+          CAPTURE(dtype);
+          CAPTURE(int(layout));
           Array x(dtype, s.x(), layout), w(dtype, s.weights(), layout), dy(dtype, s.y(), layout);
           Array y(dtype, s.y()), dx(dtype, s.x()), dw(dtype, s.weights());
           for (Array* out : {&y, &dx, &dw})

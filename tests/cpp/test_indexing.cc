@@ -27,18 +27,19 @@ void for_slices(const Shape& x, size_t axis, int64_t count, F&& f) {
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t k = 0; k < count; ++k)
       for (int64_t i = 0; i < inner; ++i)
-        f(k, [&, o, i](int64_t at) { return (o * x[axis] + at) * inner + i; },
-          (o * count + k) * inner + i);
+        f(
+            k, [&, o, i](int64_t at) { return (o * x[axis] + at) * inner + i; },
+            (o * count + k) * inner + i);
 }
 
 struct Case {
   Shape x, index;
   size_t axis;
 };
-const Case kCases[] = {
-    {{5}, {7}, 0},        {{5, 6}, {3, 2}, 0},  {{4, 7}, {9}, 1},    {{3, 5, 4}, {6}, 1},
-    {{3, 5, 4}, {}, 2},   {{2, 3, 5, 4}, {2, 2}, 2}, {{5, 40}, {11}, 0}, {{0, 4}, {3}, 1},
-    {{3, 4}, {0}, 0},     {{9, 3, 2, 2}, {2}, 1}};
+const Case kCases[] = {{{5}, {7}, 0},         {{5, 6}, {3, 2}, 0}, {{4, 7}, {9}, 1},
+                       {{3, 5, 4}, {6}, 1},   {{3, 5, 4}, {}, 2},  {{2, 3, 5, 4}, {2, 2}, 2},
+                       {{5, 40}, {11}, 0},    {{0, 4}, {3}, 1},    {{3, 4}, {0}, 0},
+                       {{9, 3, 2, 2}, {2}, 1}};
 
 }  // namespace
 
@@ -136,9 +137,14 @@ TEST_CASE("gather of a few slices whose axes do not merge") {
 
 TEST_CASE("along-axis gather and scatter agree with loops") {
   std::mt19937 random(3);
-  const Case cases[] = {{{5}, {7}, 0},       {{6, 4}, {6, 1}, 1}, {{6, 4}, {3, 4}, 0},
-                        {{3, 5, 4}, {3, 2, 4}, 1}, {{3, 5, 4}, {3, 5, 6}, 2}, {{0, 4}, {0, 2}, 1},
-                        {{2, 3}, {2, 0}, 1}, {{4, 3, 2}, {2, 2, 2}, 1}};
+  const Case cases[] = {{{5}, {7}, 0},
+                        {{6, 4}, {6, 1}, 1},
+                        {{6, 4}, {3, 4}, 0},
+                        {{3, 5, 4}, {3, 2, 4}, 1},
+                        {{3, 5, 4}, {3, 5, 6}, 2},
+                        {{0, 4}, {0, 2}, 1},
+                        {{2, 3}, {2, 0}, 1},
+                        {{4, 3, 2}, {2, 2, 2}, 1}};
   for (DType dtype : kAllDTypes)
     for (Layout layout : kLayouts)
       for (const Case& c : cases) {
@@ -308,9 +314,7 @@ TEST_CASE("large strided copies") {
       for (const Shape& shape : {Shape{300, 257}, Shape{33, 40, 50}, Shape{70001}}) {
         Array x(dtype, shape, layout), out(dtype, shape);
         x.fill(random, 0, 100);
-        check_threads(out, [&] {
-          index_kernel("concat", {x.view()}, {out.view()}, {0, 0});
-        });
+        check_threads(out, [&] { index_kernel("concat", {x.view()}, {out.view()}, {0, 0}); });
         CHECK(out.values() == x.values());
       }
 }

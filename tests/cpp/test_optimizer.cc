@@ -53,8 +53,10 @@ struct Problem {
 };
 
 double tolerance(DType dtype) {
-  return dtype == DType::float64 ? 1e-12 : dtype == DType::float32 ? 2e-5
-         : dtype == DType::float16 ? 2e-3 : 1.6e-2;
+  return dtype == DType::float64   ? 1e-12
+         : dtype == DType::float32 ? 2e-5
+         : dtype == DType::float16 ? 2e-3
+                                   : 1.6e-2;
 }
 bool close(double a, double b, DType dtype) {
   return std::abs(a - b) <= tolerance(dtype) * std::max(1.0, std::abs(b));
@@ -68,8 +70,8 @@ TEST_CASE("sgd follows its formula") {
   for (DType dtype : kFloats)
     for (Layout layout : kLayouts)
       for (bool momentum : {false, true})
-        for (int64_t flags : {int64_t(0), int64_t(kNesterov), int64_t(kMaximize),
-                              kNesterov | kMaximize})
+        for (int64_t flags :
+             {int64_t(0), int64_t(kNesterov), int64_t(kMaximize), kNesterov | kMaximize})
           for (double decay : {0.0, 0.25}) {
             Problem p(dtype, kShapes, {0.5, 0.875, 0.125, decay}, momentum, layout);
             p.run("sgd", flags);
@@ -94,8 +96,8 @@ TEST_CASE("adam and adamw follow their formulas") {
   const double lr = 0.125, beta1 = 0.875, beta2 = 0.984375, eps = 0x1p-10, step = 3;
   for (DType dtype : kFloats)
     for (Layout layout : kLayouts)
-      for (int64_t flags : {int64_t(0), int64_t(kDecoupledDecay), int64_t(kMaximize),
-                            kDecoupledDecay | kMaximize})
+      for (int64_t flags :
+           {int64_t(0), int64_t(kDecoupledDecay), int64_t(kMaximize), kDecoupledDecay | kMaximize})
         for (double decay : {0.0, 0.25}) {
           Problem p(dtype, kShapes, {lr, beta1, beta2, eps, decay, step}, 2, layout);
           p.run("adam", flags);
@@ -137,8 +139,8 @@ TEST_CASE("in place, any thread count and any cut give the same bits") {
   const std::vector<Shape> shapes = {{300, 301}, {5}, {0}, {40000}, {7, 11}};
   for (DType dtype : kFloats)
     for (bool adam : {false, true}) {
-      const std::vector<double> hyper = adam ? std::vector{1e-3, 0.9, 0.999, 1e-8, 0.01, 5.0}
-                                             : std::vector{0.1, 0.9, 0.0, 0.01};
+      const std::vector<double> hyper =
+          adam ? std::vector{1e-3, 0.9, 0.999, 1e-8, 0.01, 5.0} : std::vector{0.1, 0.9, 0.0, 0.01};
       const std::string_view kind = adam ? "adam" : "sgd";
       Problem p(dtype, shapes, hyper, adam ? 2 : 1);
       check_threads(p.out_params[0], [&] { p.run(kind, 0); });

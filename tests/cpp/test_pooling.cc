@@ -51,9 +51,9 @@ int64_t first_maximum(const std::vector<double>& x, const std::vector<int64_t>& 
 }
 
 constexpr Shapes kShapes[] = {
-    {2, 3, {8, 8}, {{2, 2}, {2, 2}, {0, 0}, 1}},   {2, 3, {9, 37}, {{2, 2}, {2, 2}, {0, 0}, 1}},
-    {1, 2, {7, 7}, {{3, 3}, {2, 2}, {1, 1}, 1}},   {1, 2, {7, 8}, {{3, 2}, {1, 1}, {1, 1}, 0}},
-    {3, 1, {5, 9}, {{2, 3}, {3, 2}, {0, 1}, 0}},   {1, 1, {4, 4}, {{4, 4}, {4, 4}, {0, 0}, 1}},
+    {2, 3, {8, 8}, {{2, 2}, {2, 2}, {0, 0}, 1}},    {2, 3, {9, 37}, {{2, 2}, {2, 2}, {0, 0}, 1}},
+    {1, 2, {7, 7}, {{3, 3}, {2, 2}, {1, 1}, 1}},    {1, 2, {7, 8}, {{3, 2}, {1, 1}, {1, 1}, 0}},
+    {3, 1, {5, 9}, {{2, 3}, {3, 2}, {0, 1}, 0}},    {1, 1, {4, 4}, {{4, 4}, {4, 4}, {0, 0}, 1}},
     {70, 9, {14, 14}, {{2, 2}, {2, 2}, {0, 0}, 1}}, {1, 2, {6, 6}, {{1, 1}, {2, 2}, {0, 0}, 1}},
 };
 
@@ -65,7 +65,10 @@ TEST_CASE("pooling: against the definition, in every dtype and layout") {
     for (const Shapes& s : kShapes)
       for (DType dtype : kAllDTypes)
         for (Layout layout : kLayouts) {
-          CAPTURE(s.size[1]); CAPTURE(s.attrs.kernel[0]); CAPTURE(dtype); CAPTURE(int(layout));
+          CAPTURE(s.size[1]);
+          CAPTURE(s.attrs.kernel[0]);
+          CAPTURE(dtype);
+          CAPTURE(int(layout));
           Array x(dtype, s.x(), layout), y(dtype, s.y());
           x.fill(random, 0, 3);
           if (is_floating(dtype)) {
@@ -74,9 +77,8 @@ TEST_CASE("pooling: against the definition, in every dtype and layout") {
           }
           auto xs = x.values();
           std::vector<double> want(y.size());
-          for_windows(s, [&](int64_t i, const auto& inside) {
-            want[i] = xs[first_maximum(xs, inside)];
-          });
+          for_windows(
+              s, [&](int64_t i, const auto& inside) { want[i] = xs[first_maximum(xs, inside)]; });
           pool("max_pool2d", s, {x.view()}, y.view());
           CHECK(largest_error(y, want, 1) == 0);
           if (!is_floating(dtype)) continue;
@@ -105,10 +107,10 @@ TEST_CASE("pooling: against the definition, in every dtype and layout") {
           });
           pool("avg_pool2d", s, {x.view()}, y.view());
           pool("avg_pool2d_grad", s, {dy.view()}, dx.view());
-          const double unit = dtype == DType::float64    ? 0x1p-52
-                              : dtype == DType::float32  ? 0x1p-23
-                              : dtype == DType::float16  ? 0x1p-10
-                                                         : 0x1p-7;
+          const double unit = dtype == DType::float64   ? 0x1p-52
+                              : dtype == DType::float32 ? 0x1p-23
+                              : dtype == DType::float16 ? 0x1p-10
+                                                        : 0x1p-7;
           CHECK(largest_error(y, want, unit) <= 4);
           CHECK(largest_error(dx, want_dx, unit) <= 16);
         }

@@ -110,10 +110,13 @@ TEST_CASE("work runs in order and submit stays a bounded number ahead") {
   Ref<Event> last;
   for (int i = 0; i < 40; ++i) {
     const double cost = i % 3 ? kSmall : kLarge;
-    last = queue.submit(work([&, i] {
-      order.push_back(i);
-      ++finished;
-    }, cost), false);
+    last = queue.submit(work(
+                            [&, i] {
+                              order.push_back(i);
+                              ++finished;
+                            },
+                            cost),
+                        false);
     CHECK(i + 1 - finished <= int(Queue::kMaxAhead));
   }
   queue.wait(last);
@@ -203,15 +206,18 @@ TEST_CASE("Ctrl-C while waiting cancels the running work") {
   Queue queue;
   const Interruption interruption(30ms);
   std::atomic<bool> stopped = false, started = false;
-  const auto event = queue.submit(work([&] {
-    started = true;
-    try {
-      while (true) parallel_for(4, [](int64_t) { std::this_thread::sleep_for(200us); });
-    } catch (const Error&) {
-      stopped = true;
-      throw;
-    }
-  }), false);
+  const auto event =
+      queue.submit(work([&] {
+                     started = true;
+                     try {
+                       while (true)
+                         parallel_for(4, [](int64_t) { std::this_thread::sleep_for(200us); });
+                     } catch (const Error&) {
+                       stopped = true;
+                       throw;
+                     }
+                   }),
+                   false);
   while (!started) std::this_thread::yield();
   CHECK(error_of([&] { queue.wait(event); }).first == ErrorKind::interrupted);
   CHECK(Interruption::seconds_since() < 0.1);
@@ -230,9 +236,12 @@ TEST_CASE("Ctrl-C stops work that the caller runs itself") {
     const Threads scope(count);
     Queue queue;
     const Interruption interruption(30ms);
-    const auto event = queue.submit(work([] {
-      while (true) parallel_for(4, [](int64_t) { std::this_thread::sleep_for(200us); });
-    }), true);
+    const auto event =
+        queue.submit(work([] {
+                       while (true)
+                         parallel_for(4, [](int64_t) { std::this_thread::sleep_for(200us); });
+                     }),
+                     true);
     CHECK(Interruption::seconds_since() < 0.1);
     CHECK(event->done());
     CHECK(error_of([&] { throw_if_interrupted(*event); }).first == ErrorKind::interrupted);
@@ -271,7 +280,9 @@ TEST_CASE("a used engine is refused in a forked child") {
           if (!refuses([&] { null.queue().submit(work([] {}), true); })) return 3;
           if (!refuses([&] { null.queue().wait(pending); })) return 4;
           if (!refuses([&] { null.queue().synchronize(); })) return 5;
-          { const Ref<Buffer> dropped = make_ref<Buffer>(null, nullptr, 8, [] {}); }
+          {
+            const Ref<Buffer> dropped = make_ref<Buffer>(null, nullptr, 8, [] {});
+          }
           null.allocator().deallocate(held->data(), 100);  // as a collected tensor would
           null.allocator().trim();
           stop_threads();

@@ -90,8 +90,7 @@ TEST_CASE("parallel_for from several threads at once") {
   std::atomic<int64_t> total = 0;
   for (int t = 0; t < 4; ++t)
     callers.emplace_back([&] {
-      for (int round = 0; round < 300; ++round)
-        parallel_for(7, [&](int64_t i) { total += i; });
+      for (int round = 0; round < 300; ++round) parallel_for(7, [&](int64_t i) { total += i; });
     });
   for (auto& caller : callers) caller.join();
   CHECK(total == 4 * 300 * 21);
@@ -152,9 +151,8 @@ TEST_CASE("the number of threads") {
     parallel_for(8, [&](int64_t) { ++arrived; });
     CHECK(arrived == count + 8);
   }
-  CHECK(error_of([] {
-          parallel_for(4, [](int64_t) { set_num_threads(3); });
-        }).first == ErrorKind::runtime);
+  CHECK(error_of([] { parallel_for(4, [](int64_t) { set_num_threads(3); }); }).first ==
+        ErrorKind::runtime);
 }
 
 TEST_CASE("child: print the number of threads" * doctest::skip()) {
@@ -169,10 +167,10 @@ TEST_CASE("TEGULA_NUM_THREADS") {
   const char* name = "child: print the number of threads";
   CHECK(contains(in_fresh_process("TEGULA_NUM_THREADS=3", name).second, "threads=3\n"));
   for (const char* bad : {"0", "-1", "two", "2x", "1025", "99999999999999999999"})
-    CHECK(contains(in_fresh_process(cat("TEGULA_NUM_THREADS=", bad), name).second,
-                   cat("error=TEGULA_NUM_THREADS must be a whole number from 1 to 1024, got '",
-                       bad, "'")
-                       .c_str()));
+    CHECK(contains(
+        in_fresh_process(cat("TEGULA_NUM_THREADS=", bad), name).second,
+        cat("error=TEGULA_NUM_THREADS must be a whole number from 1 to 1024, got '", bad, "'")
+            .c_str()));
   CHECK(contains(in_fresh_process("TEGULA_NUM_THREADS=", name).second,
                  cat("threads=", available_cpus(), "\n").c_str()));
 }
@@ -274,8 +272,9 @@ TEST_CASE("out of memory") {
   CHECK(memory.stats().cached_bytes == 0);
   const auto [kind, message] = error_of([&] { memory.allocate(512 << 10); });
   CHECK(kind == ErrorKind::out_of_memory);
-  CHECK(message == "out of memory on device 'null': 512.0 KiB requested; 768.0 KiB live (peak "
-                   "768.0 KiB), 0 bytes cached");
+  CHECK(message ==
+        "out of memory on device 'null': 512.0 KiB requested; 768.0 KiB live (peak "
+        "768.0 KiB), 0 bytes cached");
   CHECK(error_of([&] { memory.allocate(SIZE_MAX); }).first == ErrorKind::out_of_memory);
   memory.deallocate(a, 768 << 10);
   memory.trim();

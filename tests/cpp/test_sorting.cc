@@ -181,8 +181,8 @@ TEST_CASE("argreduce finds the first best, and the first NaN before any") {
 TEST_CASE("nonzero lists coordinates in row-major order") {
   std::mt19937 random(5);
   for (Layout layout : kLayouts)
-    for (const Shape& shape : {Shape{9}, Shape{5, 7}, Shape{3, 4, 6}, Shape{0, 3}, Shape{300, 301},
-                               Shape{}}) {
+    for (const Shape& shape :
+         {Shape{9}, Shape{5, 7}, Shape{3, 4, 6}, Shape{0, 3}, Shape{300, 301}, Shape{}}) {
       Array mask(DType::bool_, shape, layout);
       mask.fill(random, 0, 1);
       std::vector<int64_t> found;
@@ -215,8 +215,7 @@ TEST_CASE("sorting kernels: equal bits over threads") {
       });
       check_threads(best, [&] { sorting_kernel("argreduce", {x.view()}, {best.view()}, {1, 0}); });
       for (int64_t axis : {0, 1})
-        check_threads(out, [&] {
-          sorting_kernel("cumulative", {x.view()}, {out.view()}, {axis, kCumSum});
-        });
+        check_threads(
+            out, [&] { sorting_kernel("cumulative", {x.view()}, {out.view()}, {axis, kCumSum}); });
     }
 }

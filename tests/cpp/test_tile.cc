@@ -52,8 +52,9 @@ TEST_CASE("tile: text is parsed and printed") {
   CHECK(p.instrs.size() == 7);
   CHECK(parse_tile(print(p)) == p);
   CHECK(print(parse_tile(print(p))) == print(p));
-  const TileProgram scalar = parse_tile("tile ()\nin0: int8 ()\nout0: int8 ()\n"
-                                        "v0 = load int8 in0\nstore int8 v0 to out0");
+  const TileProgram scalar = parse_tile(
+      "tile ()\nin0: int8 ()\nout0: int8 ()\n"
+      "v0 = load int8 in0\nstore int8 v0 to out0");
   check(scalar);
   CHECK(parse_tile(print(scalar)) == scalar);
 }
@@ -101,27 +102,27 @@ TEST_CASE("tile: the checker names the instruction and the broken rule") {
   CHECK(has(broken([](P p) { p.instrs[3].op = TileOp::bitwise_invert; }), "needs integers"));
   CHECK(has(broken([](P p) { p.instrs[2].op = TileOp::less; }), "gives bool"));
   CHECK(has(broken([](P p) { p.extent[1] = 0; }), "have no extremum"));
-  CHECK(has(broken([](P p) {
-              p.instrs[2] = {TileOp::where, DType::float32, {0, 1, 1}};
-            }), "needs a bool condition"));
+  CHECK(has(broken([](P p) { p.instrs[2] = {TileOp::where, DType::float32, {0, 1, 1}}; }),
+            "needs a bool condition"));
   CHECK(has(broken([](P p) { p.instrs[2] = {TileOp::index, DType::int64, {-1, -1, -1}, 2}; }),
             "asks for axis 2"));
   CHECK(has(broken([](P p) { p.instrs[2] = {TileOp::index, DType::int32, {-1, -1, -1}, 0}; }),
             "gives int64"));
-  CHECK(has(broken([](P p) {
-              p.instrs[1] = {TileOp::cast, DType::float64, {0, -1, -1}};
-            }), "mixes float32 and float64"));
-  CHECK(has(broken([](P p) {
-              p.instrs.push_back({TileOp::negative, DType::float32, {6, -1, -1}});
-            }), "which is a store"));
+  CHECK(has(broken([](P p) { p.instrs[1] = {TileOp::cast, DType::float64, {0, -1, -1}}; }),
+            "mixes float32 and float64"));
+  CHECK(
+      has(broken([](P p) { p.instrs.push_back({TileOp::negative, DType::float32, {6, -1, -1}}); }),
+          "which is a store"));
   CHECK(has(broken([](P p) {
               p.inputs[0].dtype = p.outputs[0].dtype = DType::int32;
               for (TileInstr& in : p.instrs) in.dtype = DType::int32;
-            }), "needs a floating dtype"));
+            }),
+            "needs a floating dtype"));
   CHECK(has(broken([](P p) {
               p.instrs[0].dtype = p.instrs[1].dtype = p.inputs[0].dtype = DType::bool_;
               p.instrs[1].op = TileOp::sum;
-            }), "not defined for bool"));
+            }),
+            "not defined for bool"));
 }
 
 void fill_numbers(TileMemory& memory, unsigned seed) {
@@ -154,25 +155,44 @@ TEST_CASE("tile: bits do not depend on the number of threads") {
   const auto load = [](int k) { return TileInstr{TileOp::load, F, {-1, -1, -1}, k}; };
   const auto store = [](int v) { return TileInstr{TileOp::store, F, {v, -1, -1}, 0}; };
   const std::vector<TileInstr> sum = {load(0), {TileOp::sum, F, {0, -1, -1}}, store(1)};
-  for (const auto& [rows, n] : {std::pair<int64_t, int64_t>{1, 700001}, {3, 300000}, {20, 40000},
-                                {70000, 6}, {100, 1500}}) {
+  for (const auto& [rows, n] : {std::pair<int64_t, int64_t>{1, 700001},
+                                {3, 300000},
+                                {20, 40000},
+                                {70000, 6},
+                                {100, 1500}}) {
     check_threads({{rows, n}, 1, ReduceTree::rows, {{F, {n, 1}}}, {{F, {1, 0}}}, sum});
     check_threads({{n, rows}, 1, ReduceTree::rows, {{F, {1, n}}}, {{F, {1, 0}}}, sum});
     check_threads({{n, rows}, 1, ReduceTree::columns, {{F, {1, n}}}, {{F, {1, 0}}}, sum});
     check_threads({{rows, n}, 1, ReduceTree::columns, {{F, {1, rows}}}, {{F, {1, 0}}}, sum});
-    check_threads({{rows, n}, 0, ReduceTree::rows, {{F, {n, 1}}, {F, {0, 1}}}, {{F, {n, 1}}},
+    check_threads({{rows, n},
+                   0,
+                   ReduceTree::rows,
+                   {{F, {n, 1}}, {F, {0, 1}}},
+                   {{F, {n, 1}}},
                    {load(0), load(1), {TileOp::multiply, F, {0, 1, -1}}, store(2)}});
-    check_threads({{rows, n}, 0, ReduceTree::rows, {{F, {1, rows}}, {F, {1, 0}}}, {{F, {n, 1}}},
+    check_threads({{rows, n},
+                   0,
+                   ReduceTree::rows,
+                   {{F, {1, rows}}, {F, {1, 0}}},
+                   {{F, {n, 1}}},
                    {load(0), load(1), {TileOp::add, F, {0, 1, -1}}, store(2)}});
   }
   // Batches of sums over a middle axis, and two passes over long rows.
-  check_threads({{9, 80, 500}, 1, ReduceTree::columns, {{F, {80 * 500, 1, 80}}},
-                 {{F, {80, 1, 0}}}, sum});
+  check_threads(
+      {{9, 80, 500}, 1, ReduceTree::columns, {{F, {80 * 500, 1, 80}}}, {{F, {80, 1, 0}}}, sum});
   for (ReduceTree tree : {ReduceTree::rows, ReduceTree::columns})
-    check_threads({{3, 90000}, 1, tree, {{F, {90000, 1}}}, {{F, {90000, 1}}},
-                   {load(0), {TileOp::max, F, {0, -1, -1}}, {TileOp::subtract, F, {0, 1, -1}},
-                    {TileOp::square, F, {2, -1, -1}}, {TileOp::sum, F, {3, -1, -1}},
-                    {TileOp::divide, F, {3, 4, -1}}, store(5)}});
+    check_threads({{3, 90000},
+                   1,
+                   tree,
+                   {{F, {90000, 1}}},
+                   {{F, {90000, 1}}},
+                   {load(0),
+                    {TileOp::max, F, {0, -1, -1}},
+                    {TileOp::subtract, F, {0, 1, -1}},
+                    {TileOp::square, F, {2, -1, -1}},
+                    {TileOp::sum, F, {3, -1, -1}},
+                    {TileOp::divide, F, {3, 4, -1}},
+                    store(5)}});
 }
 
 // In place, an input is still read where one output has been written.
@@ -183,9 +203,9 @@ TEST_CASE("tile: outputs may take over inputs") {
     p.extent = {n};
     p.inputs = {{F, {1}}, {F, {1}}};
     p.outputs = {{F, {1}}, {F, {1}}, {F, {1}}};
-    p.instrs = {{TileOp::load, F, {-1, -1, -1}, 0},   {TileOp::square, F, {0, -1, -1}},
-                {TileOp::store, F, {1, -1, -1}, 0},   {TileOp::load, F, {-1, -1, -1}, 1},
-                {TileOp::add, F, {0, 3, -1}},         {TileOp::store, F, {4, -1, -1}, 1},
+    p.instrs = {{TileOp::load, F, {-1, -1, -1}, 0}, {TileOp::square, F, {0, -1, -1}},
+                {TileOp::store, F, {1, -1, -1}, 0}, {TileOp::load, F, {-1, -1, -1}, 1},
+                {TileOp::add, F, {0, 3, -1}},       {TileOp::store, F, {4, -1, -1}, 1},
                 {TileOp::store, F, {0, -1, -1}, 2}};
     check(p);
     for (const auto& [first, second, third] :

@@ -64,8 +64,10 @@ double ulps(T got, long double want) {
   exponent = std::max(exponent, std::numeric_limits<T>::min_exponent);
   exponent = std::min(exponent, std::numeric_limits<T>::max_exponent);
   const long double unit = std::ldexp(1.0L, exponent - std::numeric_limits<T>::digits);
-  const long double reached = std::isinf(got) ? std::copysign(std::ldexp(1.0L,
-                                  std::numeric_limits<T>::max_exponent), (long double)got) : got;
+  const long double reached =
+      std::isinf(got)
+          ? std::copysign(std::ldexp(1.0L, std::numeric_limits<T>::max_exponent), (long double)got)
+          : got;
   return double(std::abs(reached - want) / unit);
 }
 
@@ -73,11 +75,36 @@ double ulps(T got, long double want) {
 template <class T>
 std::vector<T> samples(std::mt19937_64& random, size_t each) {
   using L = std::numeric_limits<T>;
-  std::vector<T> x = {T(0), -T(0), T(1), T(-1), L::infinity(), -L::infinity(), L::quiet_NaN(),
-                      L::max(), L::lowest(), L::min(), -L::min(), L::denorm_min(),
-                      -L::denorm_min(), T(0.5), T(-0.5), T(2), T(3), T(-2), T(-3), T(88.5),
-                      T(-103.5), T(709.5), T(-745), T(1e-5), T(-1e-5), T(29999), T(30001),
-                      T(1e10), T(3.14159265), T(-1.57079637)};
+  std::vector<T> x = {T(0),
+                      -T(0),
+                      T(1),
+                      T(-1),
+                      L::infinity(),
+                      -L::infinity(),
+                      L::quiet_NaN(),
+                      L::max(),
+                      L::lowest(),
+                      L::min(),
+                      -L::min(),
+                      L::denorm_min(),
+                      -L::denorm_min(),
+                      T(0.5),
+                      T(-0.5),
+                      T(2),
+                      T(3),
+                      T(-2),
+                      T(-3),
+                      T(88.5),
+                      T(-103.5),
+                      T(709.5),
+                      T(-745),
+                      T(1e-5),
+                      T(-1e-5),
+                      T(29999),
+                      T(30001),
+                      T(1e10),
+                      T(3.14159265),
+                      T(-1.57079637)};
   for (const double scale : {1e-3, 1.0, 4.0, 20.0, 110.0, 760.0, 40000.0}) {
     std::uniform_real_distribution<double> any(-scale, scale);
     for (size_t i = 0; i < each; ++i) x.push_back(T(any(random)));
@@ -173,8 +200,9 @@ double check_two_operands(TileOp op, double limit) {
   double largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     const long double l = a[i], r = b[i];
-    const long double want = op == TileOp::pow ? std::pow(l, r) : op == TileOp::atan2
-                                 ? std::atan2(l, r) : std::hypot(l, r);
+    const long double want = op == TileOp::pow     ? std::pow(l, r)
+                             : op == TileOp::atan2 ? std::atan2(l, r)
+                                                   : std::hypot(l, r);
     const T got = operands.outputs[0].data<T>()[i];
     CHECK_MESSAGE(ulps(got, want) <= limit, name(op), "(", a[i], ", ", b[i], ") = ", got,
                   " is wrong by ", ulps(got, want), " ulp");
@@ -204,16 +232,19 @@ void fill_edges(TileMemory& memory, std::mt19937_64& random) {
       } else if constexpr (std::is_integral_v<T>) {
         using L = std::numeric_limits<T>;
         const T edges[] = {L::min(), L::max(), T(L::min() + 1), T(-1), T(0), T(1), T(2), T(7)};
-        data[i] = bits % 3 == 0 ? edges[(bits >> 8) % 8]
-                  : bits % 3 == 1 ? T(int64_t((bits >> 8) % 41) - 20) : T(bits >> 8);
+        data[i] = bits % 3 == 0   ? edges[(bits >> 8) % 8]
+                  : bits % 3 == 1 ? T(int64_t((bits >> 8) % 41) - 20)
+                                  : T(bits >> 8);
       } else {
         using C = compute_t<T>;
         using L = std::numeric_limits<C>;
-        const C edges[] = {C(0), -C(0), C(1), -C(1), L::infinity(), -L::infinity(), L::quiet_NaN(),
-                           C(0.5), C(2.5), C(-2.5), C(1e-6), C(3e9), C(-3e9), C(1e19), C(-1e19),
-                           C(65519)};
-        data[i] = bits % 3 == 0 ? T(edges[(bits >> 8) % 16])
-                                : T(C(int64_t((bits >> 8) % 20001) - 10000) / C(bits % 3 == 1 ? 64 : 1));
+        const C edges[] = {C(0),          -C(0),          C(1),           -C(1),
+                           L::infinity(), -L::infinity(), L::quiet_NaN(), C(0.5),
+                           C(2.5),        C(-2.5),        C(1e-6),        C(3e9),
+                           C(-3e9),       C(1e19),        C(-1e19),       C(65519)};
+        data[i] = bits % 3 == 0
+                      ? T(edges[(bits >> 8) % 16])
+                      : T(C(int64_t((bits >> 8) % 20001) - 10000) / C(bits % 3 == 1 ? 64 : 1));
       }
     }
   });
@@ -286,7 +317,8 @@ TEST_CASE("tile: an element's bits do not depend on where it falls") {
   const std::vector<float> x = samples<float>(random, 20);
   for_each_isa([&](const std::string&) {
     for (const Function& f : kFunctions) {
-      const TileProgram whole = one_instr(f.op, DType::float32, DType::float32, int64_t(x.size()), 0);
+      const TileProgram whole =
+          one_instr(f.op, DType::float32, DType::float32, int64_t(x.size()), 0);
       TileOperands all(whole);
       std::copy(x.begin(), x.end(), all.inputs[0].data<float>());
       all.execute(whole);

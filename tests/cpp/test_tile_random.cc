@@ -20,9 +20,9 @@ T one_of(Random& random, const T (&list)[N]) {
 constexpr DType kTypes[] = {DType::bool_,   DType::int8,    DType::int32,   DType::int64,
                             DType::uint16,  DType::uint64,  DType::float16, DType::bfloat16,
                             DType::float32, DType::float32, DType::float32, DType::float64};
-constexpr TileOp kNumeric[] = {TileOp::negative, TileOp::abs,     TileOp::square,  TileOp::sign,
-                               TileOp::add,      TileOp::subtract, TileOp::multiply,
-                               TileOp::maximum,  TileOp::minimum, TileOp::floor};
+constexpr TileOp kNumeric[] = {
+    TileOp::negative, TileOp::abs,      TileOp::square,  TileOp::sign,    TileOp::add,
+    TileOp::subtract, TileOp::multiply, TileOp::maximum, TileOp::minimum, TileOp::floor};
 constexpr TileOp kFloating[] = {TileOp::sqrt, TileOp::divide, TileOp::reciprocal, TileOp::rsqrt};
 constexpr TileOp kCompare[] = {TileOp::less, TileOp::equal, TileOp::greater_equal};
 constexpr TileOp kLogic[] = {TileOp::logical_and, TileOp::logical_or, TileOp::logical_not};
@@ -42,7 +42,9 @@ void fill(TileMemory& memory, Random& random) {
       } else {
         const int64_t kind = pick(random, 0, 400);
         const float inf = std::numeric_limits<float>::infinity();
-        x = T(compute_t<T>(kind == 0 ? inf : kind == 1 ? -inf : kind == 2 ? -0.0f
+        x = T(compute_t<T>(kind == 0   ? inf
+                           : kind == 1 ? -inf
+                           : kind == 2 ? -0.0f
                            : kind == 3 ? std::numeric_limits<float>::quiet_NaN()
                                        : float(pick(random, -4000, 4000)) / 1024));
       }
@@ -58,7 +60,8 @@ class Generator {
     p_ = {};
     int64_t budget = 30000;
     for (int64_t rank = pick(random_, 0, 4); rank > 0; --rank) {
-      int64_t size = pick(random_, 0, 6) == 0 ? one_of(random_, kLongSizes) : one_of(random_, kSizes);
+      int64_t size =
+          pick(random_, 0, 6) == 0 ? one_of(random_, kLongSizes) : one_of(random_, kSizes);
       if (pick(random_, 0, 60) == 0) size = 0;
       if (size > budget) size = 1;
       if (size > 0) budget /= size;
@@ -109,10 +112,10 @@ class Generator {
   }
   int32_t any_value() {
     while (true) {
-      const int64_t i = pick(random_, 0, 2) ? pick(random_, std::max<int64_t>(
-                                                  0, int64_t(p_.instrs.size()) - 4),
-                                              int64_t(p_.instrs.size()) - 1)
-                                            : pick(random_, 0, int64_t(p_.instrs.size()) - 1);
+      const int64_t i = pick(random_, 0, 2)
+                            ? pick(random_, std::max<int64_t>(0, int64_t(p_.instrs.size()) - 4),
+                                   int64_t(p_.instrs.size()) - 1)
+                            : pick(random_, 0, int64_t(p_.instrs.size()) - 1);
       if (p_.instrs[size_t(i)].op != TileOp::store) return int32_t(i);
     }
   }
@@ -132,7 +135,9 @@ class Generator {
     const int32_t a = any_value();
     const int64_t kind = pick(random_, 0, 11);
     if (kind == 0 && !p_.extent.empty()) {
-      p_.instrs.push_back({TileOp::index, DType::int64, {-1, -1, -1},
+      p_.instrs.push_back({TileOp::index,
+                           DType::int64,
+                           {-1, -1, -1},
                            int32_t(pick(random_, 0, int64_t(p_.extent.size()) - 1))});
     } else if (kind == 1) {
       push(TileOp::cast, one_of(random_, kTypes), a);
@@ -156,8 +161,8 @@ class Generator {
     int64_t n = 1;
     for (size_t k = p_.extent.size() - size_t(p_.reduce_axes); k < p_.extent.size(); ++k)
       n *= p_.extent[k];
-    if (type(a) == DType::bool_) return push(pick(random_, 0, 1) ? TileOp::any : TileOp::all,
-                                             DType::bool_, a);
+    if (type(a) == DType::bool_)
+      return push(pick(random_, 0, 1) ? TileOp::any : TileOp::all, DType::bool_, a);
     TileOp op = one_of(random_, kReduce);
     if (n == 0 && (op == TileOp::max || op == TileOp::min)) op = TileOp::sum;
     push(op, type(a), a);
@@ -170,8 +175,8 @@ class Generator {
     const bool as_row = !full && (pick(random_, 0, 3) || p_.reduce_axes == 0);
     for (size_t a = 0; a < (as_row ? kept : p_.extent.size()); ++a) axes.push_back(a);
     p_.outputs.push_back({type(value), layout(axes, pick(random_, 0, 3) != 0)});
-    p_.instrs.push_back({TileOp::store, type(value), {value, -1, -1},
-                         int32_t(p_.outputs.size()) - 1});
+    p_.instrs.push_back(
+        {TileOp::store, type(value), {value, -1, -1}, int32_t(p_.outputs.size()) - 1});
   }
 
   Random random_;

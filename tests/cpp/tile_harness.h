@@ -39,7 +39,9 @@ struct TileMemory {
     return v;
   }
   template <class T>
-  T* data() { return reinterpret_cast<T*>(bytes.data()); }
+  T* data() {
+    return reinterpret_cast<T*>(bytes.data());
+  }
 };
 
 inline bool same_element(DType dtype, const std::byte* a, const std::byte* b) {
@@ -83,9 +85,7 @@ struct TileOperands {
     for (const TileOperand& o : p.inputs) inputs.emplace_back(o, p.extent);
     for (const TileOperand& o : p.outputs) outputs.emplace_back(o, p.extent);
   }
-  TileMemory& output(size_t k) {
-    return alias[k] < 0 ? outputs[k] : inputs[size_t(alias[k])];
-  }
+  TileMemory& output(size_t k) { return alias[k] < 0 ? outputs[k] : inputs[size_t(alias[k])]; }
   std::vector<View> input_views() {
     std::vector<View> views;
     for (TileMemory& m : inputs) views.push_back(m.view());

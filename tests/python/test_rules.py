@@ -295,7 +295,8 @@ def test_rule_12_a_leaf_stays_the_leaf_when_it_is_rebound_under_no_grad():
     (p * 2).sum().backward()
     with tg.no_grad():
         p -= p.grad
-    assert p.is_leaf and p.requires_grad
+    assert p.is_leaf
+    assert p.requires_grad
     (p * 3).sum().backward()
     np.testing.assert_array_equal(p.grad.numpy(), [5, 5, 5])
     assert seen == [(3,), (3,)]
@@ -334,6 +335,19 @@ def test_rule_13_an_update_in_place_takes_no_second_buffer():
         tg.eval(x)
     assert tg.memory_stats()["peak_bytes"] - before < 1 << 20
     assert float(x[0]) == 4
+
+
+def test_rule_13_an_update_in_place_does_not_wait_for_the_one_before():
+    x = tg.zeros(1 << 22) + 1
+    tg.eval(x)
+    tg.synchronize()
+    tg.reset_peak_memory()
+    before = tg.memory_stats()["live_bytes"]
+    for _ in range(6):
+        x *= 2
+        tg.submit()
+    assert float(x[-1]) == 64
+    assert tg.memory_stats()["peak_bytes"] - before < 1 << 22
 
 
 def test_threads_may_record_and_evaluate_at_once():

@@ -30,8 +30,7 @@ size_t whole_pages(size_t bytes) {
 std::byte* map_aligned(size_t bytes) {
   const size_t wanted = whole_pages(bytes);
   const size_t mapped = wanted + kHugePage;
-  void* raw =
-      mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* raw = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   std::byte* base = static_cast<std::byte*>(raw);
   const size_t skipped = (kHugePage - reinterpret_cast<uintptr_t>(base) % kHugePage) % kHugePage;
@@ -49,8 +48,7 @@ std::string processor_model() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
     const size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos)
-      return line.substr(colon + 2);
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
   }
   return "unknown processor";
 }
@@ -65,8 +63,7 @@ CpuBackend::CpuBackend() {
   cpu::choose_isa();
   for (const auto family :
        {cpu::contraction_kernels(), cpu::indexing_kernels(), cpu::optimizer_kernels(),
-        cpu::pooling_kernels(), cpu::random_kernels(), cpu::sorting_kernels(),
-        cpu::tile_kernels()})
+        cpu::pooling_kernels(), cpu::random_kernels(), cpu::sorting_kernels(), cpu::tile_kernels()})
     for (const cpu::KernelEntry& entry : family)
       if (!kernels_.emplace(entry.kind, &entry.kernel).second)
         fail(ErrorKind::runtime, "cpu: two kernels for steps of kind '", entry.kind, "'");
@@ -79,10 +76,8 @@ std::byte* CpuBackend::allocate(size_t bytes) {
 }
 
 void CpuBackend::deallocate(std::byte* data, size_t bytes) noexcept {
-  if (bytes >= kMapFrom)
-    munmap(data, whole_pages(bytes));
-  else
-    std::free(data);
+  if (bytes >= kMapFrom) munmap(data, whole_pages(bytes));
+  else std::free(data);
 }
 
 const Kernel* CpuBackend::find_kernel(const StepSpec& step) const {
@@ -103,8 +98,8 @@ std::string CpuBackend::description() const {
   for (const std::string& isa : cpu::supported_isas()) isas += (isas.empty() ? "" : ", ") + isa;
   const int threads = num_threads();
   return cat(processor_model(), ", ", threads, threads == 1 ? " thread" : " threads", ", ",
-             std::fixed, std::setprecision(1), memory_gib(), " GiB, ", cpu::isa_name(),
-             " (has ", isas, ")");
+             std::fixed, std::setprecision(1), memory_gib(), " GiB, ", cpu::isa_name(), " (has ",
+             isas, ")");
 }
 
 void register_cpu_backend() { register_backend(std::make_unique<CpuBackend>()); }

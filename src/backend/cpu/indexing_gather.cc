@@ -51,8 +51,8 @@ void run_gather(const KernelArgs& args) {
   const size_t rank = x.shape.size();
   const DenseInput index(args.inputs[1]);
   const int64_t count = numel(args.inputs[1].shape);
-  Slices slices{x.data, product(x.shape, 0, axis), product(x.shape, axis + 1, rank), 0,
-                x.strides[axis], 0};
+  Slices slices{x.data, product(x.shape, 0, axis), product(x.shape, axis + 1, rank),
+                0,      x.strides[axis],           0};
   const auto outer_stride = merged_stride(x, 0, axis);
   const auto inner_stride = merged_stride(x, axis + 1, rank);
   std::unique_ptr<DenseInput> dense;

@@ -116,9 +116,7 @@ void scatter_grouped(const Scatter& s) {
   const int64_t column_parts = (s.inner + columns - 1) / columns;
   const int64_t chunk = std::max<int64_t>(1, tile_size(kPieceWork) / columns);
   const int64_t chunks = (s.count + chunk - 1) / chunk;
-  const auto same = [&](int64_t a, int64_t b) {
-    return s.index[order[a]] == s.index[order[b]];
-  };
+  const auto same = [&](int64_t a, int64_t b) { return s.index[order[a]] == s.index[order[b]]; };
   // A chunk owns the groups that start in it, whole.
   for_pieces(s.outer * chunks * column_parts, chunk * columns, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
@@ -224,9 +222,16 @@ void run_scatter(const KernelArgs& args) {
   const auto [axis_word, mode] = read_attrs<AxisAttrs>(args.attrs);
   const size_t axis = size_t(axis_word), after = axis + index.shape.size();
   const DenseInput dense_index(index);
-  Scatter s{out.data, src.data, dense_index.as<int64_t>(), product(src.shape, 0, axis),
-            out.shape[axis], product(src.shape, after, src.shape.size()), numel(index.shape),
-            0, 0, 0};
+  Scatter s{out.data,
+            src.data,
+            dense_index.as<int64_t>(),
+            product(src.shape, 0, axis),
+            out.shape[axis],
+            product(src.shape, after, src.shape.size()),
+            numel(index.shape),
+            0,
+            0,
+            0};
   const auto outer = merged_stride(src, 0, axis);
   const auto count = merged_stride(src, axis, after);
   const auto inner = merged_stride(src, after, src.shape.size());
@@ -242,9 +247,8 @@ void run_scatter(const KernelArgs& args) {
     s.count_stride = s.inner;
     s.inner_stride = 1;
   }
-  dispatch_mode(out.dtype, mode == kScatterAdd, [&](auto zero, auto add) {
-    scatter<decltype(zero), add.value>(s);
-  });
+  dispatch_mode(out.dtype, mode == kScatterAdd,
+                [&](auto zero, auto add) { scatter<decltype(zero), add.value>(s); });
 }
 
 void run_scatter_along_axis(const KernelArgs& args) {
@@ -257,10 +261,13 @@ void run_scatter_along_axis(const KernelArgs& args) {
   const Dims out_columns = without_axis(out_strides, axis),
              index_columns = without_axis(index.strides, axis),
              src_columns = without_axis(src.strides, axis);
-  const AlongAxis s{merge_axes<3>(without_axis(index.shape, axis),
-                                  {&out_columns, &index_columns, &src_columns}),
-                    index.shape[axis],  out.shape[axis],     out_strides[axis],
-                    index.strides[axis], src.strides[axis]};
+  const AlongAxis s{
+      merge_axes<3>(without_axis(index.shape, axis), {&out_columns, &index_columns, &src_columns}),
+      index.shape[axis],
+      out.shape[axis],
+      out_strides[axis],
+      index.strides[axis],
+      src.strides[axis]};
   dispatch_mode(out.dtype, mode == kScatterAdd, [&](auto zero, auto add) {
     using T = decltype(zero);
     scatter_columns<T, add.value>(out.as<T>(), index.as<int64_t>(), src.as<T>(), s);

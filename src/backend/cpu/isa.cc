@@ -65,8 +65,10 @@ void choose_isa() {
       chosen = &isa;
       break;
     }
-  require(chosen, "TEGULA_ISA: '", forced ? wanted : "", "' is not an instruction set of this "
-          "processor; there are: ", joined(supported_isas()));
+  require(chosen, "TEGULA_ISA: '", forced ? wanted : "",
+          "' is not an instruction set of this "
+          "processor; there are: ",
+          joined(supported_isas()));
   // The chosen set and those below it; bits below the chosen one are better sets.
   if (forced) hwy::SetSupportedTargetsForTest(usable_targets() & ~(chosen->target - 1));
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());

@@ -108,8 +108,8 @@ bool max_halves_vectors(const T* top, const T* bottom, int64_t windows, T* y) {
 }
 
 template <class T>
-bool max_grad_halves_vectors(const T* top, const T* bottom, const T* dy, int64_t windows,
-                             T* out, T* below) {
+bool max_grad_halves_vectors(const T* top, const T* bottom, const T* dy, int64_t windows, T* out,
+                             T* below) {
   return for_vectors(hn::ScalableTag<T>(), windows, [&](auto d, int64_t s) HWY_ATTR {
     hn::Vec<decltype(d)> a, b, c, e;
     hn::LoadInterleaved2(d, top + 2 * s, a, b);
@@ -235,8 +235,8 @@ void average_plane(const Pooling& p, const T* HWY_RESTRICT x, T* HWY_RESTRICT y)
       const T* HWY_RESTRICT top = x + 2 * r * p.image[1];
       const T* HWY_RESTRICT bottom = top + p.image[1];
       for (int64_t s = 0; s < p.pooled[1]; ++s)
-        y[s] = T((C(top[2 * s]) + C(top[2 * s + 1]) + C(bottom[2 * s]) + C(bottom[2 * s + 1])) /
-                 C(4));
+        y[s] =
+            T((C(top[2 * s]) + C(top[2 * s + 1]) + C(bottom[2 * s]) + C(bottom[2 * s + 1])) / C(4));
     }
     return;
   }
@@ -281,10 +281,14 @@ void average_grad_plane(const Pooling& p, const T* HWY_RESTRICT dy, compute_t<T>
 template <class F>
 void for_floating(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::float16: return f(float16{});
-    case DType::bfloat16: return f(bfloat16{});
-    case DType::float32: return f(float{});
-    default: return f(double{});
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    case DType::float32:
+      return f(float{});
+    default:
+      return f(double{});
   }
 }
 
@@ -310,8 +314,7 @@ void max_pool_grad(const Pooling& p, int64_t begin, int64_t end, const std::byte
   });
 }
 
-void average_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x,
-                  std::byte* y) {
+void average_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x, std::byte* y) {
   for_floating(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     for (int64_t i = begin; i < end; ++i)
@@ -392,9 +395,8 @@ void run_max_pool2d_grad(const KernelArgs& args) {
   const Pooling p = pooling_of(args, dx, args.inputs[1]);
   const DenseInput x(args.inputs[0]), dy(args.inputs[1]);
   const auto run = HWY_DYNAMIC_DISPATCH(max_pool_grad);
-  for_planes(dx, p, [&](int64_t begin, int64_t end) {
-    run(p, begin, end, x.data(), dy.data(), dx.data);
-  });
+  for_planes(dx, p,
+             [&](int64_t begin, int64_t end) { run(p, begin, end, x.data(), dy.data(), dx.data); });
 }
 
 void run_avg_pool2d(const KernelArgs& args) {

@@ -42,9 +42,7 @@ template <class V>
 void multiply(V a, V b, V& low, V& high) {
   const hn::DFromV<V> d;
   const hn::Repartition<uint64_t, decltype(d)> wide;
-  const auto shift = [&](V v) {
-    return hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, v)));
-  };
+  const auto shift = [&](V v) { return hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(wide, v))); };
   const V even = hn::BitCast(d, hn::MulEven(a, b));
   const V odd = hn::BitCast(d, hn::MulEven(shift(a), b));
   high = hn::OddEven(odd, shift(even));
@@ -125,8 +123,8 @@ struct Math<float> {
   }
   static HWY_INLINE float cos(float x) {
     const float z = x * x;
-    const float p = 4.166664568298827e-2f +
-                    z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f);
+    const float p =
+        4.166664568298827e-2f + z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f);
     return 1.0f - 0.5f * z + z * z * p;
   }
 };
@@ -144,21 +142,19 @@ struct Math<double> {
     const double s = f / (2.0 + f), z = s * s, w = z * z;
     const double even = w * (3.999999999940941908e-01 +
                              w * (2.222219843214978396e-01 + w * 1.531383769920937332e-01));
-    const double odd =
-        z * (6.666666666666735130e-01 +
-             w * (2.857142874366239149e-01 +
-                  w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01)));
+    const double odd = z * (6.666666666666735130e-01 +
+                            w * (2.857142874366239149e-01 +
+                                 w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01)));
     const double half = 0.5 * f * f;
     return s * (half + (even + odd)) + k * 1.90821492927058770002e-10 - half + f +
            k * 6.93147180369123816490e-01;
   }
   static HWY_INLINE double sin(double x) {
     const double z = x * x;
-    const double p =
-        8.33333333332248946124e-03 +
-        z * (-1.98412698298579493134e-04 +
-             z * (2.75573137070700676789e-06 +
-                  z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)));
+    const double p = 8.33333333332248946124e-03 +
+                     z * (-1.98412698298579493134e-04 +
+                          z * (2.75573137070700676789e-06 +
+                               z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)));
     return x + x * z * (-1.66666666666666324348e-01 + z * p);
   }
   static HWY_INLINE double cos(double x) {
@@ -213,8 +209,7 @@ void make_elements(int64_t kind, const Word* words, int64_t count, T* out) {
       out[i + 1] = T(odd);
     }
   } else {
-    for (int64_t i = 0; i < count; i += 2)
-      box_muller(words[i], words[i + 1], out[i], out[i + 1]);
+    for (int64_t i = 0; i < count; i += 2) box_muller(words[i], words[i + 1], out[i], out[i + 1]);
   }
 }
 
@@ -245,12 +240,18 @@ void fill_blocks(int64_t kind, uint64_t key, uint64_t offset, int64_t begin, int
     fill(kind, key, offset, begin, end, out.as<decltype(zero)>(), elements);
   };
   switch (out.dtype) {
-    case DType::uint32: return fill_as(uint32_t{});
-    case DType::uint64: return fill_as(uint64_t{});
-    case DType::float16: return fill_as(float16{});
-    case DType::bfloat16: return fill_as(bfloat16{});
-    case DType::float32: return fill_as(float{});
-    default: return fill_as(double{});
+    case DType::uint32:
+      return fill_as(uint32_t{});
+    case DType::uint64:
+      return fill_as(uint64_t{});
+    case DType::float16:
+      return fill_as(float16{});
+    case DType::bfloat16:
+      return fill_as(bfloat16{});
+    case DType::float32:
+      return fill_as(float{});
+    default:
+      return fill_as(double{});
   }
 }
 
@@ -269,9 +270,8 @@ HWY_EXPORT(fill_blocks);
 void run_random(const KernelArgs& args) {
   const View& out = args.outputs[0];
   const int64_t kind = read_attrs<RandomAttrs>(args.attrs).kind;
-  const bool known = kind == kRandomBits
-                         ? out.dtype == DType::uint32 || out.dtype == DType::uint64
-                         : is_floating(out.dtype);
+  const bool known = kind == kRandomBits ? out.dtype == DType::uint32 || out.dtype == DType::uint64
+                                         : is_floating(out.dtype);
   if (!known) fail(ErrorKind::type, "random: dtype ", out.dtype, " does not fit kind ", kind);
   const uint64_t key = uint64_t(args.dynamic[0]), offset = uint64_t(args.dynamic[1]);
   const int64_t elements = numel(out.shape);

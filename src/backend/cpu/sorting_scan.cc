@@ -98,10 +98,14 @@ void cumulative(const Lines& lines, int64_t mode, const View& out, const View& i
       T* to = out.as<T>() + offset[0];
       const T* from = in.as<T>() + offset[1];
       switch (mode) {
-        case kCumSum: return scan_lines<T, kCumSum>(lines, to, from, width);
-        case kCumProd: return scan_lines<T, kCumProd>(lines, to, from, width);
-        case kCumMax: return scan_lines<T, kCumMax>(lines, to, from, width);
-        default: return scan_lines<T, kCumMin>(lines, to, from, width);
+        case kCumSum:
+          return scan_lines<T, kCumSum>(lines, to, from, width);
+        case kCumProd:
+          return scan_lines<T, kCumProd>(lines, to, from, width);
+        case kCumMax:
+          return scan_lines<T, kCumMax>(lines, to, from, width);
+        default:
+          return scan_lines<T, kCumMin>(lines, to, from, width);
       }
     });
   });
@@ -166,8 +170,8 @@ void best_of_lines(const Lines& lines, int64_t* out, const T* in, int64_t width)
       from += lines.in_stride;
       for (int64_t j = 0; j < count; ++j) {
         const C value = C(from[j * step]);
-        const bool wins = better<kGreatest>(value, best[j]) |
-                          ((value != value) & (best[j] == best[j]));
+        const bool wins =
+            better<kGreatest>(value, best[j]) | ((value != value) & (best[j] == best[j]));
         best[j] = wins ? value : best[j];
         at[j] = wins ? i : at[j];
       }
@@ -234,12 +238,10 @@ void run_argreduce(const KernelArgs& args) {
   const size_t last = in.shape.size() - 1;
   const Dims shape = without_axis(in.shape, last), strides = without_axis(in.strides, last);
   const Dims dense = contiguous_strides(shape);
-  const Lines lines{merge_axes<2>(shape, {&dense, &strides}), in.shape[last], 0,
-                    in.strides[last]};
+  const Lines lines{merge_axes<2>(shape, {&dense, &strides}), in.shape[last], 0, in.strides[last]};
   const auto run = HWY_DYNAMIC_DISPATCH(argreduce);
-  for_pieces(lines.loop.count, lines.length, [&](int64_t begin, int64_t end) {
-    run(lines, mode, out, in, begin, end);
-  });
+  for_pieces(lines.loop.count, lines.length,
+             [&](int64_t begin, int64_t end) { run(lines, mode, out, in, begin, end); });
 }
 
 }  // namespace tegula::cpu

@@ -147,26 +147,27 @@ void strided_copy(std::byte* dst, const Dims& dst_strides, const std::byte* src,
 
   dispatch_size(itemsize, [&](auto zero) {
     using T = decltype(zero);
-    for_pieces(planes * row_parts * col_parts, row_step * col_step, [&](int64_t begin,
-                                                                      int64_t end) {
-      for (int64_t part = begin; part < end; ++part) {
-        int64_t rest = part;
-        const int64_t c = rest % col_parts * col_step;
-        rest /= col_parts;
-        const int64_t r = rest % row_parts * row_step;
-        rest /= row_parts;
-        int64_t to = r * row.dst + c * col.dst, from = r * row.src + c * col.src;
-        for (size_t i = outer.size(); i-- > 0;) {
-          const int64_t index = rest % outer[i].size;
-          rest /= outer[i].size;
-          to += index * outer[i].dst;
-          from += index * outer[i].src;
-        }
-        const Plane plane{{std::min(row_step, row.size - r), row.dst, row.src},
-                          {std::min(col_step, col.size - c), col.dst, col.src}};
-        copy_plane(reinterpret_cast<T*>(dst) + to, reinterpret_cast<const T*>(src) + from, plane);
-      }
-    });
+    for_pieces(planes * row_parts * col_parts, row_step * col_step,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t part = begin; part < end; ++part) {
+                   int64_t rest = part;
+                   const int64_t c = rest % col_parts * col_step;
+                   rest /= col_parts;
+                   const int64_t r = rest % row_parts * row_step;
+                   rest /= row_parts;
+                   int64_t to = r * row.dst + c * col.dst, from = r * row.src + c * col.src;
+                   for (size_t i = outer.size(); i-- > 0;) {
+                     const int64_t index = rest % outer[i].size;
+                     rest /= outer[i].size;
+                     to += index * outer[i].dst;
+                     from += index * outer[i].src;
+                   }
+                   const Plane plane{{std::min(row_step, row.size - r), row.dst, row.src},
+                                     {std::min(col_step, col.size - c), col.dst, col.src}};
+                   copy_plane(reinterpret_cast<T*>(dst) + to,
+                              reinterpret_cast<const T*>(src) + from, plane);
+                 }
+               });
   });
 }
 

@@ -25,9 +25,8 @@ void for_pieces(int64_t count, int64_t work_each, F&& body, int64_t at_least = 1
   const int64_t cost = std::max<int64_t>(work_each, 1);
   if (count <= std::max(2 * piece / cost, at_least)) return body(int64_t(0), count);
   const int64_t each = std::max({int64_t(1), at_least, piece / cost});
-  parallel_for((count + each - 1) / each, [&](int64_t i) {
-    body(i * each, std::min(count, (i + 1) * each));
-  });
+  parallel_for((count + each - 1) / each,
+               [&](int64_t i) { body(i * each, std::min(count, (i + 1) * each)); });
 }
 
 // A common iteration space: axes of size 1 dropped, axes that every operand walks as one merged.
@@ -121,10 +120,14 @@ inline Dims without_axis(const Dims& dims, size_t axis) {
 template <class F>
 void dispatch_size(size_t size, F&& f) {
   switch (size) {
-    case 1: return f(uint8_t{});
-    case 2: return f(uint16_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 

@@ -35,9 +35,7 @@ std::byte* NullBackend::allocate(size_t bytes) {
   return reinterpret_cast<std::byte*>(next_address_.fetch_add(step));
 }
 
-void NullBackend::deallocate(std::byte*, size_t bytes) noexcept {
-  used_.fetch_sub(int64_t(bytes));
-}
+void NullBackend::deallocate(std::byte*, size_t bytes) noexcept { used_.fetch_sub(int64_t(bytes)); }
 
 const Kernel* NullBackend::find_kernel(const StepSpec&) const {
   static constexpr Kernel kNothing{[](const KernelArgs&) {}, nullptr, false};

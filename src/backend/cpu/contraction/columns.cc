@@ -96,8 +96,7 @@ void planes(const Windows& w, const Planes& planes, const View& image, const Pie
 }
 
 // Where the plane of a channel holds what the piece's first result reads under a tap.
-inline int64_t tap_offset(const Windows& w, const Planes& planes, const Piece& piece,
-                          int64_t tap) {
+inline int64_t tap_offset(const Windows& w, const Planes& planes, const Piece& piece, int64_t tap) {
   const int64_t tap_columns = int64_t(w.columns.size());
   const int64_t y = piece.row * w.step[0] + w.rows[tap / tap_columns] - planes.first[0];
   const int64_t x = w.columns[tap % tap_columns] - planes.first[1];
@@ -163,8 +162,7 @@ void multiply_rows(const T* source, const int64_t* offsets, int64_t count, const
 template <class T>
 void window_products(const Windows& w, const Planes& planes, const Piece& piece, int64_t channels,
                      const T* source, int64_t first, int64_t count, const T* weights,
-                     int64_t weight_stride, int64_t rows, bool accumulate, T* out,
-                     int64_t stride) {
+                     int64_t weight_stride, int64_t rows, bool accumulate, T* out, int64_t stride) {
   const int64_t taps = w.taps(), width = padded_width(w), row_step = w.step[0] * planes.row;
   const int64_t plane = planes.height * planes.row;
   std::vector<int64_t> offsets(count);

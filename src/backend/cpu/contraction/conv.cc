@@ -40,8 +40,8 @@ class WindowProduct {
         packed_(ScratchUse::shared, size_t(groups * rows_ * depth_)) {
     // Few pieces: cut the rows of the weights too.
     constexpr int64_t kTasks = 8, kRows = 32;
-    parts_ = std::max<int64_t>(
-        1, std::min(ceil_div(kTasks, groups * pieces_.count()), rows_ / kRows));
+    parts_ =
+        std::max<int64_t>(1, std::min(ceil_div(kTasks, groups * pieces_.count()), rows_ / kRows));
     if (thin_) return;
     for (int64_t g = 0; g < groups; ++g)
       for (int64_t k = 0; k < depth_; k += depth_block_)
@@ -50,14 +50,13 @@ class WindowProduct {
           const T* block = weights + (g * rows_ + row) * depth_ + k;
           const int64_t length = std::min(depth_block_, depth_ - k);
           pack_rows(kernels_, {reinterpret_cast<const std::byte*>(block), kNative<T>, depth_, 1},
-                    tile_start(rows_, parts_, part + 1) - row, length,
-                    packed(g, k) + row * length);
+                    tile_start(rows_, parts_, part + 1) - row, length, packed(g, k) + row * length);
         }
   }
 
   void run() {
-    const double work = double(groups_ * rows_) * double(depth_) *
-                        double(image_.shape[0] * windows_.results());
+    const double work =
+        double(groups_ * rows_) * double(depth_) * double(image_.shape[0] * windows_.results());
     const auto task = [&](int64_t index) {
       multiply(index / parts_ / pieces_.count(), pieces_[index / parts_ % pieces_.count()],
                index % parts_);
@@ -128,10 +127,9 @@ class WindowProduct {
         column_kernels_.fill_planes(windows_, planes, image_, piece, group * channels_ + first,
                                     count, source.get());
         if (thin_) {
-          column_kernels_.multiply_windows(windows_, planes, piece, count, source,
-                                           k - first * taps, block.k,
-                                           weights_ + (group * rows_ + row) * depth_ + k, depth_,
-                                           rows, k > 0, c, c_row);
+          column_kernels_.multiply_windows(windows_, planes, piece, count, source, k - first * taps,
+                                           block.k, weights_ + (group * rows_ + row) * depth_ + k,
+                                           depth_, rows, k > 0, c, c_row);
           continue;
         }
         column_kernels_.fill_columns(windows_, planes, piece, count, source, k - first * taps,
@@ -229,9 +227,12 @@ T weight_at(const View& w, int64_t o, int64_t c, int64_t i, int64_t j) {
     return w.as<double>()[at];
   } else {
     switch (w.dtype) {
-      case DType::float16: return w.as<float16>()[at];
-      case DType::bfloat16: return w.as<bfloat16>()[at];
-      default: return w.as<float>()[at];
+      case DType::float16:
+        return w.as<float16>()[at];
+      case DType::bfloat16:
+        return w.as<bfloat16>()[at];
+      default:
+        return w.as<float>()[at];
     }
   }
 }

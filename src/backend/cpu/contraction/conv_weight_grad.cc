@@ -52,8 +52,7 @@ class WeightGrad {
  private:
   static constexpr int64_t kColumns = 256, kRows = 256, kTasks = 16;
 
-  static Windows windows_of(const View& x, const View& dy, const View& dw,
-                            const ConvAttrs& attrs) {
+  static Windows windows_of(const View& x, const View& dy, const View& dw, const ConvAttrs& attrs) {
     Windows windows;
     for (int axis = 0; axis < 2; ++axis) {
       windows.size[axis] = x.shape[2 + axis];
@@ -92,9 +91,9 @@ class WeightGrad {
       column_kernels_.fill_columns(windows_, planes, piece, channels, source.get(), 0, block.m,
                                    matrix.get(), stride);
       if (outputs_ == 1) {
-        add_dots(group, piece, {reinterpret_cast<const std::byte*>(matrix.get()), kNative<T>,
-                                stride, 1},
-                 block.m, p > begin, block.c);
+        add_dots(group, piece,
+                 {reinterpret_cast<const std::byte*>(matrix.get()), kNative<T>, stride, 1}, block.m,
+                 p > begin, block.c);
         continue;
       }
       const Scratch<T> upstream(ScratchUse::right,
@@ -136,8 +135,8 @@ class WeightGrad {
       for (int64_t n = piece.image; n < piece.image_end; ++n) {
         const Matrix from{dy_.data, dy_.dtype, dy_.strides[1], dy_.strides[3]};
         const int64_t offset = n * dy_.strides[0] + piece.row * dy_.strides[2];
-        const Matrix image{from.data + offset * int64_t(itemsize(from.dtype)), from.dtype,
-                           from.row, from.column};
+        const Matrix image{from.data + offset * int64_t(itemsize(from.dtype)), from.dtype, from.row,
+                           from.column};
         kernels_.pack(image.at(group * outputs_ + o, 0), std::min(panel, outputs_ - o), panel,
                       length, packed + o * columns + (n - piece.image) * length * panel);
       }

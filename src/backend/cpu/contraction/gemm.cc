@@ -39,8 +39,7 @@ void multiply(const Block<T>& block) {
     for (int64_t t = 0, i = 0; t < tiles; ++t) {
       const int64_t rows = tile_start(block.m, tiles, t + 1) - i;
       const T* a = block.a + (block.a_packed ? i * block.k : i * block.a_row);
-      const int64_t a_stride =
-          block.a_packed ? rows : depth_major ? block.a_depth : block.a_row;
+      const int64_t a_stride = block.a_packed ? rows : depth_major ? block.a_depth : block.a_row;
       T* c = block.c + i * block.c_row + j;
       if (whole) {
         kernels[rows - 1](block.k, a, a_stride, b, b_depth, c, block.c_row, block.accumulate);
@@ -63,7 +62,7 @@ void multiply(const Block<T>& block) {
 }
 
 template <class T>
-constexpr GemmKernels<T> kKernels = {kTileRows, kPanel<T>,  multiply<T>,
+constexpr GemmKernels<T> kKernels = {kTileRows, kPanel<T>,   multiply<T>,
                                      pack<T>,   round_to<T>, matvec<T>};
 
 const GemmKernels<float>& kernels_f32() { return kKernels<float>; }

@@ -78,9 +78,7 @@ inline int64_t depth_block(int64_t k) {
 inline int64_t tile_start(int64_t rows, int64_t tiles, int64_t t) {
   return t * (rows / tiles) + std::min(t, rows % tiles);
 }
-inline int64_t row_tiles(int64_t rows, int64_t tile_rows) {
-  return ceil_div(rows, tile_rows);
-}
+inline int64_t row_tiles(int64_t rows, int64_t tile_rows) { return ceil_div(rows, tile_rows); }
 
 // Packs A(m, k) so that tile t is k-major at dst + tile_start(t) * k.
 template <class T>

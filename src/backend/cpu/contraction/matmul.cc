@@ -50,8 +50,7 @@ struct Tiling {
 Tiling choose_tiling(int64_t m, int64_t n, int64_t k, int64_t batch, int64_t tile_rows,
                      int64_t panel) {
   static const int64_t forced = tile_size(0);
-  if (forced > 0)
-    return {forced, forced, ceil_div(m, forced), ceil_div(n, forced)};
+  if (forced > 0) return {forced, forced, ceil_div(m, forced), ceil_div(n, forced)};
   constexpr int64_t kRows = 1024, kColumns = 256, kTasks = 8, kTaskWork = 500'000;
   const double work = double(m) * double(n) * double(k);
   int64_t row_parts = ceil_div(m, kRows), column_parts = ceil_div(n, kColumns);
@@ -210,8 +209,8 @@ void matmul_floating(const Product& whole, const Batch& batch, DType dtype) {
     });
     return;
   }
-  const Tiling tiling = choose_tiling(whole.m, whole.n, whole.k, batch.count, kernels.tile_rows,
-                                      kernels.panel);
+  const Tiling tiling =
+      choose_tiling(whole.m, whole.n, whole.k, batch.count, kernels.tile_rows, kernels.panel);
   for_tiles(batch.count, tiling.tiles(), work, [&](int64_t index, int64_t tile) {
     const Product p = item(index);
     const int64_t m = tile % tiling.row_tiles * tiling.rows;
@@ -255,8 +254,8 @@ void matmul_integer(const Product& whole, const Batch& batch) {
 void fold_batch_into_rows(Product& p, Batch& batch) {
   while (!batch.shape.empty()) {
     const int64_t size = batch.shape.back();
-    if (size != 1 && (p.m == 1 || p.n == 1 || batch.b.back() != 0 ||
-                      batch.a.back() != p.m * p.a.row))
+    if (size != 1 &&
+        (p.m == 1 || p.n == 1 || batch.b.back() != 0 || batch.a.back() != p.m * p.a.row))
       return;
     p.m *= size;
     batch.count /= size;

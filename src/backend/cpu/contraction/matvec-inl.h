@@ -77,8 +77,7 @@ void add_columns(const T* HWY_RESTRICT a, int64_t stride, int64_t count, const T
   for (int k = 0; k < kColumns; ++k) {
     alignas(64) T rest[kL] = {};
     std::copy(a + k * stride + i, a + k * stride + count, rest);
-    hn::StoreU(hn::MulAdd(hn::Load(d, rest), hn::Set(d, x[k]),
-                          hn::LoadU(d, sums + k * width + i)),
+    hn::StoreU(hn::MulAdd(hn::Load(d, rest), hn::Set(d, x[k]), hn::LoadU(d, sums + k * width + i)),
                d, sums + k * width + i);
   }
 }

@@ -40,9 +40,8 @@ constexpr int64_t kPanel = kTileVectors * kLanes<T>;
 
 // kDepthMajor: a(i, k) is at a[k * a_stride + i]; otherwise at a[i * a_stride + k].
 template <class T, int kRows, int kVectors, bool kDepthMajor>
-void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride,
-                  const T* HWY_RESTRICT b, int64_t b_stride, T* HWY_RESTRICT c, int64_t c_stride,
-                  bool accumulate) {
+void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRICT b,
+                  int64_t b_stride, T* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sums[kRows][kVectors];
@@ -73,8 +72,7 @@ void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride,
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j)
-      hn::StoreU(sums[i][j], d, c + i * c_stride + j * kLanes<T>);
+    for (int j = 0; j < kVectors; ++j) hn::StoreU(sums[i][j], d, c + i * c_stride + j * kLanes<T>);
 }
 
 template <class T>

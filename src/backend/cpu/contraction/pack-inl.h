@@ -26,8 +26,9 @@ void convert(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
     const hn::Rebind<hwy::float16_t, decltype(d)> half;
     const int64_t lanes = int64_t(hn::Lanes(d));
     for (; i + lanes <= count; i += lanes)
-      hn::StoreU(hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(src + i))),
-                 d, dst + i);
+      hn::StoreU(
+          hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(src + i))), d,
+          dst + i);
   }
   for (; i < count; ++i) dst[i] = T(src[i]);
 }
@@ -109,9 +110,14 @@ void pack(const Matrix& src, int64_t lanes, int64_t width, int64_t depth, T* dst
     from(double{});
   } else {
     switch (src.dtype) {
-      case DType::float16: from(float16{}); break;
-      case DType::bfloat16: from(bfloat16{}); break;
-      default: from(float{});
+      case DType::float16:
+        from(float16{});
+        break;
+      case DType::bfloat16:
+        from(bfloat16{});
+        break;
+      default:
+        from(float{});
     }
   }
   if (lanes < width) zero_lanes(lanes, width, depth, dst);

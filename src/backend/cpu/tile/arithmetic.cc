@@ -56,15 +56,21 @@ struct Square {
 };
 struct Sqrt {
   template <class T>
-  static T apply(T x) { return std::sqrt(x); }
+  static T apply(T x) {
+    return std::sqrt(x);
+  }
 };
 struct Rsqrt {
   template <class T>
-  static T apply(T x) { return T(1) / std::sqrt(x); }
+  static T apply(T x) {
+    return T(1) / std::sqrt(x);
+  }
 };
 struct Reciprocal {
   template <class T>
-  static T apply(T x) { return T(1) / x; }
+  static T apply(T x) {
+    return T(1) / x;
+  }
 };
 // By way of nearbyint, which compilers vectorise where they do not floor.
 struct Floor {
@@ -83,15 +89,21 @@ struct Ceil {
 };
 struct Trunc {
   template <class T>
-  static T apply(T x) { return std::copysign(Floor::apply(std::abs(x)), x); }
+  static T apply(T x) {
+    return std::copysign(Floor::apply(std::abs(x)), x);
+  }
 };
 struct Round {
   template <class T>
-  static T apply(T x) { return std::nearbyint(x); }
+  static T apply(T x) {
+    return std::nearbyint(x);
+  }
 };
 struct Same {
   template <class T>
-  static T apply(T x) { return x; }
+  static T apply(T x) {
+    return x;
+  }
 };
 
 struct Add {
@@ -117,7 +129,9 @@ struct Multiply {
 };
 struct Divide {
   template <class T>
-  static T apply(T a, T b) { return a / b; }
+  static T apply(T a, T b) {
+    return a / b;
+  }
 };
 
 // Python's rule: the quotient rounds down, the remainder has the sign of the divisor. For floats as
@@ -189,11 +203,15 @@ struct Minimum {
 };
 struct CopySign {
   template <class T>
-  static T apply(T a, T b) { return std::copysign(a, b); }
+  static T apply(T a, T b) {
+    return std::copysign(a, b);
+  }
 };
 struct NextAfter {
   template <class T>
-  static T apply(T a, T b) { return std::nextafter(a, b); }
+  static T apply(T a, T b) {
+    return std::nextafter(a, b);
+  }
 };
 // For values of a 16-bit float kept as float32: steps by one in the bits of T.
 template <class T>
@@ -217,7 +235,9 @@ struct Hypot {
 };
 struct Atan2 {
   template <class T>
-  static T apply(T a, T b) { return std::atan2(a, b); }
+  static T apply(T a, T b) {
+    return std::atan2(a, b);
+  }
 };
 // Arithmetic on bool: that of 0 and 1, any other result counting as true.
 template <class Op>
@@ -240,47 +260,81 @@ TileFunction floating_binary(DType dtype, Form form) {
 template <class Op>
 TileFunction unsigned_unary(DType dtype) {
   switch (dtype) {
-    case DType::int8: case DType::uint8: return Unary<Op, uint8_t, uint8_t>::run;
-    case DType::int16: case DType::uint16: return Unary<Op, uint16_t, uint16_t>::run;
-    case DType::int32: case DType::uint32: return Unary<Op, uint32_t, uint32_t>::run;
-    case DType::int64: case DType::uint64: return Unary<Op, uint64_t, uint64_t>::run;
-    default: return floating_unary<Op>(dtype);
+    case DType::int8:
+    case DType::uint8:
+      return Unary<Op, uint8_t, uint8_t>::run;
+    case DType::int16:
+    case DType::uint16:
+      return Unary<Op, uint16_t, uint16_t>::run;
+    case DType::int32:
+    case DType::uint32:
+      return Unary<Op, uint32_t, uint32_t>::run;
+    case DType::int64:
+    case DType::uint64:
+      return Unary<Op, uint64_t, uint64_t>::run;
+    default:
+      return floating_unary<Op>(dtype);
   }
 }
 template <class Op>
 TileFunction unsigned_binary(DType dtype, Form form) {
   switch (dtype) {
-    case DType::bool_: return Binary<OnBool<Op>, uint8_t, uint8_t>::find(form);
-    case DType::int8: case DType::uint8: return Binary<Op, uint8_t, uint8_t>::find(form);
-    case DType::int16: case DType::uint16: return Binary<Op, uint16_t, uint16_t>::find(form);
-    case DType::int32: case DType::uint32: return Binary<Op, uint32_t, uint32_t>::find(form);
-    case DType::int64: case DType::uint64: return Binary<Op, uint64_t, uint64_t>::find(form);
-    default: return floating_binary<Op>(dtype, form);
+    case DType::bool_:
+      return Binary<OnBool<Op>, uint8_t, uint8_t>::find(form);
+    case DType::int8:
+    case DType::uint8:
+      return Binary<Op, uint8_t, uint8_t>::find(form);
+    case DType::int16:
+    case DType::uint16:
+      return Binary<Op, uint16_t, uint16_t>::find(form);
+    case DType::int32:
+    case DType::uint32:
+      return Binary<Op, uint32_t, uint32_t>::find(form);
+    case DType::int64:
+    case DType::uint64:
+      return Binary<Op, uint64_t, uint64_t>::find(form);
+    default:
+      return floating_binary<Op>(dtype, form);
   }
 }
 template <class Op>
 TileFunction signed_unary(DType dtype) {
   switch (dtype) {
-    case DType::int8: return Unary<Op, int8_t, int8_t>::run;
-    case DType::int16: return Unary<Op, int16_t, int16_t>::run;
-    case DType::int32: return Unary<Op, int32_t, int32_t>::run;
-    case DType::int64: return Unary<Op, int64_t, int64_t>::run;
-    default: return unsigned_unary<Op>(dtype);
+    case DType::int8:
+      return Unary<Op, int8_t, int8_t>::run;
+    case DType::int16:
+      return Unary<Op, int16_t, int16_t>::run;
+    case DType::int32:
+      return Unary<Op, int32_t, int32_t>::run;
+    case DType::int64:
+      return Unary<Op, int64_t, int64_t>::run;
+    default:
+      return unsigned_unary<Op>(dtype);
   }
 }
 template <class Op>
 TileFunction integer_binary(DType dtype, Form form) {
   switch (dtype) {
-    case DType::bool_: return Binary<OnBool<Op>, uint8_t, uint8_t>::find(form);
-    case DType::int8: return Binary<Op, int8_t, int8_t>::find(form);
-    case DType::int16: return Binary<Op, int16_t, int16_t>::find(form);
-    case DType::int32: return Binary<Op, int32_t, int32_t>::find(form);
-    case DType::int64: return Binary<Op, int64_t, int64_t>::find(form);
-    case DType::uint8: return Binary<Op, uint8_t, uint8_t>::find(form);
-    case DType::uint16: return Binary<Op, uint16_t, uint16_t>::find(form);
-    case DType::uint32: return Binary<Op, uint32_t, uint32_t>::find(form);
-    case DType::uint64: return Binary<Op, uint64_t, uint64_t>::find(form);
-    default: return nullptr;
+    case DType::bool_:
+      return Binary<OnBool<Op>, uint8_t, uint8_t>::find(form);
+    case DType::int8:
+      return Binary<Op, int8_t, int8_t>::find(form);
+    case DType::int16:
+      return Binary<Op, int16_t, int16_t>::find(form);
+    case DType::int32:
+      return Binary<Op, int32_t, int32_t>::find(form);
+    case DType::int64:
+      return Binary<Op, int64_t, int64_t>::find(form);
+    case DType::uint8:
+      return Binary<Op, uint8_t, uint8_t>::find(form);
+    case DType::uint16:
+      return Binary<Op, uint16_t, uint16_t>::find(form);
+    case DType::uint32:
+      return Binary<Op, uint32_t, uint32_t>::find(form);
+    case DType::uint64:
+      return Binary<Op, uint64_t, uint64_t>::find(form);
+    default:
+      return nullptr;
   }
 }
 template <class Op>
@@ -289,45 +343,75 @@ TileFunction any_binary(DType dtype, Form form) {
 }
 TileFunction same(DType dtype) {
   switch (itemsize(dtype)) {
-    case 1: return Unary<Same, uint8_t, uint8_t>::run;
-    case 2: return Unary<Same, uint16_t, uint16_t>::run;
-    case 4: return Unary<Same, uint32_t, uint32_t>::run;
-    default: return Unary<Same, uint64_t, uint64_t>::run;
+    case 1:
+      return Unary<Same, uint8_t, uint8_t>::run;
+    case 2:
+      return Unary<Same, uint16_t, uint16_t>::run;
+    case 4:
+      return Unary<Same, uint32_t, uint32_t>::run;
+    default:
+      return Unary<Same, uint64_t, uint64_t>::run;
   }
 }
 
 TileFunction find_arithmetic(TileOp op, DType dtype, Form form) {
   const bool floating = is_floating(dtype), is_bool = dtype == DType::bool_;
   switch (op) {
-    case TileOp::negative: return is_bool ? same(dtype) : unsigned_unary<Negative>(dtype);
-    case TileOp::abs: return is_bool ? same(dtype) : signed_unary<Abs>(dtype);
-    case TileOp::sign: return is_bool ? same(dtype) : signed_unary<Sign>(dtype);
-    case TileOp::square: return is_bool ? same(dtype) : unsigned_unary<Square>(dtype);
-    case TileOp::floor: return floating ? floating_unary<Floor>(dtype) : same(dtype);
-    case TileOp::ceil: return floating ? floating_unary<Ceil>(dtype) : same(dtype);
-    case TileOp::trunc: return floating ? floating_unary<Trunc>(dtype) : same(dtype);
-    case TileOp::round: return floating ? floating_unary<Round>(dtype) : same(dtype);
-    case TileOp::load: case TileOp::store: return same(dtype);
-    case TileOp::sqrt: return floating_unary<Sqrt>(dtype);
-    case TileOp::rsqrt: return floating_unary<Rsqrt>(dtype);
-    case TileOp::reciprocal: return floating_unary<Reciprocal>(dtype);
-    case TileOp::add: return unsigned_binary<Add>(dtype, form);
-    case TileOp::subtract: return unsigned_binary<Subtract>(dtype, form);
-    case TileOp::multiply: return unsigned_binary<Multiply>(dtype, form);
-    case TileOp::divide: return floating_binary<Divide>(dtype, form);
-    case TileOp::floor_divide: return any_binary<FloorDivide>(dtype, form);
-    case TileOp::remainder: return any_binary<Remainder>(dtype, form);
-    case TileOp::pow: return floating ? nullptr : integer_binary<Pow>(dtype, form);
-    case TileOp::maximum: return any_binary<Maximum>(dtype, form);
-    case TileOp::minimum: return any_binary<Minimum>(dtype, form);
-    case TileOp::copysign: return floating_binary<CopySign>(dtype, form);
+    case TileOp::negative:
+      return is_bool ? same(dtype) : unsigned_unary<Negative>(dtype);
+    case TileOp::abs:
+      return is_bool ? same(dtype) : signed_unary<Abs>(dtype);
+    case TileOp::sign:
+      return is_bool ? same(dtype) : signed_unary<Sign>(dtype);
+    case TileOp::square:
+      return is_bool ? same(dtype) : unsigned_unary<Square>(dtype);
+    case TileOp::floor:
+      return floating ? floating_unary<Floor>(dtype) : same(dtype);
+    case TileOp::ceil:
+      return floating ? floating_unary<Ceil>(dtype) : same(dtype);
+    case TileOp::trunc:
+      return floating ? floating_unary<Trunc>(dtype) : same(dtype);
+    case TileOp::round:
+      return floating ? floating_unary<Round>(dtype) : same(dtype);
+    case TileOp::load:
+    case TileOp::store:
+      return same(dtype);
+    case TileOp::sqrt:
+      return floating_unary<Sqrt>(dtype);
+    case TileOp::rsqrt:
+      return floating_unary<Rsqrt>(dtype);
+    case TileOp::reciprocal:
+      return floating_unary<Reciprocal>(dtype);
+    case TileOp::add:
+      return unsigned_binary<Add>(dtype, form);
+    case TileOp::subtract:
+      return unsigned_binary<Subtract>(dtype, form);
+    case TileOp::multiply:
+      return unsigned_binary<Multiply>(dtype, form);
+    case TileOp::divide:
+      return floating_binary<Divide>(dtype, form);
+    case TileOp::floor_divide:
+      return any_binary<FloorDivide>(dtype, form);
+    case TileOp::remainder:
+      return any_binary<Remainder>(dtype, form);
+    case TileOp::pow:
+      return floating ? nullptr : integer_binary<Pow>(dtype, form);
+    case TileOp::maximum:
+      return any_binary<Maximum>(dtype, form);
+    case TileOp::minimum:
+      return any_binary<Minimum>(dtype, form);
+    case TileOp::copysign:
+      return floating_binary<CopySign>(dtype, form);
     case TileOp::nextafter:
       if (dtype == DType::float16) return Binary<NextAfter16<float16>, float, float>::find(form);
       if (dtype == DType::bfloat16) return Binary<NextAfter16<bfloat16>, float, float>::find(form);
       return floating_binary<NextAfter>(dtype, form);
-    case TileOp::hypot: return floating_binary<Hypot>(dtype, form);
-    case TileOp::atan2: return floating_binary<Atan2>(dtype, form);
-    default: return nullptr;
+    case TileOp::hypot:
+      return floating_binary<Hypot>(dtype, form);
+    case TileOp::atan2:
+      return floating_binary<Atan2>(dtype, form);
+    default:
+      return nullptr;
   }
 }
 

@@ -27,9 +27,10 @@ struct Cast {
       using Whole = std::conditional_t<(sizeof(To) < 4), int32_t, To>;
       constexpr int kBits = std::numeric_limits<To>::digits;
       constexpr From kEnd = From(uint64_t(1) << (kBits - 1)) * 2;
-      constexpr From kLast = kBits > std::numeric_limits<From>::digits
-                                 ? kEnd - kEnd / From(uint64_t(1) << std::numeric_limits<From>::digits)
-                                 : kEnd - 1;
+      constexpr From kLast =
+          kBits > std::numeric_limits<From>::digits
+              ? kEnd - kEnd / From(uint64_t(1) << std::numeric_limits<From>::digits)
+              : kEnd - 1;
       constexpr From kBegin = std::is_signed_v<To> ? -kEnd : From(0);
       From inside = x > kBegin ? x : kBegin;  // NaN becomes kBegin
       inside = inside < kLast ? inside : kLast;
@@ -62,26 +63,43 @@ struct Through {
 template <class F>
 TileFunction by_type(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::bool_: case DType::uint8: return f(uint8_t{});
-    case DType::uint16: return f(uint16_t{});
-    case DType::uint32: return f(uint32_t{});
-    case DType::uint64: return f(uint64_t{});
-    case DType::int8: return f(int8_t{});
-    case DType::int16: return f(int16_t{});
-    case DType::int32: return f(int32_t{});
-    case DType::int64: return f(int64_t{});
-    case DType::float32: return f(float{});
-    case DType::float64: return f(double{});
-    default: return nullptr;
+    case DType::bool_:
+    case DType::uint8:
+      return f(uint8_t{});
+    case DType::uint16:
+      return f(uint16_t{});
+    case DType::uint32:
+      return f(uint32_t{});
+    case DType::uint64:
+      return f(uint64_t{});
+    case DType::int8:
+      return f(int8_t{});
+    case DType::int16:
+      return f(int16_t{});
+    case DType::int32:
+      return f(int32_t{});
+    case DType::int64:
+      return f(int64_t{});
+    case DType::float32:
+      return f(float{});
+    case DType::float64:
+      return f(double{});
+    default:
+      return nullptr;
   }
 }
 DType as_unsigned(DType dtype) {
   switch (dtype) {
-    case DType::int8: return DType::uint8;
-    case DType::int16: return DType::uint16;
-    case DType::int32: return DType::uint32;
-    case DType::int64: return DType::uint64;
-    default: return dtype;
+    case DType::int8:
+      return DType::uint8;
+    case DType::int16:
+      return DType::uint16;
+    case DType::int32:
+      return DType::uint32;
+    case DType::int64:
+      return DType::uint64;
+    default:
+      return dtype;
   }
 }
 
@@ -183,12 +201,16 @@ void strided(std::byte* to, int64_t to_stride, const std::byte* from, int64_t fr
 }
 
 TileFunction find_fill(size_t size) {
-  return size == 1 ? fill<uint8_t> : size == 2 ? fill<uint16_t>
-         : size == 4 ? fill<uint32_t> : fill<uint64_t>;
+  return size == 1   ? fill<uint8_t>
+         : size == 2 ? fill<uint16_t>
+         : size == 4 ? fill<uint32_t>
+                     : fill<uint64_t>;
 }
 StridedCopy find_strided_copy(size_t size) {
-  return size == 1 ? strided<uint8_t> : size == 2 ? strided<uint16_t>
-         : size == 4 ? strided<uint32_t> : strided<uint64_t>;
+  return size == 1   ? strided<uint8_t>
+         : size == 2 ? strided<uint16_t>
+         : size == 4 ? strided<uint32_t>
+                     : strided<uint64_t>;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -12,11 +12,23 @@ constexpr int64_t kLine = 64;  // bytes
 // Gives a value that its 16-bit type holds whenever the operands are such.
 bool is_exact(TileOp op) {
   switch (op) {
-    case TileOp::negative: case TileOp::abs: case TileOp::sign: case TileOp::floor:
-    case TileOp::ceil: case TileOp::trunc: case TileOp::round: case TileOp::maximum:
-    case TileOp::minimum: case TileOp::copysign: case TileOp::nextafter: case TileOp::where:
-    case TileOp::max: case TileOp::min: return true;
-    default: return false;
+    case TileOp::negative:
+    case TileOp::abs:
+    case TileOp::sign:
+    case TileOp::floor:
+    case TileOp::ceil:
+    case TileOp::trunc:
+    case TileOp::round:
+    case TileOp::maximum:
+    case TileOp::minimum:
+    case TileOp::copysign:
+    case TileOp::nextafter:
+    case TileOp::where:
+    case TileOp::max:
+    case TileOp::min:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -232,8 +244,7 @@ void Compiler::emit_value(size_t i, int pass) {
       slots[k] = expand(slots[k], level, pass);
     }
   }
-  const DType dtype =
-      in.op == TileOp::nextafter ? from : kept_as(from);
+  const DType dtype = in.op == TileOp::nextafter ? from : kept_as(from);
   const int32_t out = make_out();
   std::vector<Step>& to = section(level, pass);
   add(to, find_function(in.op, dtype, form), out, slots[0], slots[1], slots[2]);
@@ -268,8 +279,8 @@ void Compiler::emit_store(size_t i, int pass) {
   Value& from = source(in, 0);
   const bool raw = is_half(in.dtype) && instr(size_t(in.source[0])).op == TileOp::load &&
                    from.level == v.level;  // a copy keeps every bit
-  int32_t slot = raw ? load_raw(from.operand, pass)
-                     : expand(use(in.source[0], pass), v.level, pass);
+  int32_t slot =
+      raw ? load_raw(from.operand, pass) : expand(use(in.source[0], pass), v.level, pass);
   std::vector<Step>& steps = section(v.level, pass);
   const bool narrows = is_half(in.dtype) && !raw;
   const TileFunction narrow = narrows ? cast_function(DType::float32, in.dtype) : nullptr;
@@ -389,8 +400,8 @@ void Compiler::place_slots() {
   }
   for (Slot& s : c_.slots)
     if (s.kind == Slot::retained)
-      s.offset = reserve(s.size * (c_.columns ? c_.outer * c_.inner_step
-                                              : c_.rows_per_tile * c_.inner) + pad);
+      s.offset = reserve(
+          s.size * (c_.columns ? c_.outer * c_.inner_step : c_.rows_per_tile * c_.inner) + pad);
   for (Reduction& r : c_.reductions) r.offset = reserve(state_bytes(r));
   for (const Pass& pass : c_.passes) place_tiles(pass, tile, pad);
 }

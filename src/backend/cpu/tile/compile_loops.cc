@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kPieceWork = 131072;  // instructions times elements
 constexpr int64_t kRetained = 1 << 17;  // elements of a row value's columns kept between passes
 constexpr int64_t kLine = 64;           // bytes
-constexpr int64_t kBlockFrom = 16384;   // elements from which transposed operands are cut in blocks
+constexpr int64_t kBlockFrom = 16384;  // elements from which transposed operands are cut in blocks
 constexpr int64_t kBlockRows = 32, kBlockColumns = 64;
 
 int64_t product(const Dims& dims) {
@@ -114,8 +114,8 @@ void Compiler::cut_into_blocks() {
   if (axis == c_.outer_sizes.size()) return;
   const int64_t tile = tile_size(kTile);
   const int64_t columns = divisor(inner, std::min<int64_t>(kBlockColumns, tile));
-  const int64_t rows = divisor(c_.outer_sizes[axis],
-                               std::clamp<int64_t>(tile / columns, 1, kBlockRows));
+  const int64_t rows =
+      divisor(c_.outer_sizes[axis], std::clamp<int64_t>(tile / columns, 1, kBlockRows));
   if (rows < 4 || columns < 4) return;
   c_.outer_sizes[axis] /= rows;
   c_.outer_sizes.push_back(inner / columns);
@@ -150,7 +150,7 @@ void Compiler::sort_axes(std::vector<size_t>& axes) const {
 }
 
 // Appends axes to a loop, joining neighbours that every operand walks as one.
-void Compiler::add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk::*part) {
+void Compiler::add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk::* part) {
   for (size_t a : axes) {
     bool joins = !sizes.empty();
     for (size_t k = 0; joins && k < c_.operands.size(); ++k)
@@ -280,8 +280,7 @@ void Compiler::choose_tiles(int64_t wanted) {
       c_.rows_per_tile = std::clamp<int64_t>(tile / inner, 1, std::max<int64_t>(c_.outer, 1));
     }
   } else if (reduces && !c_.columns) {
-    c_.inner_step = tile >= kRowBlock ? tile / kRowBlock * kRowBlock
-                                      : std::max<int64_t>(tile, 1);
+    c_.inner_step = tile >= kRowBlock ? tile / kRowBlock * kRowBlock : std::max<int64_t>(tile, 1);
   } else {
     c_.inner_step = even_part(c_.run, limit, limit >= 64 ? 32 : 1);
   }
@@ -315,7 +314,8 @@ void Compiler::choose_pieces() {
     return;
   }
   if (outer * inner < 2 * elements) return;
-  const int64_t steps = std::max<int64_t>(elements / std::max<int64_t>(outer * c_.inner_step, 1), 1);
+  const int64_t steps =
+      std::max<int64_t>(elements / std::max<int64_t>(outer * c_.inner_step, 1), 1);
   c_.inner_piece = c_.run < inner ? c_.run : std::min(inner, steps * c_.inner_step);
   const int64_t across = (inner + c_.inner_piece - 1) / c_.inner_piece;
   if (reduces && pass_count_ == 1 && outer * c_.inner_piece >= 4 * elements && across < 16) {

@@ -28,19 +28,19 @@ struct Walk {
 struct Operand {
   int32_t number = -1;  // input or output, -1 for an index instruction: memory whose bytes are
   bool output = false;  // their own addresses
-  int64_t size = 0;     // bytes of an element
+  int64_t size = 0;  // bytes of an element
   Walk strides;
   Level level = Level::full;
   bool direct = false;  // a tile of it is contiguous memory, used in place
 };
 
 enum class StepKind : uint8_t {
-  apply,    // function over all elements
-  parts,    // function over the inner elements of each outer index
-  gather,   // operand -> out
+  apply,  // function over all elements
+  parts,  // function over the inner elements of each outer index
+  gather,  // operand -> out
   scatter,  // a -> operand
-  index,    // coordinates -> out
-  reduce,   // a into reduction `number`
+  index,  // coordinates -> out
+  reduce,  // a into reduction `number`
 };
 
 struct Step {
@@ -56,9 +56,9 @@ struct Step {
 struct Slot {
   enum Kind : uint8_t { fixed, operand, retained } kind = fixed;
   Level level = Level::full;
-  int64_t size = 0;    // bytes of an element
+  int64_t size = 0;  // bytes of an element
   int64_t offset = 0;  // fixed and retained: into the working memory
-  int32_t number = -1; // operand
+  int32_t number = -1;  // operand
 };
 
 struct Reduction {
@@ -66,14 +66,14 @@ struct Reduction {
   DType dtype;
   int64_t size = 0;
   ReduceFunctions functions;
-  int32_t result = -1;   // slot
-  int64_t offset = 0;    // of its partial results in the working memory
+  int32_t result = -1;  // slot
+  int64_t offset = 0;  // of its partial results in the working memory
 };
 
 struct Pass {
-  std::vector<Step> row_steps;   // before the tiles
+  std::vector<Step> row_steps;  // before the tiles
   std::vector<Step> full_steps;  // for each tile
-  std::vector<int32_t> moving;   // slots whose place depends on the tile
+  std::vector<int32_t> moving;  // slots whose place depends on the tile
   std::vector<int32_t> reductions;
 };
 
@@ -95,10 +95,10 @@ struct CompiledTile {
   std::vector<Slot> slots;
   std::vector<Reduction> reductions;
   std::vector<Step> scalar_steps;
-  std::vector<Pass> passes;      // the last has row steps only
-  int64_t memory = 0;            // bytes of working memory
+  std::vector<Pass> passes;  // the last has row steps only
+  int64_t memory = 0;  // bytes of working memory
 
-  StridedCopy copy[9] = {};      // by element size
+  StridedCopy copy[9] = {};  // by element size
 };
 
 // The program must have passed check().

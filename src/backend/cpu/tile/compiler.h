@@ -9,7 +9,7 @@
 
 namespace tegula::cpu {
 
-inline constexpr int64_t kTile = 1024;      // elements
+inline constexpr int64_t kTile = 1024;  // elements
 inline constexpr int64_t kLongTile = 8192;  // where no tile is kept in working memory
 
 inline bool is_half(DType d) { return d == DType::float16 || d == DType::bfloat16; }
@@ -26,8 +26,8 @@ class Compiler {
   struct Value {
     bool live = false;
     Level level = Level::full;
-    int pass = 0;        // full: where it is computed; else before which it is ready
-    int last_pass = 0;   // full: the last that uses it
+    int pass = 0;  // full: where it is computed; else before which it is ready
+    int last_pass = 0;  // full: the last that uses it
     int32_t slot = -1;
     int32_t operand = -1;
     std::vector<int32_t> slot_in_pass;  // full loads
@@ -42,7 +42,7 @@ class Compiler {
   static int64_t divisor(int64_t n, int64_t limit);
   void cut_into_blocks();
   void sort_axes(std::vector<size_t>& axes) const;
-  void add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk::*part);
+  void add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk::* part);
   static bool moves(const Dims& strides);
   void find_levels();
   void find_passes();

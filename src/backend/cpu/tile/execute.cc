@@ -242,8 +242,7 @@ class Worker {
       if (k + 1 == c_.passes.size()) return;
       if (partials_ && piece_ < 0) {
         for (int32_t n : pass.reductions)
-          std::memcpy(slots_[c_.reductions[size_t(n)].result],
-                      partials_->at(c_, size_t(n), row, 0),
+          std::memcpy(slots_[c_.reductions[size_t(n)].result], partials_->at(c_, size_t(n), row, 0),
                       size_t(rows * c_.reductions[size_t(n)].size));
         continue;
       }
@@ -349,7 +348,9 @@ class Worker {
           });
           break;
         }
-        case StepKind::reduce: reduce(s, t); break;
+        case StepKind::reduce:
+          reduce(s, t);
+          break;
       }
     }
   }
@@ -368,18 +369,16 @@ class Worker {
   void for_pieces(const Operand& o, const Tile& t, F&& f) const {
     if (t.columns == 1) {
       const int64_t base = walk_offset(c_.inner_sizes, o.strides.inner, t.inner);
-      for_runs(c_.outer_sizes, o.strides.outer, t.outer, t.rows,
-               [&](int64_t offset, int64_t stride, int64_t count) {
-                 f(base + offset, stride, count);
-               });
+      for_runs(
+          c_.outer_sizes, o.strides.outer, t.outer, t.rows,
+          [&](int64_t offset, int64_t stride, int64_t count) { f(base + offset, stride, count); });
       return;
     }
     for (int64_t row = 0; row < t.rows; ++row) {
       const int64_t base = walk_offset(c_.outer_sizes, o.strides.outer, t.outer + row);
-      for_runs(c_.inner_sizes, o.strides.inner, t.inner, t.columns,
-               [&](int64_t offset, int64_t stride, int64_t count) {
-                 f(base + offset, stride, count);
-               });
+      for_runs(
+          c_.inner_sizes, o.strides.inner, t.inner, t.columns,
+          [&](int64_t offset, int64_t stride, int64_t count) { f(base + offset, stride, count); });
     }
   }
 
@@ -439,7 +438,8 @@ void combine_partials(const CompiledTile& tile, const Partials& partials) {
 void run_tile(const CompiledTile& tile, std::span<const View> inputs,
               std::span<const View> outputs) {
   if (tile.empty) return;
-  const int64_t across = std::max<int64_t>((tile.inner + tile.inner_piece - 1) / tile.inner_piece, 1);
+  const int64_t across =
+      std::max<int64_t>((tile.inner + tile.inner_piece - 1) / tile.inner_piece, 1);
   const int64_t down = std::max<int64_t>((tile.outer + tile.outer_piece - 1) / tile.outer_piece, 1);
   if (across * down == 1) {
     Worker(tile, inputs, outputs).run(0, tile.outer, 0, tile.inner);

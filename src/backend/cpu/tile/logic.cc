@@ -20,27 +20,39 @@ namespace HWY_NAMESPACE {
 
 struct Equal {
   template <class T>
-  static uint8_t apply(T a, T b) { return a == b; }
+  static uint8_t apply(T a, T b) {
+    return a == b;
+  }
 };
 struct NotEqual {
   template <class T>
-  static uint8_t apply(T a, T b) { return a != b; }
+  static uint8_t apply(T a, T b) {
+    return a != b;
+  }
 };
 struct Less {
   template <class T>
-  static uint8_t apply(T a, T b) { return a < b; }
+  static uint8_t apply(T a, T b) {
+    return a < b;
+  }
 };
 struct LessEqual {
   template <class T>
-  static uint8_t apply(T a, T b) { return a <= b; }
+  static uint8_t apply(T a, T b) {
+    return a <= b;
+  }
 };
 struct Greater {
   template <class T>
-  static uint8_t apply(T a, T b) { return a > b; }
+  static uint8_t apply(T a, T b) {
+    return a > b;
+  }
 };
 struct GreaterEqual {
   template <class T>
-  static uint8_t apply(T a, T b) { return a >= b; }
+  static uint8_t apply(T a, T b) {
+    return a >= b;
+  }
 };
 
 // Questions about floats, asked of their bits.
@@ -49,19 +61,27 @@ using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 template <class T>
 constexpr Bits<T> kInfinity = sizeof(T) == 4 ? Bits<T>(0x7f800000u) : Bits<T>(0x7ffull << 52);
 template <class T>
-Bits<T> magnitude(T x) { return std::bit_cast<Bits<T>>(x) << 1 >> 1; }
+Bits<T> magnitude(T x) {
+  return std::bit_cast<Bits<T>>(x) << 1 >> 1;
+}
 
 struct IsNan {
   template <class T>
-  static uint8_t apply(T x) { return magnitude(x) > kInfinity<T>; }
+  static uint8_t apply(T x) {
+    return magnitude(x) > kInfinity<T>;
+  }
 };
 struct IsInf {
   template <class T>
-  static uint8_t apply(T x) { return magnitude(x) == kInfinity<T>; }
+  static uint8_t apply(T x) {
+    return magnitude(x) == kInfinity<T>;
+  }
 };
 struct IsFinite {
   template <class T>
-  static uint8_t apply(T x) { return magnitude(x) < kInfinity<T>; }
+  static uint8_t apply(T x) {
+    return magnitude(x) < kInfinity<T>;
+  }
 };
 struct SignBit {
   template <class T>
@@ -75,7 +95,9 @@ struct SignBit {
 template <bool kValue>
 struct Always {
   template <class T>
-  static uint8_t apply(T) { return kValue; }
+  static uint8_t apply(T) {
+    return kValue;
+  }
 };
 
 struct Not {
@@ -83,19 +105,27 @@ struct Not {
 };
 struct Invert {
   template <class T>
-  static T apply(T x) { return T(~x); }
+  static T apply(T x) {
+    return T(~x);
+  }
 };
 struct And {
   template <class T>
-  static T apply(T a, T b) { return T(a & b); }
+  static T apply(T a, T b) {
+    return T(a & b);
+  }
 };
 struct Or {
   template <class T>
-  static T apply(T a, T b) { return T(a | b); }
+  static T apply(T a, T b) {
+    return T(a | b);
+  }
 };
 struct Xor {
   template <class T>
-  static T apply(T a, T b) { return T(a ^ b); }
+  static T apply(T a, T b) {
+    return T(a ^ b);
+  }
 };
 // A count outside [0, bits) shifts everything out.
 struct LeftShift {
@@ -111,10 +141,8 @@ struct RightShift {
     using U = std::make_unsigned_t<T>;
     constexpr U kBits = 8 * sizeof(T);
     const U count = U(b);
-    if constexpr (std::is_signed_v<T>)
-      return T(a >> (count < kBits ? count : U(kBits - 1)));
-    else
-      return count < kBits ? T(a >> (count & (kBits - 1))) : T(0);
+    if constexpr (std::is_signed_v<T>) return T(a >> (count < kBits ? count : U(kBits - 1)));
+    else return count < kBits ? T(a >> (count & (kBits - 1))) : T(0);
   }
 };
 struct ShiftBool {
@@ -157,7 +185,9 @@ struct Where {
     }
   }
   static TileFunction find(Form form) {
-    return form == Form::vectors ? vectors : form == Form::scalar_right ? scalar_right : scalar_left;
+    return form == Form::vectors        ? vectors
+           : form == Form::scalar_right ? scalar_right
+                                        : scalar_left;
   }
 };
 
@@ -165,42 +195,48 @@ struct Where {
 template <class F>
 TileFunction by_size(DType dtype, F&& f) {
   switch (itemsize(dtype)) {
-    case 1: return f(uint8_t{});
-    case 2: return f(uint16_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 template <class F>
 TileFunction by_type(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::int8: return f(int8_t{});
-    case DType::int16: return f(int16_t{});
-    case DType::int32: return f(int32_t{});
-    case DType::int64: return f(int64_t{});
-    case DType::float32: return f(float{});
-    case DType::float64: return f(double{});
-    default: return by_size(dtype, f);
+    case DType::int8:
+      return f(int8_t{});
+    case DType::int16:
+      return f(int16_t{});
+    case DType::int32:
+      return f(int32_t{});
+    case DType::int64:
+      return f(int64_t{});
+    case DType::float32:
+      return f(float{});
+    case DType::float64:
+      return f(double{});
+    default:
+      return by_size(dtype, f);
   }
 }
 template <class Op>
 TileFunction compare(DType dtype, Form form) {
-  return by_type(dtype, [&](auto zero) {
-    return Binary<Op, decltype(zero), uint8_t>::find(form);
-  });
+  return by_type(dtype, [&](auto zero) { return Binary<Op, decltype(zero), uint8_t>::find(form); });
 }
 template <class Op>
 TileFunction equality(DType dtype, Form form) {
   if (is_floating(dtype)) return compare<Op>(dtype, form);
-  return by_size(dtype, [&](auto zero) {
-    return Binary<Op, decltype(zero), uint8_t>::find(form);
-  });
+  return by_size(dtype, [&](auto zero) { return Binary<Op, decltype(zero), uint8_t>::find(form); });
 }
 template <class Op>
 TileFunction bits(DType dtype, Form form) {
-  return by_size(dtype, [&](auto zero) {
-    return Binary<Op, decltype(zero), decltype(zero)>::find(form);
-  });
+  return by_size(dtype,
+                 [&](auto zero) { return Binary<Op, decltype(zero), decltype(zero)>::find(form); });
 }
 template <class Op, bool kOtherwise>
 TileFunction question(DType dtype) {
@@ -220,25 +256,42 @@ TileFunction sign_bit(DType dtype) {
 TileFunction find_logic(TileOp op, DType dtype, Form form) {
   const bool is_bool = dtype == DType::bool_;
   switch (op) {
-    case TileOp::isnan: return question<IsNan, false>(dtype);
-    case TileOp::isinf: return question<IsInf, false>(dtype);
-    case TileOp::isfinite: return question<IsFinite, true>(dtype);
-    case TileOp::signbit: return sign_bit(dtype);
-    case TileOp::logical_not: return Unary<Not, uint8_t, uint8_t>::run;
+    case TileOp::isnan:
+      return question<IsNan, false>(dtype);
+    case TileOp::isinf:
+      return question<IsInf, false>(dtype);
+    case TileOp::isfinite:
+      return question<IsFinite, true>(dtype);
+    case TileOp::signbit:
+      return sign_bit(dtype);
+    case TileOp::logical_not:
+      return Unary<Not, uint8_t, uint8_t>::run;
     case TileOp::bitwise_invert:
       if (is_bool) return Unary<Not, uint8_t, uint8_t>::run;
       return by_size(dtype, [](auto zero) -> TileFunction {
         return Unary<Invert, decltype(zero), decltype(zero)>::run;
       });
-    case TileOp::equal: return equality<Equal>(dtype, form);
-    case TileOp::not_equal: return equality<NotEqual>(dtype, form);
-    case TileOp::less: return compare<Less>(dtype, form);
-    case TileOp::less_equal: return compare<LessEqual>(dtype, form);
-    case TileOp::greater: return compare<Greater>(dtype, form);
-    case TileOp::greater_equal: return compare<GreaterEqual>(dtype, form);
-    case TileOp::logical_and: case TileOp::bitwise_and: return bits<And>(dtype, form);
-    case TileOp::logical_or: case TileOp::bitwise_or: return bits<Or>(dtype, form);
-    case TileOp::logical_xor: case TileOp::bitwise_xor: return bits<Xor>(dtype, form);
+    case TileOp::equal:
+      return equality<Equal>(dtype, form);
+    case TileOp::not_equal:
+      return equality<NotEqual>(dtype, form);
+    case TileOp::less:
+      return compare<Less>(dtype, form);
+    case TileOp::less_equal:
+      return compare<LessEqual>(dtype, form);
+    case TileOp::greater:
+      return compare<Greater>(dtype, form);
+    case TileOp::greater_equal:
+      return compare<GreaterEqual>(dtype, form);
+    case TileOp::logical_and:
+    case TileOp::bitwise_and:
+      return bits<And>(dtype, form);
+    case TileOp::logical_or:
+    case TileOp::bitwise_or:
+      return bits<Or>(dtype, form);
+    case TileOp::logical_xor:
+    case TileOp::bitwise_xor:
+      return bits<Xor>(dtype, form);
     case TileOp::bitwise_left_shift:
       if (is_bool) return Binary<ShiftBool, uint8_t, uint8_t>::find(form);
       return bits<LeftShift>(dtype, form);
@@ -252,7 +305,8 @@ TileFunction find_logic(TileOp op, DType dtype, Form form) {
       });
     case TileOp::where:
       return by_size(dtype, [&](auto zero) { return Where<decltype(zero)>::find(form); });
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 

@@ -36,6 +36,8 @@ struct Binary {
     for (int64_t i = 0; i < n; ++i) z[i] = Op::apply(x, y[i]);
   }
   static TileFunction find(Form form) {
-    return form == Form::vectors ? vectors : form == Form::scalar_right ? scalar_right : scalar_left;
+    return form == Form::vectors        ? vectors
+           : form == Form::scalar_right ? scalar_right
+                                        : scalar_left;
   }
 };

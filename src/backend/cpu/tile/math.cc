@@ -29,11 +29,15 @@ struct Wide {
 
   int64_t lanes() const { return int64_t(hn::Lanes(d)); }
   auto load(const C* p) const { return hn::LoadU(d, p); }
-  auto load(const float* p) const requires(!std::is_same_v<C, float>) {
+  auto load(const float* p) const
+    requires(!std::is_same_v<C, float>)
+  {
     return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, decltype(d)>(), p));
   }
   void store(hn::Vec<hn::ScalableTag<C>> v, C* p) const { hn::StoreU(v, d, p); }
-  void store(hn::Vec<hn::ScalableTag<C>> v, float* p) const requires(!std::is_same_v<C, float>) {
+  void store(hn::Vec<hn::ScalableTag<C>> v, float* p) const
+    requires(!std::is_same_v<C, float>)
+  {
 #if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
     alignas(16) C part[2] = {};  // DemoteTo would turn infinity into the largest number
     hn::Store(v, d, part);
@@ -70,7 +74,8 @@ void binary_float(void* out, const void* a, const void* b, const void*, int64_t 
   const auto x0 = hn::Set(wide.d, double(*x)), y0 = hn::Set(wide.d, double(*y));
   int64_t i = 0;
   for (; i + wide.lanes() <= n; i += wide.lanes())
-    wide.store(F::apply(wide.d, left ? x0 : wide.load(x + i), right ? y0 : wide.load(y + i)), z + i);
+    wide.store(F::apply(wide.d, left ? x0 : wide.load(x + i), right ? y0 : wide.load(y + i)),
+               z + i);
   if (i == n) return;
   alignas(64) float p[8] = {}, q[8] = {};
   if (!left) std::memcpy(p, x + i, size_t(n - i) * sizeof(float));
@@ -106,33 +111,55 @@ TileFunction by_double(DType dtype) {
 TileFunction find_math(TileOp op, DType dtype, Form form) {
   const bool f32 = dtype == DType::float32;
   switch (op) {
-    case TileOp::exp: return native<Exp>(dtype);
-    case TileOp::exp2: return native<Exp2>(dtype);
-    case TileOp::expm1: return native<Expm1>(dtype);
-    case TileOp::log: return native<Log>(dtype);
-    case TileOp::log1p: return native<Log1p>(dtype);
-    case TileOp::tanh: return native<Tanh>(dtype);
-    case TileOp::sigmoid: return native<Sigmoid>(dtype);
-    case TileOp::log2: return by_double<Log2>(dtype);
-    case TileOp::log10: return by_double<Log10>(dtype);
-    case TileOp::sin: return by_double<Sin>(dtype);
-    case TileOp::cos: return by_double<Cos>(dtype);
-    case TileOp::sinh: return by_double<Sinh>(dtype);
-    case TileOp::cosh: return by_double<Cosh>(dtype);
-    case TileOp::asinh: return by_double<Asinh>(dtype);
-    case TileOp::acosh: return by_double<Acosh>(dtype);
-    case TileOp::atanh: return by_double<Atanh>(dtype);
-    case TileOp::asin: return by_double<Asin>(dtype);
-    case TileOp::acos: return by_double<Acos>(dtype);
-    case TileOp::atan: return by_double<Atan>(dtype);
-    case TileOp::erf: return f32 ? unary_math<Erf, float, float> : Unary<LibraryErf, double, double>::run;
-    case TileOp::tan: return f32 ? unary_math<Tan, float, double> : Unary<LibraryTan, double, double>::run;
+    case TileOp::exp:
+      return native<Exp>(dtype);
+    case TileOp::exp2:
+      return native<Exp2>(dtype);
+    case TileOp::expm1:
+      return native<Expm1>(dtype);
+    case TileOp::log:
+      return native<Log>(dtype);
+    case TileOp::log1p:
+      return native<Log1p>(dtype);
+    case TileOp::tanh:
+      return native<Tanh>(dtype);
+    case TileOp::sigmoid:
+      return native<Sigmoid>(dtype);
+    case TileOp::log2:
+      return by_double<Log2>(dtype);
+    case TileOp::log10:
+      return by_double<Log10>(dtype);
+    case TileOp::sin:
+      return by_double<Sin>(dtype);
+    case TileOp::cos:
+      return by_double<Cos>(dtype);
+    case TileOp::sinh:
+      return by_double<Sinh>(dtype);
+    case TileOp::cosh:
+      return by_double<Cosh>(dtype);
+    case TileOp::asinh:
+      return by_double<Asinh>(dtype);
+    case TileOp::acosh:
+      return by_double<Acosh>(dtype);
+    case TileOp::atanh:
+      return by_double<Atanh>(dtype);
+    case TileOp::asin:
+      return by_double<Asin>(dtype);
+    case TileOp::acos:
+      return by_double<Acos>(dtype);
+    case TileOp::atan:
+      return by_double<Atan>(dtype);
+    case TileOp::erf:
+      return f32 ? unary_math<Erf, float, float> : Unary<LibraryErf, double, double>::run;
+    case TileOp::tan:
+      return f32 ? unary_math<Tan, float, double> : Unary<LibraryTan, double, double>::run;
     case TileOp::pow:
       if (!f32) return Binary<LibraryPow, double, double>::find(form);
       return form == Form::vectors        ? binary_float<PowFloat, Form::vectors>
              : form == Form::scalar_right ? binary_float<PowFloat, Form::scalar_right>
                                           : binary_float<PowFloat, Form::scalar_left>;
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 

@@ -57,8 +57,8 @@ struct Exp {
   template <class D, class V>
   static V apply(D d, V x) {
     constexpr bool f32 = sizeof(hn::TFromD<D>) == 4;
-    const V inside = hn::Min(hn::Max(x, splat(d, x, f32 ? -104.0 : -746.0)),
-                             splat(d, x, f32 ? 89.0 : 710.0));
+    const V inside =
+        hn::Min(hn::Max(x, splat(d, x, f32 ? -104.0 : -746.0)), splat(d, x, f32 ? 89.0 : 710.0));
     const auto parts = ExpParts<D>::of(d, inside);
     return keep_nan(d, x, parts.scaled(d, hn::Add(parts.p, splat(d, x, 1.0))));
   }
@@ -67,8 +67,8 @@ struct Exp2 {
   template <class D, class V>
   static V apply(D d, V x) {
     constexpr bool f32 = sizeof(hn::TFromD<D>) == 4;
-    const V inside = hn::Min(hn::Max(x, splat(d, x, f32 ? -151.0 : -1076.0)),
-                             splat(d, x, f32 ? 129.0 : 1025.0));
+    const V inside =
+        hn::Min(hn::Max(x, splat(d, x, f32 ? -151.0 : -1076.0)), splat(d, x, f32 ? 129.0 : 1025.0));
     const auto parts = ExpParts<D>::of_power_of_two(d, inside);
     return keep_nan(d, x, parts.scaled(d, hn::Add(parts.p, splat(d, x, 1.0))));
   }
@@ -97,7 +97,9 @@ V finish_log(D d, V x, V y) {
 }
 struct Log {
   template <class D, class V>
-  static V apply(D d, V x) { return finish_log(d, x, hn::Log(d, x)); }
+  static V apply(D d, V x) {
+    return finish_log(d, x, hn::Log(d, x));
+  }
 };
 // x = m 2^e with m in [sqrt(1/2), sqrt(2)); float64, x positive and finite.
 template <class D, class V>
@@ -219,15 +221,21 @@ struct Atanh {  // float64
 };
 struct Asin {  // float64
   template <class D, class V>
-  static V apply(D d, V x) { return hn::Asin(d, x); }
+  static V apply(D d, V x) {
+    return hn::Asin(d, x);
+  }
 };
 struct Acos {  // float64
   template <class D, class V>
-  static V apply(D d, V x) { return hn::Acos(d, x); }
+  static V apply(D d, V x) {
+    return hn::Acos(d, x);
+  }
 };
 struct Atan {  // float64
   template <class D, class V>
-  static V apply(D d, V x) { return keep_nan(d, x, hn::Atan(d, x)); }
+  static V apply(D d, V x) {
+    return keep_nan(d, x, hn::Atan(d, x));
+  }
 };
 
 // Highway's reduction by pi is good for these; the C library takes the others, lane by lane.
@@ -256,7 +264,9 @@ struct Sin {  // float64
 };
 struct Cos {  // float64
   template <class D, class V>
-  static V apply(D d, V x) { return with_library(d, x, hn::Cos(d, bounded(d, x)), std::cos); }
+  static V apply(D d, V x) {
+    return with_library(d, x, hn::Cos(d, bounded(d, x)), std::cos);
+  }
 };
 struct Tan {  // in float64, good enough for float32 alone
   template <class D, class V>

@@ -20,8 +20,9 @@ namespace HWY_NAMESPACE {
 // Vectors in the compiler's own terms, so that one template serves every type.
 template <class T>
 struct Lanes {
-  static constexpr int kBytes = std::min<int>(HWY_TARGET <= HWY_AVX3 ? 64
-                                              : HWY_TARGET <= HWY_AVX2 ? 32 : 16,
+  static constexpr int kBytes = std::min<int>(HWY_TARGET <= HWY_AVX3   ? 64
+                                              : HWY_TARGET <= HWY_AVX2 ? 32
+                                                                       : 16,
                                               int(kRowLanes * sizeof(T)));
   static constexpr int kVectors = int(kRowLanes * sizeof(T)) / kBytes;
   typedef T Vector __attribute__((vector_size(kBytes)));
@@ -30,7 +31,9 @@ struct Lanes {
 
 struct Sum {
   template <class V>
-  static V apply(V a, V b) { return a + b; }
+  static V apply(V a, V b) {
+    return a + b;
+  }
 };
 struct Product {
   template <class V>
@@ -56,11 +59,15 @@ struct Smallest {
 };
 struct Any {
   template <class V>
-  static V apply(V a, V b) { return a | b; }
+  static V apply(V a, V b) {
+    return a | b;
+  }
 };
 struct All {
   template <class V>
-  static V apply(V a, V b) { return a & b; }
+  static V apply(V a, V b) {
+    return a & b;
+  }
 };
 
 template <class Op, class T>
@@ -130,8 +137,8 @@ struct Reduce {
     for (; r + 4 <= rows; r += 4, x += 4 * count) {
 #pragma GCC ivdep
       for (int64_t j = 0; j < count; ++j)
-        sum[j] = join(join(join(join(sum[j], x[j]), x[count + j]), x[2 * count + j]),
-                      x[3 * count + j]);
+        sum[j] =
+            join(join(join(join(sum[j], x[j]), x[count + j]), x[2 * count + j]), x[3 * count + j]);
     }
     for (; r < rows; ++r, x += count) {
 #pragma GCC ivdep
@@ -151,39 +158,66 @@ struct Reduce {
 template <class Op>
 ReduceFunctions by_type(DType dtype) {
   switch (dtype) {
-    case DType::bool_: case DType::uint8: return Reduce<Op, uint8_t>::functions();
-    case DType::uint16: return Reduce<Op, uint16_t>::functions();
-    case DType::uint32: return Reduce<Op, uint32_t>::functions();
-    case DType::uint64: return Reduce<Op, uint64_t>::functions();
-    case DType::int8: return Reduce<Op, int8_t>::functions();
-    case DType::int16: return Reduce<Op, int16_t>::functions();
-    case DType::int32: return Reduce<Op, int32_t>::functions();
-    case DType::int64: return Reduce<Op, int64_t>::functions();
-    case DType::float64: return Reduce<Op, double>::functions();
-    default: return Reduce<Op, float>::functions();
+    case DType::bool_:
+    case DType::uint8:
+      return Reduce<Op, uint8_t>::functions();
+    case DType::uint16:
+      return Reduce<Op, uint16_t>::functions();
+    case DType::uint32:
+      return Reduce<Op, uint32_t>::functions();
+    case DType::uint64:
+      return Reduce<Op, uint64_t>::functions();
+    case DType::int8:
+      return Reduce<Op, int8_t>::functions();
+    case DType::int16:
+      return Reduce<Op, int16_t>::functions();
+    case DType::int32:
+      return Reduce<Op, int32_t>::functions();
+    case DType::int64:
+      return Reduce<Op, int64_t>::functions();
+    case DType::float64:
+      return Reduce<Op, double>::functions();
+    default:
+      return Reduce<Op, float>::functions();
   }
 }
 // Sums and products of signed integers are those of unsigned ones, which wrap.
 template <class Op>
 ReduceFunctions by_unsigned_type(DType dtype) {
   switch (dtype) {
-    case DType::int8: case DType::uint8: return Reduce<Op, uint8_t>::functions();
-    case DType::int16: case DType::uint16: return Reduce<Op, uint16_t>::functions();
-    case DType::int32: case DType::uint32: return Reduce<Op, uint32_t>::functions();
-    case DType::int64: case DType::uint64: return Reduce<Op, uint64_t>::functions();
-    case DType::float64: return Reduce<Op, double>::functions();
-    default: return Reduce<Op, float>::functions();
+    case DType::int8:
+    case DType::uint8:
+      return Reduce<Op, uint8_t>::functions();
+    case DType::int16:
+    case DType::uint16:
+      return Reduce<Op, uint16_t>::functions();
+    case DType::int32:
+    case DType::uint32:
+      return Reduce<Op, uint32_t>::functions();
+    case DType::int64:
+    case DType::uint64:
+      return Reduce<Op, uint64_t>::functions();
+    case DType::float64:
+      return Reduce<Op, double>::functions();
+    default:
+      return Reduce<Op, float>::functions();
   }
 }
 
 ReduceFunctions find_reduce(TileOp op, DType dtype) {
   switch (op) {
-    case TileOp::sum: return by_unsigned_type<Sum>(dtype);
-    case TileOp::prod: return by_unsigned_type<Product>(dtype);
-    case TileOp::max: return by_type<Largest>(dtype);
-    case TileOp::min: return by_type<Smallest>(dtype);
-    case TileOp::any: return Reduce<Any, uint8_t>::functions();
-    default: return Reduce<All, uint8_t>::functions();
+    case TileOp::sum:
+      return by_unsigned_type<Sum>(dtype);
+    case TileOp::prod:
+      return by_unsigned_type<Product>(dtype);
+    case TileOp::max:
+      return by_type<Largest>(dtype);
+    case TileOp::min:
+      return by_type<Smallest>(dtype);
+    case TileOp::any:
+      return Reduce<Any, uint8_t>::functions();
+    default:
+      return Reduce<All, uint8_t>::functions();
   }
 }
 
