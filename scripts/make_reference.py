@@ -50,7 +50,8 @@ def entry(op: Any) -> str:
     name = public_name(op)
     call = f"{name}({op.declaration})"
     if name.startswith("tg.random."):  # a Python function with defaults of its own
-        call = name + str(inspect.signature(getattr(tg.random, name.split(".")[-1])))
+        signature = inspect.signature(getattr(tg.random, name.split(".")[-1]))
+        call = name + str(signature).replace("'", "")
     if op.returns_tuple:
         call += " -> tuple"
     parts = [f"## {op.name}", f"```text\n{call}\n```", op.doc, " ".join([example(op), *notes])]
