@@ -91,9 +91,10 @@ Tensor rms_norm(const Tensor& given, const Tensor& weight, int64_t count, double
 }
 
 // The running statistic moved towards the batch's.
-Tensor moved(const Tensor& running, const Tensor& batch, double momentum) {
+Tensor moved(const Tensor& running, const Tensor& batch, const Tensor& momentum) {
   if (!running) return {};
-  return running + (astype(batch, running.dtype()) - running) * constant(momentum);
+  const Tensor to = running + (astype(batch, running.dtype()) - running) * momentum;
+  return astype(to, running.dtype());
 }
 
 Tensors batch_norm(const Args& a) {
@@ -109,7 +110,7 @@ Tensors batch_norm(const Args& a) {
   require(training || (running_mean && running_var),
           "batch_norm: needs running_mean and running_var outside of training");
   require(!training || count > 1,
-          "batch_norm: needs more than one value per channel in training, "
+          "batch_norm: needs more than 1 value per channel in training, "
           "got x of shape ",
           given.shape());
 
@@ -126,8 +127,8 @@ Tensors batch_norm(const Args& a) {
     variance = mean(square(apart), axes, true);
     GradMode off(false);
     const double unbiased = double(count) / double(count - 1);
-    new_mean = moved(running_mean, reshape(center, {channels}), a.real(6));
-    new_var = moved(running_var, reshape(variance, {channels}) * constant(unbiased), a.real(6));
+    new_mean = moved(running_mean, reshape(center, {channels}), a.tensor(6));
+    new_var = moved(running_var, reshape(variance, {channels}) * constant(unbiased), a.tensor(6));
   } else {
     apart = x - reshape(running_mean, along);
     variance = reshape(running_var, along);
@@ -280,7 +281,7 @@ const Family kNormalisations("Normalisations", {
     {.name = "batch_norm",
      .parameters = "x: Tensor, running_mean: Tensor? = None, running_var: Tensor? = None, "
                    "weight: Tensor? = None, bias: Tensor? = None, training: bool = False, "
-                   "momentum: float = 0.1, eps: float = 1e-05",
+                   "momentum: Tensor = 0.1, eps: float = 1e-05",
      .doc = "x (N, C, ...) brought to mean 0 and variance 1 per channel: by the statistics of the "
             "batch in training, else by the running ones; then times weight plus bias. The result "
             "comes with the running statistics, which training moves by momentum towards the "

@@ -131,43 +131,14 @@ def batch_norm(
     Raises:
         ValueError: wrong rank or channels, or one value per channel to take a variance of.
     """
-    if input.ndim < 2:
-        raise ValueError(f"batch_norm: the input must be (N, C, …), got {input.shape}")
-    channels = input.shape[1]
-    for name, tensor in (("weight", weight), ("running_mean", running_mean)):
-        if tensor is not None and tensor.shape != (channels,):
-            raise ValueError(
-                f"batch_norm: the input {input.shape} has {channels} channels, "
-                f"but {name} is {tensor.shape}"
-            )
-    shape = (1, channels) + (1,) * (input.ndim - 2)
-    if training or running_mean is None or running_var is None:
-        count = input.size // channels if channels else 0
-        if count <= 1:
-            raise ValueError(
-                f"batch_norm: training needs more than 1 value per channel, got input {input.shape}"
-            )
-        axes = (0, *range(2, input.ndim))
-        mean = tg.mean(input, axis=axes, keepdims=True)
-        centred = input - mean
-        var = tg.mean(centred * centred, axis=axes, keepdims=True)
-        if training and running_mean is not None and running_var is not None:
-            with tg.no_grad():
-                unbiased = tg.reshape(var, (channels,)) * (count / (count - 1))
-                for running, batch in (
-                    (running_mean, tg.reshape(mean, (channels,))),
-                    (running_var, unbiased),
-                ):
-                    moved = running * (1 - momentum) + batch.astype(running.dtype) * momentum
-                    running._bind(moved)
-    else:
-        centred = input - tg.reshape(running_mean, shape)
-        var = tg.reshape(running_var, shape)
-    result = centred / tg.sqrt(var + eps)
-    if weight is not None:
-        result = result * tg.reshape(weight, shape)
-    if bias is not None:
-        result = result + tg.reshape(bias, shape)
+    if running_mean is None or running_var is None:
+        training, running_mean, running_var = True, None, None
+    result, *moved = tg.batch_norm(
+        input, running_mean, running_var, weight, bias, training, momentum, eps
+    )
+    if training and running_mean is not None and running_var is not None:
+        running_mean._bind(moved[0])
+        running_var._bind(moved[1])
     return result
 
 
