@@ -81,6 +81,23 @@ decltype(auto) dispatch(DType dtype, F&& f) {
   fail(ErrorKind::type, "unknown dtype code ", int(dtype));
 }
 
+// The same for the floating-point types; any other dtype is the caller's mistake.
+template <class F>
+decltype(auto) dispatch_floating(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    case DType::float32:
+      return f(float{});
+    case DType::float64:
+      return f(double{});
+    default:
+      fail(ErrorKind::type, "needs a floating-point dtype, got ", name(dtype));
+  }
+}
+
 // The type in which elements of T are computed: float for the 16-bit floats, T otherwise.
 template <class T>
 using compute_t =

@@ -389,9 +389,6 @@ const Family kJoining("Joining and rearranging", {
 
 }  // namespace
 
-const Primitive& slice_update_primitive() { return kSliceUpdate; }
-const Primitive& concat_primitive() { return kConcat; }
-
 Tensor slice_update(const Tensor& x, const Tensor& v, const Dims& starts, const Dims& steps) {
   require(v.rank() == x.rank() && starts.size() == x.rank() && steps.size() == x.rank(),
           "slice_update: shape ", v.shape(), " does not fit into shape ", x.shape());

@@ -84,11 +84,7 @@ Tensor reduce_to(const Tensor& x, const Shape& shape);
 
 // ---- movement.cc ---------------------------------------------------------------------------
 const Primitive& reshape_primitive();    // attrs: the new shape
-const Primitive& permute_primitive();    // attrs: for each result axis, the input's
-const Primitive& broadcast_primitive();  // attrs: the new shape
 const Primitive& slice_primitive();      // attrs: size and step of each axis; dynamic: starts
-const Primitive& slice_update_primitive();
-const Primitive& concat_primitive();
 Tensor reshape(const Tensor& x, const Shape& shape);  // one size may be -1
 Tensor permute_dims(const Tensor& x, const Dims& axes);
 Tensor matrix_transpose(const Tensor& x);

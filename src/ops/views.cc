@@ -133,8 +133,6 @@ const Primitive kSlice = {
 }  // namespace
 
 const Primitive& reshape_primitive() { return kReshape; }
-const Primitive& permute_primitive() { return kPermute; }
-const Primitive& broadcast_primitive() { return kBroadcast; }
 const Primitive& slice_primitive() { return kSlice; }
 
 Tensor reshape(const Tensor& x, const Shape& wanted) {

@@ -1,7 +1,6 @@
 #include "plan/evaluate.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <list>
 #include <unordered_map>
 
@@ -79,9 +78,7 @@ PlanCache& cache() {
 std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
   if (std::shared_ptr<Plan> plan = cache().find(snapshot)) return plan;
   std::shared_ptr<Plan> plan = make_plan(snapshot);
-  static const char* debug = std::getenv("TEGULA_DEBUG");
-  if (debug && std::atoi(debug) >= 1)
-    std::fprintf(stderr, "%s", plan->to_string(std::atoi(debug) >= 2).c_str());
+  if (debug_level() >= 1) std::fprintf(stderr, "%s", plan->to_string(debug_level() >= 2).c_str());
   cache().insert(snapshot, plan);
   return plan;
 }

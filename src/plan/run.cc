@@ -10,16 +10,6 @@
 namespace tegula {
 namespace {
 
-// TEGULA_DEBUG: 1 prints each plan's steps as it is first made, 2 each step as it runs, with its
-// time and bandwidth.
-int debug_level() {
-  static const int level = [] {
-    const char* text = std::getenv("TEGULA_DEBUG");
-    return text ? std::atoi(text) : 0;
-  }();
-  return level;
-}
-
 std::mutex ended_mutex;
 std::vector<const void*> ended_tokens;
 
@@ -43,6 +33,14 @@ class Arena {
 };
 
 }  // namespace
+
+int debug_level() {
+  static const int level = [] {
+    const char* text = std::getenv("TEGULA_DEBUG");
+    return text ? std::atoi(text) : 0;
+  }();
+  return level;
+}
 
 Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move(plan)) {
   const size_t leaves = snapshot.leaves.size();

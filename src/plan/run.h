@@ -10,6 +10,10 @@
 
 namespace tegula {
 
+// TEGULA_DEBUG: 1 prints each plan's steps as it is first made, 2 also its tile programs, and each
+// step as it runs, with its time and bandwidth.
+int debug_level();
+
 class Run : public Work {
  public:
   Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot);

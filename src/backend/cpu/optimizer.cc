@@ -110,20 +110,6 @@ void adam_elements(const Update& u, const AdamRule& rule, int64_t begin, int64_t
   }
 }
 
-template <class F>
-void dispatch_floating(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float32:
-      return f(float{});
-    case DType::float64:
-      return f(double{});
-    case DType::float16:
-      return f(float16{});
-    default:
-      return f(bfloat16{});
-  }
-}
-
 void sgd_update(const Update& u, const SgdRule& rule, int64_t begin, int64_t end) {
   dispatch_floating(u.dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -278,20 +278,6 @@ void average_grad_plane(const Pooling& p, const T* HWY_RESTRICT dy, compute_t<T>
   for (int64_t i = 0; i < p.image_size(); ++i) dx[i] = T(sums[i]);
 }
 
-template <class F>
-void for_floating(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    case DType::float32:
-      return f(float{});
-    default:
-      return f(double{});
-  }
-}
-
 // Planes [begin, end) of each kernel.
 void max_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x, std::byte* y) {
   dispatch(p.dtype, [&](auto zero) {
@@ -304,7 +290,7 @@ void max_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x, 
 
 void max_pool_grad(const Pooling& p, int64_t begin, int64_t end, const std::byte* x,
                    const std::byte* dy, std::byte* dx) {
-  for_floating(p.dtype, [&](auto zero) {
+  dispatch_floating(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     std::vector<compute_t<T>> sums(p.halves() && sizeof(T) > 2 ? 0 : p.image_size());
     for (int64_t i = begin; i < end; ++i)
@@ -315,7 +301,7 @@ void max_pool_grad(const Pooling& p, int64_t begin, int64_t end, const std::byte
 }
 
 void average_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x, std::byte* y) {
-  for_floating(p.dtype, [&](auto zero) {
+  dispatch_floating(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     for (int64_t i = begin; i < end; ++i)
       average_plane(p, reinterpret_cast<const T*>(x) + i * p.image_size(),
@@ -325,7 +311,7 @@ void average_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte*
 
 void average_pool_grad(const Pooling& p, int64_t begin, int64_t end, const std::byte* dy,
                        std::byte* dx) {
-  for_floating(p.dtype, [&](auto zero) {
+  dispatch_floating(p.dtype, [&](auto zero) {
     using T = decltype(zero);
     std::vector<compute_t<T>> sums(p.halves() ? 0 : p.image_size());
     for (int64_t i = begin; i < end; ++i)
