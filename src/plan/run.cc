@@ -139,8 +139,11 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
   const bool timed = debug_level() >= 2;
   for (size_t s = begin; s < end; ++s) {
     Step& step = plan_->steps[s];
-    for (size_t i = 0; i < step.inputs.size(); ++i)
+    for (size_t i = 0; i < step.inputs.size(); ++i) {
       step.inputs[i].data = address(step.input_places[i], arena);
+      const Place& place = step.input_places[i];
+      step.inputs[i].buffer = place.source == Place::leaf ? lasting_[size_t(place.index)] : nullptr;
+    }
     for (size_t i = 0; i < step.outputs.size(); ++i)
       step.outputs[i].data = address(step.output_places[i], arena);
     const std::span<const int64_t> words =
@@ -197,8 +200,12 @@ void Run::restore() {
 void Run::run_plan() {
   for (const Ref<Event>& event : awaited_)
     if (const std::exception_ptr error = event->error()) std::rethrow_exception(error);
-  for (size_t i = 0; i < leaves_.size(); ++i)
+  for (size_t i = 0; i < leaves_.size(); ++i) {
     leaf_data_.push_back(leaves_[i] ? leaves_[i]->data() + leaf_offsets_[i] : nullptr);
+    lasting_.push_back(leaves_[i].get());
+  }
+  for (int32_t leaf : plan_->donor)
+    if (leaf >= 0) lasting_[size_t(leaf)] = nullptr;
   for (size_t i = 0; i < outputs_.size(); ++i)
     if (plan_->donor[i] < 0) outputs_[i]->allocate();
   const Arena arena(*plan_->device, plan_->arena_bytes);

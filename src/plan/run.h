@@ -47,6 +47,7 @@ class Run : public Work {
   std::vector<Ref<Event>> awaited_;    // of leaves still to be computed when the run was made
   std::vector<int64_t> leaf_offsets_;  // bytes
   std::vector<std::byte*> leaf_data_;  // as the run began: a donor gives its memory away
+  std::vector<Buffer*> lasting_;       // by leaf: its buffer, unless the run writes over it
   std::vector<uint64_t> scalars_;      // by leaf
   std::vector<int64_t> dynamic_;
   std::vector<Ref<Buffer>> outputs_;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "runtime/backend.h"
 #include "runtime/fork_guard.h"
+#include "runtime/forms.h"
 
 namespace tegula {
 namespace {
@@ -47,12 +48,19 @@ size_t Allocator::class_index(size_t block_bytes) {
 
 std::byte* Allocator::allocate(size_t bytes) {
   use_engine();
-  std::lock_guard lock(mutex_);
-  if (bytes > kMaxBytes) fail_out_of_memory(bytes);
+  std::byte* data = try_allocate(bytes);
+  if (!data && release_forms(backend_)) data = try_allocate(bytes);
+  if (!data) fail_out_of_memory(bytes);
+  return data;
+}
+
+std::byte* Allocator::try_allocate(size_t bytes) {
+  if (bytes > kMaxBytes) return nullptr;
   const size_t block_bytes = block_size(bytes);
   const int64_t block = int64_t(block_bytes);
+  std::lock_guard lock(mutex_);
   const int64_t limit = stats_.limit_bytes;
-  if (limit > 0 && stats_.live_bytes + block > limit) fail_out_of_memory(bytes);
+  if (limit > 0 && stats_.live_bytes + block > limit) return nullptr;
 
   SizeClass& size_class = classes_[class_index(block_bytes)];
   size_class.block_bytes = block_bytes;
@@ -65,7 +73,7 @@ std::byte* Allocator::allocate(size_t bytes) {
       evict_until(0);
       data = backend_.allocate(block_bytes);
     }
-    if (!data) fail_out_of_memory(bytes);
+    if (!data) return nullptr;
     ++stats_.system_allocations;
   }
   ++stats_.allocations;
@@ -148,6 +156,7 @@ void Allocator::reset_peak() {
 }
 
 void Allocator::fail_out_of_memory(size_t bytes) const {
+  std::lock_guard lock(mutex_);
   const std::string limit =
       stats_.limit_bytes > 0 ? cat(", limit ", readable(stats_.limit_bytes)) : std::string();
   fail(ErrorKind::out_of_memory, "out of memory on device '", backend_.name(),

@@ -33,7 +33,8 @@ class Allocator {
   Allocator& operator=(const Allocator&) = delete;
 
   // 64-byte aligned memory of at least `bytes`. When the backend has none left the cache is given
-  // back and it is asked again; then throws OutOfMemoryError with the figures of stats().
+  // back and it is asked again, then without what kernels have prepared (see forms.h); then throws
+  // OutOfMemoryError with the figures of stats().
   std::byte* allocate(size_t bytes);
   void deallocate(std::byte* data, size_t bytes) noexcept;
   // Gives the cache back to the backend.
@@ -58,6 +59,7 @@ class Allocator {
   static constexpr size_t kClasses = 64 + 8 * 36;
   static size_t class_index(size_t block_bytes);
 
+  std::byte* try_allocate(size_t bytes);  // null if out of memory
   std::byte* take_cached(SizeClass& size_class);
   void evict_until(int64_t cached_bytes);
   void release_blocks(SizeClass& size_class, int64_t cached_bytes);

@@ -19,6 +19,7 @@ void Buffer::take_memory(Buffer& donor) {
   if (data_ || !donor.data_ || donor.lent_ || donor.bytes_ != bytes_ || donor.backend_ != backend_)
     fail(ErrorKind::runtime, "a buffer of ", bytes_, " bytes cannot take over one of ",
          donor.bytes_, " bytes");
+  donor.forms_.reset();
   data_ = std::exchange(donor.data_, nullptr);
 }
 

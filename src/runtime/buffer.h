@@ -8,10 +8,9 @@
 #include <memory>
 
 #include "base/ref.h"
+#include "runtime/forms.h"
 
 namespace tegula {
-
-class Backend;
 
 // Completion of one submitted piece of work. Shared by everything that work writes.
 class Event : public RefCounted<Event> {
@@ -48,6 +47,12 @@ class Buffer : public RefCounted<Buffer> {
   size_t bytes() const { return bytes_; }
   Backend& backend() const { return *backend_; }
 
+  // What kernels made of the contents, for use by the work that runs.
+  Forms& forms() {
+    if (!forms_) forms_ = std::make_unique<Forms>(*backend_);
+    return *forms_;
+  }
+
   // The work that writes the contents; null when they are there.
   const Ref<Event>& event() const { return event_; }
   void set_event(Ref<Event> event) { event_ = std::move(event); }
@@ -71,6 +76,7 @@ class Buffer : public RefCounted<Buffer> {
   std::byte* data_ = nullptr;
   size_t bytes_;
   Ref<Event> event_;
+  std::unique_ptr<Forms> forms_;
   std::function<void()> release_;
   bool lent_ = false;
   std::atomic<int> exports_{0};

@@ -12,6 +12,7 @@
 
 namespace tegula {
 
+class Buffer;
 struct TileProgram;
 
 // One operand: `data` points at logical element (0, ..., 0); strides count elements and may be
@@ -21,6 +22,9 @@ struct View {
   DType dtype = DType::float32;
   Shape shape;
   Strides strides;
+  // Where an input is kept whose contents stay the same from run to run, as weights do; null for
+  // others. Its forms() keep what a kernel made of them.
+  Buffer* buffer = nullptr;
 
   template <class T>
   T* as() const {
