@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -17,6 +18,7 @@
 #include "runtime/cancel.h"
 #include "runtime/cpu_count.h"
 #include "runtime/fork_guard.h"
+#include "runtime/participant.h"
 #include "runtime/threads.h"
 
 namespace tegula {
@@ -28,6 +30,11 @@ constexpr int kMaxThreads = 1024;
 // How long a thread with nothing to do looks for work before it sleeps. Waking a sleeper takes
 // about 18 us, so a gap shorter than that should not put anyone to sleep.
 constexpr auto kSpin = std::chrono::microseconds(40);
+// Handing work to a thread that spins costs under 1 us.
+constexpr double kWorthSharing = 2;  // us
+// Waking a sleeper costs the caller 5 us and the sleeper comes after 18: it pays for work from
+// about 30 us, or for several smaller pieces of work in a row.
+constexpr double kWorthWaking = 40;
 // A job has at most 2^31 pieces, because a ticket counts them in 32 bits.
 constexpr int64_t kMaxPieces = int64_t(1) << 31;
 
@@ -71,12 +78,15 @@ void run_alone(int64_t count, Body body) {
 class Pool {
  public:
   // Runs the job on the workers and the caller; false if another thread is using them now.
-  bool try_run(int64_t count, Body body, int threads) {
+  bool try_run(int64_t count, Body body, double microseconds, int threads) {
     std::unique_lock lock(owner_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
     start_workers(threads - 1);
+    unshared_ += microseconds;
+    const bool wake = unshared_ >= kWorthWaking;
+    if (wake || sleepers_.load(std::memory_order_relaxed) == 0) unshared_ = 0;
     for (int64_t first = 0; first < count; first += kMaxPieces)
-      run_job(first, uint32_t(std::min(count - first, kMaxPieces)), body);
+      run_job(first, uint32_t(std::min(count - first, kMaxPieces)), body, wake);
     return true;
   }
 
@@ -87,6 +97,7 @@ class Pool {
     wake_.notify_all();
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
+    participants_.clear();
     stopping_ = false;
   }
 
@@ -97,14 +108,16 @@ class Pool {
     // set_num_threads() on another thread may come between reading the number and getting here.
     while (int(workers_.size()) < wanted) {
       try {
-        workers_.push_back(start_thread("tegula-worker", [this] { worker_main(); }));
+        Participant& self = participants_.emplace_back();
+        workers_.push_back(start_thread("tegula-worker", [this, &self] { worker_main(self); }));
       } catch (const std::system_error&) {
+        participants_.pop_back();
         return;  // the system has no more threads: those there are do the work
       }
     }
   }
 
-  void run_job(int64_t first, uint32_t count, Body body) {
+  void run_job(int64_t first, uint32_t count, Body body, bool wake) {
     body_ = &body;
     first_ = first;
     count_ = count;
@@ -112,10 +125,11 @@ class Pool {
     // Sequentially consistent, like the worker's increment of sleepers_ and its second look at the
     // ticket: either we see the sleeper or it sees the job.
     ticket_.store((uint64_t(++generation_) << 32) | count);
-    if (const uint32_t sleepers = sleepers_.load()) wake_workers(std::min(sleepers, count - 1));
+    const uint32_t sleepers = sleepers_.load();
+    if (wake && sleepers > 0) wake_workers(std::min(sleepers, count - 1));
 
     inside_piece = true;
-    work();
+    work(caller_);
     inside_piece = false;
     wait_for_claimed(count);
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -130,11 +144,18 @@ class Pool {
   void wait_for_claimed(uint32_t count) {
     if (done_.load(std::memory_order_acquire) == count) return;
     if (spin_until([&] { return done_.load(std::memory_order_acquire) == count; })) return;
+    for (Participant& worker : participants_) worker.rescue();
     for (uint32_t done; (done = done_.load(std::memory_order_acquire)) != count;) done_.wait(done);
   }
 
   // Claims and runs pieces until there are none.
-  void work() {
+  void work(Participant& self) {
+    self.enter();
+    claim_and_run();
+    self.leave();
+  }
+
+  void claim_and_run() {
     uint64_t ticket = ticket_.load(std::memory_order_acquire);
     while (unclaimed(ticket) != 0) {
       if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
@@ -172,15 +193,16 @@ class Pool {
     return unclaimed(ticket);
   }
 
-  void worker_main() {
+  void worker_main(Participant& self) {
     inside_piece = true;
     const auto wanted = [this] {
       return unclaimed(ticket_.load(std::memory_order_relaxed)) != 0 ||
              stopping_.load(std::memory_order_relaxed);
     };
     while (!stopping_.load(std::memory_order_acquire)) {
-      work();
+      work(self);
       if (spin_until(wanted)) continue;
+      caller_.rescue();
       const uint32_t seen = wake_.load();
       sleepers_.fetch_add(1);
       if (unclaimed(ticket_.load()) == 0 && !stopping_.load()) wake_.wait(seen);
@@ -190,7 +212,10 @@ class Pool {
 
   std::mutex owner_;  // held by the thread whose job it is
   std::vector<std::thread> workers_;
+  std::deque<Participant> participants_;  // of the workers
+  Participant caller_;
   uint32_t generation_ = 0;
+  double unshared_ = 0;  // us of work since sleepers were last woken, or nobody slept
 
   const Body* body_ = nullptr;
   int64_t first_ = 0;
@@ -247,11 +272,11 @@ void set_num_threads(int count) {
   if (chosen_threads.exchange(count) != count) stop_threads();
 }
 
-void parallel_for(int64_t count, FunctionRef<void(int64_t)> body) {
+void parallel_for(int64_t count, FunctionRef<void(int64_t)> body, double microseconds) {
   use_engine();
-  if (count > 1 && !inside_piece) {
+  if (count > 1 && !inside_piece && microseconds >= kWorthSharing) {
     const int threads = num_threads();
-    if (threads > 1 && pool().try_run(count, body, threads)) return;
+    if (threads > 1 && pool().try_run(count, body, microseconds, threads)) return;
   }
   run_alone(count, body);
 }

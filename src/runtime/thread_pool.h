@@ -37,8 +37,9 @@ void set_num_threads(int count);
 // Runs body(i) once for every i in [0, count); returns when all are done. The caller takes part;
 // a nested call runs on the calling thread alone. The first exception by index is rethrown after
 // every claimed piece has ended; pieces not yet claimed are then skipped.
-// Hot hand-over costs about 1-2 us, so callers pass one piece, or call body themselves, for less.
-void parallel_for(int64_t count, FunctionRef<void(int64_t)> body);
+// `microseconds` is about what the work takes one thread. Work too small to be worth handing over
+// stays on the calling thread, and small work does not wake threads that sleep.
+void parallel_for(int64_t count, FunctionRef<void(int64_t)> body, double microseconds = 1e9);
 
 // Stops the workers (they start again on demand); used before fork and at exit.
 void stop_threads();

@@ -348,3 +348,57 @@ TEST_CASE("buffers") {
   }
   CHECK(released == 1);
 }
+
+TEST_CASE("small work stays on its thread") {
+  const Threads scope(2);
+  const auto caller = std::this_thread::get_id();
+  bool elsewhere = false;
+  for (int round = 0; round < 100; ++round)
+    parallel_for(64, [&](int64_t) { elsewhere |= std::this_thread::get_id() != caller; }, 1.0);
+  CHECK(!elsewhere);
+}
+
+TEST_CASE("work in small amounts wakes a sleeping worker in the end") {
+  const Threads scope(2);
+  std::atomic<bool> elsewhere = false;
+  const auto caller = std::this_thread::get_id();
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (!elsewhere && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(200us);
+    parallel_for(
+        8,
+        [&](int64_t) {
+          const auto stop = std::chrono::steady_clock::now() + 20us;
+          while (std::chrono::steady_clock::now() < stop) {
+          }
+          if (std::this_thread::get_id() != caller) elsewhere = true;
+        },
+        10.0);
+  }
+  CHECK(elsewhere);
+}
+
+TEST_CASE("work goes on while another process holds a processor") {
+  const Threads scope(2);
+  std::atomic<bool> stop = false;
+  std::thread competitor([&] {
+    while (!stop) {
+    }
+  });
+  cpu_set_t before, after;
+  pthread_getaffinity_np(pthread_self(), sizeof(before), &before);
+  for (int round = 0; round < 300; ++round) {
+    std::atomic<int> sum = 0;
+    parallel_for(16, [&](int64_t i) {
+      const auto end = std::chrono::steady_clock::now() + 20us;
+      while (std::chrono::steady_clock::now() < end) {
+      }
+      sum += int(i);
+    });
+    REQUIRE(sum == 120);
+  }
+  stop = true;
+  competitor.join();
+  pthread_getaffinity_np(pthread_self(), sizeof(after), &after);
+  CHECK(CPU_EQUAL(&before, &after));  // whoever was moved is back
+}
