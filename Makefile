@@ -6,7 +6,7 @@ BIN    := .venv/bin
 export PYTHON JOBS BUILD
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-all lint format bench docs clean
+.PHONY: help setup build demo test test-all lint format bench bench-check docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,11 @@ lint: setup  ## ruff, mypy, clang-format: report only
 format: setup  ## ruff and clang-format: rewrite the files
 	@bash scripts/lint.sh --fix
 
-bench: setup  ## measure beside PyTorch, all or CASE=name, and write benchmarks/RESULTS.md
+bench: setup  ## measure beside PyTorch and JAX, all or CASE=name, and write benchmarks/RESULTS.md
 	@bash scripts/bench.sh $(CASE) $(ARGS)
+
+bench-check: setup  ## fail where kernels became slower than in a stored run of this machine
+	@bash scripts/bench.sh --check --no-peers $(or $(CASE),gemm conv fused) $(ARGS)
 
 docs: setup  ## generate the reference pages and run the code of every page
 	@bash scripts/docs.sh

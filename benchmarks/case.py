@@ -23,7 +23,7 @@ class Variant:
     """One way to do the work: a framework, and a function that makes its ``Runner``."""
 
     name: str
-    framework: Literal["tegula", "torch"]
+    framework: Literal["tegula", "torch", "jax"]
     make: Callable[[], Runner]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -13,25 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.case import Case, Row, Variant
+from benchmarks.figures import Figure
 from benchmarks.peers import PeerError, Worker
 
 SETTLE_SECONDS = 0.05  # lets the threads of the variant before stop spinning
 ABSOLUTE = 1e-5  # differences below this are none
 
 Samples = dict[str, dict[str, list[float]]]  # by variant and metric
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric over the rounds."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
-        return cls(statistics.median(values), min(values), max(values))
 
 
 @dataclass(frozen=True)
@@ -67,9 +54,10 @@ def cpus(threads: int) -> list[int]:
 class Measurement:
     """Measures cases with the given interpreters (by framework)."""
 
-    def __init__(self, pythons: dict[str, Path], environment: dict[str, str], threads: int) -> None:
-        self.pythons, self.environment = pythons, environment
-        self.cpus = cpus(threads)
+    def __init__(
+        self, pythons: dict[str, Path], environment: dict[str, str], cpus: Sequence[int]
+    ) -> None:
+        self.pythons, self.environment, self.cpus = pythons, environment, cpus
 
     def run(self, case: Case, rounds: int | None = None) -> list[Result]:
         """The rows of a case; variants whose framework is not there are left out.

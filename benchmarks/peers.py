@@ -7,10 +7,13 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 ROOT = Path(__file__).parents[1]
 PEERS_PYTHON = "TEGULA_PEERS_PYTHON"  # environment variable: an interpreter that has PyTorch
@@ -18,6 +21,7 @@ PEERS_FOLDER = ROOT / ".venv-peers"
 # Known places of an interpreter with the peers, tried before one is set up.
 PREPARED = (Path("/opt/peers/bin/python"),)
 TORCH = "torch==2.13.0"
+OTHERS = ("jax==0.10.2", "onnxruntime==1.32.0", "onnx==1.23.2")
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
 
@@ -25,8 +29,9 @@ class PeerError(RuntimeError):
     """A framework is not there, or its process failed."""
 
 
-def torch_python() -> Path:
-    """An interpreter that can import PyTorch; sets up ``.venv-peers`` if there is none.
+def peers_python() -> Path:
+    """An interpreter that can import PyTorch, and JAX and ONNX Runtime if it is our own; sets up
+    ``.venv-peers`` if there is none.
 
     Raises:
         PeerError: it cannot be set up, or ``TEGULA_PEERS_PYTHON`` has no PyTorch.
@@ -42,7 +47,7 @@ def torch_python() -> Path:
     pip = [str(own), "-m", "pip", "install", "--disable-pip-version-check", "-q", "numpy"]
     commands = [
         [sys.executable, "-m", "venv", str(PEERS_FOLDER)],
-        [*pip, TORCH, "--extra-index-url", CPU_WHEELS],
+        [*pip, TORCH, *OTHERS, "--extra-index-url", CPU_WHEELS],
     ]
     for command in commands:
         if subprocess.run(command, stdout=sys.stderr).returncode:
@@ -50,31 +55,36 @@ def torch_python() -> Path:
     return own
 
 
+def frameworks(python: Path) -> list[str]:
+    """Those of the peers that the interpreter can import."""
+    code = (
+        "from importlib.util import find_spec; "
+        "print(*(x for x in ('torch', 'jax', 'onnxruntime') if find_spec(x)))"
+    )
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
 def _has_torch(python: Path) -> bool:
     code = f"import torch, sys; sys.exit(torch.__version__.split('+')[0] != {TORCH[7:]!r})"
     return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
 
 
-class Worker:
-    """A process that measures one variant of one case.
-
-    Attributes:
-        outputs: what the variant computes, to be compared with the others.
-    """
+class Process:
+    """A process that answers lines with lines, pinned to the given processors."""
 
     def __init__(
         self,
-        python: Path,
-        case: str,
-        variant: str,
+        label: str,
+        command: Sequence[str | Path],
         cpus: Sequence[int],
-        environment: dict[str, str],
         timeout: float,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.label, self.timeout = f"{case}: {variant}", timeout
+        self.label, self.timeout = label, timeout
         threads = str(len(cpus))
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.worker", case, variant],
+            command,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -86,18 +96,24 @@ class Worker:
             | environment,
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )
-        self.outputs: list[float] = self._answer()["outputs"]
 
-    def round(self) -> dict[str, float]:
-        """Each metric once."""
+    def ask(self, request: str) -> str:
+        """The answer to a request; neither has a line's end.
+
+        Raises:
+            PeerError: the process ended, or took too long.
+        """
+        self.send(request)
+        return self.receive()
+
+    def send(self, line: str) -> None:
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write("round\n")
+            self.process.stdin.write(line + "\n")
         except BrokenPipeError:
             raise PeerError(f"{self.label}: the process has ended") from None
-        return self._answer()
 
-    def _answer(self) -> dict[str, Any]:
+    def receive(self) -> str:
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -106,10 +122,9 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             raise PeerError(f"{self.label}: failed with status {self.process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return line.rstrip("\n")
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -125,3 +140,29 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+class Worker(Process):
+    """A process that measures one variant of one case.
+
+    Attributes:
+        outputs: what the variant computes, to be compared with the others.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        case: str,
+        variant: str,
+        cpus: Sequence[int],
+        environment: dict[str, str],
+        timeout: float,
+    ) -> None:
+        command = [python, "-m", "benchmarks.worker", case, variant]
+        super().__init__(f"{case}: {variant}", command, cpus, timeout, environment)
+        self.outputs: list[float] = json.loads(self.receive())["outputs"]
+
+    def round(self) -> dict[str, float]:
+        """Each metric once."""
+        metrics: dict[str, float] = json.loads(self.ask("round"))
+        return metrics

@@ -8,17 +8,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES
-from benchmarks.measure import Figure, Result
+from benchmarks import kernel_results
+from benchmarks.cases import CASES, FAMILIES
+from benchmarks.figures import Figure
+from benchmarks.measure import Result
 
 HISTORY = Path(__file__).with_name("results.json")
 TABLE = Path(__file__).with_name("RESULTS.md")
+KEPT_RUNS = 40
 HEADER = """# Benchmarks
 
-Written by `make bench`; do not edit. Every figure is the median over the rounds, the range of the
-rounds in brackets. *Ratio* says how many times as good as PyTorch Tegula is: above 1 Tegula is
-ahead. Both frameworks run in processes of their own, pinned to the same {threads} processors with
-{threads} threads each, and their rounds take turns.
+Written by `make bench`; do not edit. Every framework runs in processes of its own, pinned to the
+same processors with the same number of threads, and their rounds take turns. Outputs are compared
+before any time counts. Every figure is the median over the rounds.
+
+* **Kernels** run in a C++ harness (`benchmarks/kernels/`), without recording or planning. Times are
+  followed by the lowest and highest round. Each row names its *limit*, which is measured in every
+  round just before; *of the limit* is the fraction reached. *Best peer* says how many times as fast
+  as the fastest peer Tegula is.
+* **Programs** run from Python. The range of the rounds is in brackets, *ratio* says how many times
+  as good as the peer Tegula is.
+
+Above 1× Tegula is ahead.
 """
 
 
@@ -81,40 +92,84 @@ def read_history() -> list[dict[str, Any]]:
 
 
 def save(run: dict[str, Any]) -> None:
-    """Appends a run to the history and writes the table of each case's latest run."""
-    history = [*read_history(), run]
-    HISTORY.write_text(json.dumps(history, indent=1, ensure_ascii=False) + "\n")
+    """Appends a run to the history and writes the tables of each case's latest run."""
+    history = bounded([*read_history(), run])
+    HISTORY.write_text(json.dumps(history, separators=(",", ":"), ensure_ascii=False) + "\n")
     TABLE.write_text(render(history))
 
 
+def _parts(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The families and cases of a run that there still are."""
+    known = {**FAMILIES, **CASES}
+    return {k: v for k, v in {**run.get("families", {}), **run["cases"]}.items() if k in known}
+
+
+def latest_runs(history: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """By family or case, the latest run that has it."""
+    return {name: run for run in history for name in _parts(run)}
+
+
+def bounded(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last runs, and those older that are the latest of some case."""
+    needed = list(latest_runs(history).values())
+    first = len(history) - KEPT_RUNS
+    return [run for i, run in enumerate(history) if i >= first or run in needed]
+
+
 def _about(run: Mapping[str, Any]) -> str:
-    facts = run["machine"]
-    text = (
+    facts = dict(run["machine"])
+    versions = ", ".join(
+        f"{name} {facts[key]}"
+        for name, key in (
+            ("Tegula", "tegula"), ("PyTorch", "torch"), ("JAX", "jax"),
+            ("ONNX Runtime", "onnxruntime"),
+        )
+        if key in facts
+    )  # fmt: skip
+    return (
         f"{run['date']}, commit {facts['commit']}, {facts['processor']} "
         f"({facts['processors']} processors, {facts['memory']}, {facts['system']}; load average "
-        f"{facts['load']} before), {facts['instruction set']}, "
-        f"Python {facts['python']}, Tegula {facts['tegula']}, "
-        f"PyTorch {facts.get('torch', 'not measured')}; `{run['command']}`"
+        f"{facts['load']} before), {facts['instruction set']}, Python {facts['python']}, "
+        f"{versions}; `{run['command']}`."
     )
-    if run["peaks"]:
-        limits = ", ".join(f"{name} {number(value)}" for name, value in run["peaks"].items())
-        text += f". Limits measured then: {limits}"
-    return text + "."
+
+
+def _limits(limits: Mapping[str, Mapping[str, float]]) -> list[str]:
+    threads = sorted({count for rates in limits.values() for count in rates})
+    table = [
+        "## Limits",
+        "",
+        "What the machine could do at most in the latest run (`benchmarks/kernels/limits.h`). "
+        "Memory rates count the bytes a program reads and writes; *fetching counted* adds the "
+        "lines that plain stores fetch before they write.",
+        "",
+        f"| | {' | '.join(f'{count} threads' for count in threads)} |",
+        "|---" * (1 + len(threads)) + "|",
+    ]
+    for name, rates in limits.items():
+        cells = (number(rates[count]) if count in rates else "–" for count in threads)
+        table.append(f"| {name} | {' | '.join(cells)} |")
+    return [*table, ""]
 
 
 def render(history: Sequence[Mapping[str, Any]]) -> str:
-    """RESULTS.md: for each case the latest run that has it."""
-    latest = {case: run for run in history for case in run["cases"]}
-    parts = [HEADER.format(threads=history[-1]["threads"])]
+    """RESULTS.md: for each family and case the latest run that has it."""
+    latest = latest_runs(history)
+    parts = [HEADER]
+    limits = [run["limits"] for run in history if run.get("limits")]
+    if limits:
+        parts += ["![Roofline](roofline.png)", "", *_limits(limits[-1])]
     runs: list[Mapping[str, Any]] = []
-    for name, case in CASES.items():
+    methods = {name: part.method for name, part in FAMILIES.items()}
+    methods |= {name: part.method for name, part in CASES.items()}
+    for name, method in methods.items():
         if name not in latest:
             continue
         run = latest[name]
         if run not in runs:
             runs.append(run)
-        rows = run["cases"][name]
-        title = f"## {name}" + (f" (run {runs.index(run) + 1})" if len(latest) else "")
-        parts.append("\n".join([title, "", case.method, "", *lines(rows), ""]))
+        rows = _parts(run)[name]
+        table = kernel_results.lines(rows) if name in FAMILIES else lines(rows)
+        parts += [f"## {name} (run {runs.index(run) + 1})", "", method, "", *table, ""]
     about = [f"{i}. {_about(run)}" for i, run in enumerate(runs, 1)]
     return "\n".join([*parts, "## Runs", "", *about, ""])

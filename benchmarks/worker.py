@@ -22,7 +22,7 @@ def _find(case: str, variant: str) -> Variant:
     return next(v for v in variants if v.name == variant)
 
 
-def _answers() -> TextIO:
+def answers() -> TextIO:
     """The real stdout; everything else that is printed goes to stderr."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -30,7 +30,7 @@ def _answers() -> TextIO:
 
 
 def main(case: str, variant: str) -> None:
-    channel = _answers()
+    channel = answers()
     found = _find(case, variant)
     if found.framework == "torch":
         import torch

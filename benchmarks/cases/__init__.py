@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
 from benchmarks.case import Case
 from benchmarks.cases import (
     bits,
+    conv,
     demo,
-    kernels,
+    gemm,
+    lowp,
     memory,
     package,
     planning,
     recording,
     tiny_step,
 )
+from benchmarks.kernel import Kernel
 
+
+@dataclass(frozen=True)
+class Family:
+    """Kernel cases that are measured and shown together."""
+
+    name: str
+    method: str
+    kernels: Sequence[Kernel]
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Family:
+        return cls(module.__name__.rsplit(".", 1)[1], module.METHOD, module.KERNELS)
+
+
+# Run from Python, whole programs among them.
 CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
-    for module in (recording, tiny_step, demo, planning, memory, bits, package, kernels)
+    for module in (recording, tiny_step, demo, planning, memory, bits, package)
+}
+# Run in the kernel harness.
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (Family.of(module) for module in (gemm, lowp, conv))
 }
