@@ -1,11 +1,10 @@
-// conv2d_weight_grad: the windows of x, as rows, times dy with its channels as columns, summed
-// over the batch. The batch is cut into pieces and the pieces into a number of chains fixed by the
-// shape; each chain sums its pieces in order, and the chains are added in order at the end.
-#include "backend/cpu/contraction/columns.h"
+// The weight gradient of convolution: for each tap and channel of x, and each channel of dy, a sum
+// over the results. Results are cut into boxes, and the boxes into a number of chains fixed by the
+// shape; each chain sums its boxes in order, inside a box result after result, and the chains are
+// added in order at the end.
 #include "backend/cpu/contraction/contraction.h"
+#include "backend/cpu/contraction/conv_kernels.h"
 #include "backend/cpu/contraction/scratch.h"
-#include "backend/cpu/strided_copy.h"
-#include "graph/attrs.h"
 #include "runtime/thread_pool.h"
 
 namespace tegula::cpu {
@@ -14,155 +13,173 @@ namespace {
 template <class T>
 class WeightGrad {
  public:
-  WeightGrad(const View& x, const View& dy, const View& dw, const ConvAttrs& attrs)
+  WeightGrad(const Image& x, const Image& dy, const Image& dw, const Steps& steps)
       : x_(x),
         dy_(dy),
         dw_(dw),
-        groups_(attrs.groups),
-        channels_(dw.shape[1]),
-        outputs_(dw.shape[0] / attrs.groups),
-        kernels_(gemm_kernels<T>()),
-        column_kernels_(column_kernels<T>()),
-        windows_(windows_of(x, dy, dw, attrs)),
-        pieces_(windows_, x.shape[0], kColumns) {
-    // Each task takes some channels of a group, and one chain.
-    blocks_ = ceil_div(channels_, std::max<int64_t>(1, kRows / windows_.taps()));
-    chains_ = std::clamp<int64_t>(ceil_div(kTasks, groups_ * blocks_), 1, pieces_.count());
+        windows_(forward_windows(x, dy.size, dw.size, steps)),
+        results_(result_windows(dy)),
+        kernels_(conv_kernels<T>()),
+        groups_(steps.groups),
+        channels_(dw.channels),
+        outputs_(dw.images / steps.groups),
+        width_(ceil_div(outputs_, kernels_.panel) * kernels_.panel),
+        taps_(windows_.tap_count()),
+        blocks_(ceil_div(channels_, std::max<int64_t>(1, kRows / taps_))),
+        boxes_(x.images, windows_, kResults),
+        chains_(std::clamp<int64_t>(ceil_div(kTasks, groups_ * blocks_), 1, boxes_.count())) {
+    drop_unread(windows_, x_);
   }
 
   void run() {
-    const size_t size = size_t(numel(dw_.shape));
-    const Scratch<T> partials(ScratchUse::partials, size * chains_);
-    const auto task = [&](int64_t index) {
-      const int64_t chain = index / (groups_ * blocks_), group = index / blocks_ % groups_;
-      sum_chain(group, index % blocks_, chain, partials.get() + chain * size);
-    };
-    const int64_t tasks = groups_ * blocks_ * chains_;
-    if (double(size) * double(x_.shape[0] * windows_.results()) < 500'000) {
-      for (int64_t i = 0; i < tasks; ++i) task(i);
-    } else {
-      parallel_for(tasks, task);
-    }
-    T* const total = partials;
-    for (int64_t chain = 1; chain < chains_; ++chain)
-      for (size_t i = 0; i < size; ++i) total[i] += partials.get()[chain * size + i];
-    write(total);
+    const int64_t size = groups_ * channels_ * taps_ * width_;
+    const double microseconds = double(size) * double(dy_.images * windows_.results()) / 3e4;
+    const Scratch<T> partials(ScratchUse::partials, size_t(size * chains_));
+    parallel_for(
+        groups_ * blocks_ * chains_,
+        [&](int64_t i) {
+          sum_chain(i / (blocks_ * chains_), i / chains_ % blocks_, i % chains_,
+                    partials.get() + i % chains_ * size);
+        },
+        microseconds);
+    parallel_for(
+        groups_ * blocks_, [&](int64_t i) { write(i / blocks_, i % blocks_, partials, size); },
+        double(size * chains_) / 1e4);
   }
 
  private:
-  static constexpr int64_t kColumns = 256, kRows = 256, kTasks = 16;
+  static constexpr int64_t kResults = 224, kRows = 320, kTasks = 16;
 
-  static Windows windows_of(const View& x, const View& dy, const View& dw, const ConvAttrs& attrs) {
+  // dy as the source of its own grid.
+  static Windows result_windows(const Image& dy) {
     Windows windows;
-    for (int axis = 0; axis < 2; ++axis) {
-      windows.size[axis] = x.shape[2 + axis];
-      windows.grid[axis] = dy.shape[2 + axis];
-      windows.step[axis] = attrs.stride[axis];
-      Dims& taps = axis == 0 ? windows.rows : windows.columns;
-      for (int64_t i = 0; i < dw.shape[2 + axis]; ++i)
-        taps.push_back(i * attrs.dilation[axis] - attrs.padding[axis]);
+    for (int axis = 0; axis < kAxes; ++axis) {
+      windows.size[axis] = windows.grid[axis] = dy.size[axis];
+      windows.step[axis] = 1;
+      windows.taps[axis].push_back(0);
     }
     return windows;
   }
 
-  // Adds the pieces of a chain for one block of channels into the rows (group, channel, tap) and
-  // columns (output) of `sums`.
-  void sum_chain(int64_t group, int64_t channel_block, int64_t chain, T* sums) const {
-    const int64_t taps = windows_.taps();
-    const int64_t channel = tile_start(channels_, blocks_, channel_block);
-    const int64_t channels = tile_start(channels_, blocks_, channel_block + 1) - channel;
-    const int64_t begin = tile_start(pieces_.count(), chains_, chain);
-    const int64_t end = tile_start(pieces_.count(), chains_, chain + 1);
-    Block<T> block;
-    block.m = channels * taps;
-    block.n = outputs_;
-    block.c = sums + (group * channels_ + channel) * taps * outputs_;
-    block.c_row = outputs_;
-    for (int64_t p = begin; p < end; ++p) {
-      const Piece piece = pieces_[p];
-      const int64_t columns = piece.columns(windows_);
-      const Planes planes = planes_of(windows_, piece);
+  // Rows (tap, channel) of a block of channels begin here in the partial sums; each is width_ long.
+  int64_t block_at(int64_t group, int64_t block) const {
+    return (group * channels_ + tile_start(channels_, blocks_, block)) * taps_ * width_;
+  }
+  int64_t block_channels(int64_t block) const {
+    return tile_start(channels_, blocks_, block + 1) - tile_start(channels_, blocks_, block);
+  }
+
+  void sum_chain(int64_t group, int64_t block, int64_t chain, T* sums) const {
+    const int64_t channels = block_channels(block), rows = channels * taps_;
+    const int64_t channel = group * channels_ + tile_start(channels_, blocks_, block);
+    const Scratch<int64_t> tables(ScratchUse::vector, size_t(2 * rows + 2 * kResults));
+    int64_t *const a_rows = tables.get(), *const c_rows = a_rows + rows;
+    Segment* const segments = reinterpret_cast<Segment*>(c_rows + rows);
+    for (int64_t i = 0; i < rows; ++i) c_rows[i] = i * width_;
+    const bool in_place = x_.dtype == kNative<T> && x_.channel_stride == 1 && windows_.inside();
+    const int64_t begin = tile_start(boxes_.count(), chains_, chain);
+    const int64_t end = tile_start(boxes_.count(), chains_, chain + 1);
+    for (int64_t b = begin; b < end; ++b) {
+      const Box box = boxes_[b];
+      const Region region = region_of(windows_, box), upstream = region_of(results_, box);
       const Scratch<T> source(ScratchUse::planes,
-                              planes.size(piece.images(), channels) + kColumnSlack);
-      column_kernels_.fill_planes(windows_, planes, x_, piece, group * channels_ + channel,
-                                  channels, source.get());
-      const int64_t stride = ceil_div(columns, kColumnSlack) * kColumnSlack + kColumnSlack;
-      const Scratch<T> matrix(ScratchUse::columns, block.m * stride + kColumnSlack);
-      column_kernels_.fill_columns(windows_, planes, piece, channels, source.get(), 0, block.m,
-                                   matrix.get(), stride);
-      if (outputs_ == 1) {
-        add_dots(group, piece,
-                 {reinterpret_cast<const std::byte*>(matrix.get()), kNative<T>, stride, 1}, block.m,
-                 p > begin, block.c);
-        continue;
+                              in_place ? 0 : size_t(region.pixels() * channels));
+      const Scratch<T> right(ScratchUse::right, size_t(box.results() * width_));
+      TableProduct<T> product{};
+      int64_t strides[1 + kAxes];
+      if (in_place) {
+        strides[0] = x_.image_stride;
+        std::copy_n(x_.stride, kAxes, strides + 1);
+        int64_t offset = channel + box.begin[0] * strides[0];
+        for (int i = 0; i < kAxes; ++i) offset += region.first[i] * strides[1 + i];
+        product.a = x_.as<const T>(offset);
+      } else {
+        strides[3] = channels;
+        for (int i = 2; i >= 0; --i) strides[i] = strides[i + 1] * region.extent[i];
+        kernels_.fill(x_, region, channel, channels, channels, source.get());
+        product.a = source;
       }
-      const Scratch<T> upstream(ScratchUse::right,
-                                ceil_div(outputs_, kernels_.panel) * kernels_.panel * columns);
-      pack_upstream(group, piece, kernels_.panel, upstream.get());
-      block.k = columns;
-      block.a = matrix;
-      block.a_row = stride;
-      block.a_depth = 1;
-      block.a_packed = false;
-      block.b = upstream;
-      block.b_depth = kernels_.panel;
-      block.b_panel = kernels_.panel * columns;
-      block.b_padded = true;
-      block.accumulate = p > begin;
-      kernels_.multiply(block);
+      for (int64_t o = 0; o < outputs_; o += kernels_.panel)
+        kernels_.fill(dy_, upstream, group * outputs_ + o, std::min(kernels_.panel, outputs_ - o),
+                      kernels_.panel, right.get() + o * box.results());
+      int64_t* row = a_rows;
+      for (int64_t z : windows_.taps[0])
+        for (int64_t y : windows_.taps[1])
+          for (int64_t x : windows_.taps[2]) {
+            const int64_t offset = (z - windows_.taps[0].front()) * strides[1] +
+                                   (y - windows_.taps[1].front()) * strides[2] +
+                                   (x - windows_.taps[2].front()) * strides[3];
+            for (int64_t c = 0; c < channels; ++c) *row++ = offset + c;
+          }
+      for (int i = 0; i < kAxes; ++i) strides[1 + i] *= windows_.step[i];
+      Segment* segment = segments;
+      Box lines = box;
+      lines.end[3] = lines.begin[3] + 1;
+      for_results(lines, [&](int64_t n, int64_t z, int64_t y, int64_t) {
+        *segment = {n * strides[0] + z * strides[1] + y * strides[2],
+                    (segment - segments) * box.extent(3) * kernels_.panel};
+        ++segment;
+      });
+      product.m = rows;
+      product.n = width_;
+      product.a_rows = a_rows;
+      product.a_step = strides[3];
+      product.b = right;
+      product.b_step = kernels_.panel;
+      product.b_panel = kernels_.panel * box.results();
+      product.segments = segments;
+      product.segment_count = segment - segments;
+      product.length = box.extent(3);
+      product.c = sums + block_at(group, block);
+      product.c_rows = c_rows;
+      product.accumulate = b > begin;
+      kernels_.multiply(product);
     }
   }
 
-  // One channel of dy: the rows of the matrix times a vector.
-  void add_dots(int64_t group, const Piece& piece, const Matrix& matrix, int64_t rows,
-                bool accumulate, T* sums) const {
-    constexpr int64_t kPadding = 64 / sizeof(T);
-    const int64_t columns = piece.columns(windows_);
-    const Scratch<T> upstream(ScratchUse::right, columns + kPadding);
-    pack_upstream(group, piece, 1, upstream.get());
-    std::fill_n(upstream.get() + columns, kPadding, T(0));
-    const Scratch<T> dots(ScratchUse::tile, rows);
-    kernels_.matvec(matrix, rows, columns, upstream, dots.get());
-    for (int64_t i = 0; i < rows; ++i)
-      sums[i] = accumulate ? sums[i] + dots.get()[i] : dots.get()[i];
+  // Adds the chains and writes the sums, transposed, to dw.
+  void write(int64_t group, int64_t block, T* partials, int64_t size) const {
+    const int64_t channels = block_channels(block), rows = channels * taps_;
+    T* const total = partials + block_at(group, block);
+    for (int64_t chain = 1; chain < chains_; ++chain) {
+      const T* more = total + chain * size;
+      for (int64_t i = 0; i < rows * width_; ++i) total[i] += more[i];
+    }
+    const Scratch<int64_t> order(ScratchUse::vector, size_t(rows));
+    const int64_t corner = group * outputs_ * dw_.image_stride +
+                           tile_start(channels_, blocks_, block) * dw_.channel_stride;
+    const auto at = [&](int64_t offset) {
+      return dw_.data + (corner + offset) * int64_t(itemsize(dw_.dtype));
+    };
+    int64_t dense = 1;
+    bool taps_dense = true;
+    for (int i = kAxes - 1; i >= 0; --i) {
+      taps_dense &= dw_.size[i] == 1 || dw_.stride[i] == dense;
+      dense *= dw_.size[i];
+    }
+    if (taps_dense && dw_.channel_stride == taps_) {
+      for (int64_t c = 0, i = 0; c < channels; ++c)
+        for (int64_t t = 0; t < taps_; ++t) order.get()[i++] = (t * channels + c) * width_;
+      kernels_.place(total, order, rows, outputs_, at(0), dw_.dtype, 1, dw_.image_stride);
+      return;
+    }
+    for (int64_t c = 0; c < channels; ++c) order.get()[c] = c * width_;
+    for (int64_t z = 0, t = 0; z < dw_.size[0]; ++z)
+      for (int64_t y = 0; y < dw_.size[1]; ++y)
+        for (int64_t x = 0; x < dw_.size[2]; ++x, ++t)
+          kernels_.place(total + t * channels * width_, order, channels, outputs_,
+                         at(z * dw_.stride[0] + y * dw_.stride[1] + x * dw_.stride[2]), dw_.dtype,
+                         dw_.channel_stride, dw_.image_stride);
   }
 
-  // dy of the piece with its channels as columns, in panels.
-  void pack_upstream(int64_t group, const Piece& piece, int64_t panel, T* packed) const {
-    const int64_t columns = piece.columns(windows_);
-    const int64_t length = piece.rows() * windows_.grid[1];
-    for (int64_t o = 0; o < outputs_; o += panel)
-      for (int64_t n = piece.image; n < piece.image_end; ++n) {
-        const Matrix from{dy_.data, dy_.dtype, dy_.strides[1], dy_.strides[3]};
-        const int64_t offset = n * dy_.strides[0] + piece.row * dy_.strides[2];
-        const Matrix image{from.data + offset * int64_t(itemsize(from.dtype)), from.dtype, from.row,
-                           from.column};
-        kernels_.pack(image.at(group * outputs_ + o, 0), std::min(panel, outputs_ - o), panel,
-                      length, packed + o * columns + (n - piece.image) * length * panel);
-      }
-  }
-
-  // dw is the sums with rows and columns exchanged.
-  void write(const T* sums) const {
-    const int64_t rows = channels_ * windows_.taps();
-    const Scratch<T> row(ScratchUse::tile, rows);
-    for (int64_t g = 0; g < groups_; ++g)
-      for (int64_t o = 0; o < outputs_; ++o) {
-        for (int64_t k = 0; k < rows; ++k) row.get()[k] = sums[(g * rows + k) * outputs_ + o];
-        kernels_.round(row.get(), rows, dw_.dtype,
-                       dw_.data + (g * outputs_ + o) * rows * int64_t(itemsize(dw_.dtype)));
-      }
-  }
-
-  const View& x_;
-  const View& dy_;
-  const View& dw_;
-  const int64_t groups_, channels_, outputs_;
-  const GemmKernels<T>& kernels_;
-  const ColumnKernels<T>& column_kernels_;
-  const Windows windows_;
-  const Pieces pieces_;
-  int64_t blocks_, chains_;
+  Image x_;
+  const Image &dy_, &dw_;
+  Windows windows_;
+  const Windows results_;
+  const ConvKernels<T>& kernels_;
+  const int64_t groups_, channels_, outputs_, width_, taps_, blocks_;
+  const Boxes boxes_;
+  const int64_t chains_;
 };
 
 }  // namespace
@@ -170,23 +187,12 @@ class WeightGrad {
 void run_conv2d_weight_grad(const KernelArgs& args) {
   const View& dw = args.outputs[0];
   if (numel(dw.shape) == 0) return;
-  if (numel(args.inputs[0].shape) == 0 || numel(args.inputs[1].shape) == 0) {
-    std::fill_n(dw.data, numel(dw.shape) * int64_t(itemsize(dw.dtype)), std::byte{0});
-    return;
-  }
-  // The rows of dy must follow one another.
-  View dy = args.inputs[1];
-  std::unique_ptr<DenseInput> dense;
-  if (dy.strides[2] != dy.shape[3] * dy.strides[3]) {
-    dense = std::make_unique<DenseInput>(dy);
-    dy.data = const_cast<std::byte*>(dense->data());
-    dy.strides = contiguous_strides(dy.shape);
-  }
-  const ConvAttrs attrs = read_attrs<ConvAttrs>(args.attrs);
+  const Image x = image_of(args.inputs[0]), dy = image_of(args.inputs[1]), out = image_of(dw);
+  const Steps steps = steps_of(args.attrs);
   if (dw.dtype == DType::float64) {
-    WeightGrad<double>(args.inputs[0], dy, dw, attrs).run();
+    WeightGrad<double>(x, dy, out, steps).run();
   } else if (is_floating(dw.dtype)) {
-    WeightGrad<float>(args.inputs[0], dy, dw, attrs).run();
+    WeightGrad<float>(x, dy, out, steps).run();
   } else {
     fail(ErrorKind::type, "conv2d_weight_grad: dtype ", dw.dtype, " is not a floating dtype");
   }
