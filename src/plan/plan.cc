@@ -21,7 +21,7 @@ struct Stored {
   int64_t bytes = 0;
   int32_t def = -1;       // step
   int32_t output = -1;    // plan output it lives in, or -1: the arena
-  int32_t shares = -1;    // stored value whose memory it takes over, or -1
+  bool absent = false;    // nobody reads it and its kernel need not write it
 };
 
 // Steps before memory is laid out: operands named by value.
@@ -59,23 +59,28 @@ class Builder {
     const size_t count = snapshot_.nodes.size();
     stored_nodes_.assign(count, 0);
     stored_ids_.resize(count);
+    read_.resize(count);
     std::vector<int32_t> group_of(count, -1);
     for (size_t g = 0; g < groups_.size(); ++g)
       for (int32_t m : groups_[g].members) group_of[size_t(m)] = int32_t(g);
     for (size_t i = 0; i < count; ++i) {
       stored_ids_[i].assign(snapshot_.nodes[i]->outputs.size(), -1);
+      read_[i].assign(snapshot_.nodes[i]->outputs.size(), 0);
       for (size_t k = 0; k < snapshot_.live[i].size(); ++k) {
         if (!snapshot_.live[i][k]) continue;
         const Located& located = resolved_.locate({int32_t(i), int32_t(k)});
-        if (!located.base.is_leaf()) stored_nodes_[size_t(located.base.node)] = 1;
+        if (!located.base.is_leaf()) note_read(located.base);
       }
       if (!resolved_.computed(int32_t(i))) continue;
       for (const ValueRef& input : snapshot_.inputs[i]) {
         const ValueRef base = resolved_.locate(input).base;
-        if (!base.is_leaf() && group_of[size_t(base.node)] != group_of[i])
-          stored_nodes_[size_t(base.node)] = 1;
+        if (!base.is_leaf() && group_of[size_t(base.node)] != group_of[i]) note_read(base);
       }
     }
+  }
+  void note_read(ValueRef base) {
+    stored_nodes_[size_t(base.node)] = 1;
+    read_[size_t(base.node)][size_t(base.index)] = 1;
   }
 
   int32_t new_stored(int64_t bytes, int32_t step) {
@@ -107,10 +112,13 @@ class Builder {
           step.inputs.push_back(
               {nullptr, resolved_.dtype(input), resolved_.shape(input), located.strides});
         }
-        for (size_t k = 0; k < node.outputs.size(); ++k) {
-          const Output& out = node.outputs[k];
-          draft.writes.push_back(define({n, int32_t(k)}, index));
+        for (const Output& out : node.outputs)
           step.outputs.push_back({nullptr, out.dtype, out.shape, contiguous_strides(out.shape)});
+        const Kernel* kernel = plan_->device->find_kernel(spec(step));
+        for (size_t k = 0; k < node.outputs.size(); ++k) {
+          draft.writes.push_back(define({n, int32_t(k)}, index));
+          if (kernel && kernel->optional_outputs && !read_[size_t(n)][k])
+            stored_.back() = {.def = index, .absent = true};
         }
       }
       drafts_.push_back(std::move(draft));
@@ -353,6 +361,7 @@ class Builder {
 
   Place place_of(int32_t stored) const {
     const Stored& s = stored_[size_t(stored)];
+    if (s.absent) return {Place::none, 0, 0, {}};
     if (s.output >= 0) return {Place::output, s.output, 0, {}};
     return {Place::arena, 0, arena_offset_[size_t(stored)], {}};
   }
@@ -424,6 +433,7 @@ class Builder {
   std::unique_ptr<Plan> plan_;
   std::vector<Group> groups_;
   std::vector<uint8_t> stored_nodes_;
+  std::vector<std::vector<uint8_t>> read_;  // by node and output: outside of its step
   std::vector<std::vector<int32_t>> stored_ids_;
   std::vector<Stored> stored_;
   std::vector<DraftStep> drafts_;
@@ -432,9 +442,9 @@ class Builder {
 };
 
 void describe_operand(std::ostream& out, const View& view, const Place& place) {
-  constexpr const char* kSources[] = {"leaf", "scalar", "out", "arena"};
+  constexpr const char* kSources[] = {"leaf", "scalar", "out", "arena", "none"};
   out << kSources[place.source];
-  if (place.source != Place::arena) out << place.index;
+  if (place.source < Place::arena) out << place.index;
   if (place.offset) out << "+" << place.offset;
   out << ":" << view.dtype << view.shape;
 }

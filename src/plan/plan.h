@@ -13,7 +13,7 @@ namespace tegula {
 
 // Where an operand's memory comes from when the plan runs.
 struct Place {
-  enum Source : uint8_t { leaf, scalar, output, arena } source = arena;
+  enum Source : uint8_t { leaf, scalar, output, arena, none } source = arena;
   int32_t index = 0;   // leaf number, or output number
   int64_t offset = 0;  // bytes from there
   // Run-time slice starts: bytes = word * multiplier.

@@ -110,6 +110,8 @@ std::byte* Run::address(const Place& place, std::byte* arena) {
     case Place::arena:
       base = arena;
       break;
+    case Place::none:
+      return nullptr;
   }
   base += place.offset;
   for (const auto& [word, multiplier] : place.dynamic) base += dynamic_[size_t(word)] * multiplier;

@@ -38,7 +38,8 @@ using Attrs = SmallVector<int64_t, 4>;
 
 struct KernelArgs {
   std::span<const View> inputs;
-  std::span<const View> outputs;  // dense, row-major, unless the primitive says otherwise
+  // Dense, row-major, unless the primitive says otherwise. See Kernel::optional_outputs.
+  std::span<const View> outputs;
   std::span<const int64_t> attrs;
   std::span<const int64_t> dynamic;  // run-time words: random offsets, counters
   const void* prepared = nullptr;    // what Kernel::prepare returned
@@ -59,6 +60,8 @@ struct Kernel {
   std::shared_ptr<void> (*prepare)(const StepSpec&) = nullptr;
   // May throw for what its inputs contain (an index out of range).
   bool can_fail = false;
+  // An output that nobody reads is given without memory: its data is null.
+  bool optional_outputs = false;
 };
 
 }  // namespace tegula
