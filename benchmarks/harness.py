@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.kernel import Kernel, Limit, Step
+from benchmarks.kernel import Kernel, Limit, Recorded, Step
 from benchmarks.peers import ROOT, PeerError, Process
 
 PROGRAM = ROOT / os.environ.get("BUILD", "build/release") / "tegula_bench"
@@ -64,12 +64,14 @@ class Harness(Process):
             if (folder / f"{name}.npy").exists():
                 self.command(f"load {name} {folder / name}.npy")
 
-    def steps(self, steps: Sequence[Step]) -> None:
+    def steps(self, steps: Sequence[Step | Recorded]) -> None:
         """Replaces the steps."""
         self.command("steps")
         for step in steps:
             operands = f"{' '.join(step.inputs)} -> {' '.join(step.outputs)}"
-            if step.kind == "tile":
+            if isinstance(step, Recorded):
+                self.command("\n".join([f"record {operands}", *step.lines, "end"]))
+            elif step.kind == "tile":
                 self.command(f"tile {operands}\n{step.program.strip()}\nend")
             else:
                 self.command(

@@ -25,8 +25,8 @@ def below(count: int) -> Fill:
     return lambda random, shape: random.integers(0, count, shape)
 
 
-def scaled(factor: float) -> Fill:
-    return lambda random, shape: normal(random, shape) * np.float32(factor)
+def constant(value: float) -> Fill:
+    return lambda random, shape: np.full(shape, value)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,15 @@ class Step:
     attrs: tuple[int, ...] = ()
     dynamic: tuple[int, ...] = ()
     program: str = ""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Public operations, one a line (kernels/recorded.h), of which the planner makes the steps."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -165,7 +174,7 @@ class Kernel:
     arrays: Mapping[str, Array]
     inputs: Sequence[str]
     outputs: Sequence[str]
-    steps: Sequence[Step]
+    steps: Sequence[Step | Recorded]
     limit: Limit
     operations: float
     bytes: float

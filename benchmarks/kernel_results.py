@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.figures import MOST_OF_LIMIT, Figure
+from benchmarks.figures import Figure
 from benchmarks.kernel import Kernel, Target
 from benchmarks.sitting import Measured
 
@@ -54,7 +54,7 @@ def records(kernel: Kernel, measured: Mapping[int, Measured]) -> list[Record]:
             "limit_rate": _figure(samples.limit),
             "ours": _figure(samples.ours),
             "fraction": _figure([fraction])["median"],
-            "too_fast": fraction > MOST_OF_LIMIT,
+            "too_fast": samples.too_fast(kernel.work),
             "loop": _figure(samples.loop) if samples.loop else None,
             "peers": {name: _figure(times) for name, times in samples.peers.items()},
             "speedup": speedup and round(speedup, 3),

@@ -139,9 +139,9 @@ def _limits(limits: Mapping[str, Mapping[str, float]]) -> list[str]:
     table = [
         "## Limits",
         "",
-        "What the machine could do at most in the latest run (`benchmarks/kernels/limits.h`). "
-        "Memory rates count the bytes a program reads and writes; *fetching counted* adds the "
-        "lines that plain stores fetch before they write.",
+        "What the machine could do at most in the latest run "
+        "(`benchmarks/kernels/machine_limits.h`). Memory rates count the bytes a program reads and "
+        "writes; *fetching counted* adds the lines that plain stores fetch before they write.",
         "",
         f"| | {' | '.join(f'{count} threads' for count in threads)} |",
         "|---" * (1 + len(threads)) + "|",

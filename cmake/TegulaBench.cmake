@@ -1,6 +1,7 @@
 # The kernel harness of the benchmarks.
 file(GLOB TEGULA_BENCH_SOURCES CONFIGURE_DEPENDS benchmarks/kernels/*.cc)
 add_executable(tegula_bench ${TEGULA_BENCH_SOURCES})
+target_include_directories(tegula_bench PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
 target_link_libraries(tegula_bench PRIVATE ${TEGULA_CORE})
 # The loops that measure the machine's limits know their instruction set when they are compiled; a
 # loop that copies must stay one.

@@ -8,12 +8,15 @@ from types import ModuleType
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    attention,
     bits,
     conv,
     demo,
+    fused,
     gemm,
     lowp,
     memory,
+    other,
     package,
     planning,
     recording,
@@ -40,7 +43,8 @@ CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
     for module in (recording, tiny_step, demo, planning, memory, bits, package)
 }
+KERNEL_MODULES = (gemm, lowp, conv, fused, attention, other)
 # Run in the kernel harness.
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (Family.of(module) for module in (gemm, lowp, conv))
+    family.name: family for family in (Family.of(module) for module in KERNEL_MODULES)
 }

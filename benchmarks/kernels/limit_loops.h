@@ -1,4 +1,4 @@
-// The loops behind limits.h, compiled for each instruction set.
+// The loops behind machine_limits.h, compiled for each instruction set.
 #pragma once
 
 #include <cstddef>

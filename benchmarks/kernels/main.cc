@@ -9,11 +9,14 @@
 //   step matmul a b -> c [attrs 0,1] [dynamic 7,0] appends a step: a kind of the kernel tables
 //   tile a b -> c                                  the same for a tile program, which follows in
 //   ... end                                        its text form (docs/tile-format.md)
+//   record x w -> y                                the steps of the plan of operations, which
+//   follow
+//   ... end                                        one a line (recorded.h): y = softmax x -1
 //   run                                            all steps in order
 //   time 0.5                                       -> ok MEDIAN LOW HIGH (seconds a run) RUNS
-//   limit fma avx512.f32 0.1                       -> ok MEDIAN LOW HIGH (10^9 a second); limits.h
-//   isa                                            -> ok avx512
-//   steps, clear                                   forgets the steps; the tensors too
+//   limit fma avx512.f32 0.1                       -> ok MEDIAN LOW HIGH (10^9 a second);
+//   machine_limits.h isa                                            -> ok avx512 steps, clear
+//   forgets the steps; the tensors too
 //
 // So `printf 'tensor a float32 512,512\ntensor b float32 512,512\ntensor c float32 512,512\nfill a
 // -1 1\nfill b -1 1\nstep matmul a b -> c attrs 0,0\nthreads 1\ntime 0.5\n' | tegula_bench` times a
@@ -23,7 +26,8 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/isa.h"
-#include "limits.h"
+#include "machine_limits.h"
+#include "plan/evaluate.h"
 #include "runtime/thread_pool.h"
 #include "workbench.h"
 
@@ -77,13 +81,13 @@ struct Operands {
   }
 };
 
-std::string tile_text(std::istream& in) {
-  std::string text;
+std::vector<std::string> lines_to_end(std::istream& in) {
+  std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
-    if (line == "end") return text;
-    text += line + '\n';
+    if (line == "end") return lines;
+    lines.push_back(line);
   }
-  fail(ErrorKind::value, "tile: no line says 'end'");
+  fail(ErrorKind::value, "no line says 'end'");
 }
 
 std::string to_words(const Timing& timing) {
@@ -120,7 +124,12 @@ std::string obey(const std::string& command, Words& words, std::istream& in, Wor
     bench.add_step(kind, operands.inputs, operands.outputs, operands.attrs, operands.dynamic);
   } else if (command == "tile") {
     const Operands operands(words);
-    bench.add_tile(tile_text(in), operands.inputs, operands.outputs);
+    std::string text;
+    for (const std::string& line : lines_to_end(in)) text += line + '\n';
+    bench.add_tile(text, operands.inputs, operands.outputs);
+  } else if (command == "record") {
+    const Operands operands(words);
+    bench.add_recorded(lines_to_end(in), operands.inputs, operands.outputs);
   } else if (command == "run") {
     bench.run();
   } else if (command == "time") {
@@ -161,6 +170,7 @@ std::string answer(const std::string& line, std::istream& in, Workbench& bench) 
 int main() {
   try {
     tegula::register_cpu_backend();
+    tegula::install_evaluator();
     tegula::bench::Workbench bench;
     for (std::string line; std::getline(std::cin, line);)
       if (!line.empty() && line[0] != '#')

@@ -110,7 +110,7 @@ void Workbench::load(const std::string& name, const std::string& path) {
 }
 
 void Workbench::save(const std::string& name, const std::string& path) const {
-  const View& view = find(name).view;
+  const View& view = this->view(name);
   std::ofstream file(path, std::ios::binary);
   const auto size = std::streamsize(itemsize(view.dtype));
   if (is_contiguous(view.shape, view.strides))
@@ -139,9 +139,14 @@ const Workbench::Memory& Workbench::find(const std::string& name) const {
   return found->second;
 }
 
+const View& Workbench::view(const std::string& name) const {
+  const auto found = results_.find(name);
+  return found == results_.end() ? find(name).view : found->second;
+}
+
 std::vector<View> Workbench::views(const std::vector<std::string>& names) const {
   std::vector<View> out;
-  for (const std::string& name : names) out.push_back(find(name).view);
+  for (const std::string& name : names) out.push_back(view(name));
   return out;
 }
 
@@ -176,6 +181,33 @@ void Workbench::add_tile(const std::string& program, const std::vector<std::stri
   add("tile", std::move(step));
 }
 
+void Workbench::add_recorded(const std::vector<std::string>& lines,
+                             const std::vector<std::string>& inputs,
+                             const std::vector<std::string>& outputs) {
+  std::map<std::string, Tensor> leaves;
+  for (const std::string& name : inputs) {
+    const Memory& memory = find(name);
+    const View& view = memory.view;
+    const int64_t offset = (view.data - memory.data) / int64_t(itemsize(view.dtype));
+    const auto buffer = make_ref<Buffer>(backend_, memory.data, memory.bytes, [] {});
+    leaves[name] = from_buffer(buffer, view.dtype, view.shape, {view.strides, offset});
+  }
+  auto recorded = std::make_unique<Recorded>(std::move(leaves), lines, outputs);
+  for (const tegula::Step& planned : recorded->steps()) {
+    Step step;
+    step.inputs = planned.inputs;
+    step.outputs = planned.outputs;
+    step.attrs = planned.attrs;
+    const std::span<const int64_t> dynamic = recorded->dynamic(planned);
+    step.dynamic.assign(dynamic.begin(), dynamic.end());
+    step.kernel = planned.kernel;
+    step.prepared = planned.prepared;
+    steps_.push_back(std::move(step));
+  }
+  for (const auto& [name, view] : recorded->outputs()) results_[name] = view;
+  recorded_.push_back(std::move(recorded));
+}
+
 void Workbench::run() const {
   for (const Step& step : steps_) {
     KernelArgs args;
@@ -186,6 +218,12 @@ void Workbench::run() const {
     args.prepared = step.prepared.get();
     step.kernel->run(args);
   }
+}
+
+void Workbench::clear_steps() {
+  steps_.clear();
+  results_.clear();
+  recorded_.clear();
 }
 
 void Workbench::clear() {

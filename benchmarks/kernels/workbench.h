@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plan/tile.h"
+#include "recorded.h"
 #include "runtime/backend.h"
 #include "runtime/thread_pool.h"
 
@@ -45,10 +46,14 @@ class Workbench {
                 const std::vector<int64_t>& dynamic);
   void add_tile(const std::string& program, const std::vector<std::string>& inputs,
                 const std::vector<std::string>& outputs);
+  // Appends the steps that a plan of these lines has (recorded.h). Until the steps are forgotten,
+  // its outputs' names mean their results.
+  void add_recorded(const std::vector<std::string>& lines, const std::vector<std::string>& inputs,
+                    const std::vector<std::string>& outputs);
   // Runs all steps in order.
   void run() const;
   // Forgets all steps; then also all tensors.
-  void clear_steps() { steps_.clear(); }
+  void clear_steps();
   void clear();
 
  private:
@@ -67,12 +72,15 @@ class Workbench {
   };
 
   const Memory& find(const std::string& name) const;
+  const View& view(const std::string& name) const;
   std::vector<View> views(const std::vector<std::string>& names) const;
   void add(const std::string& kind, Step step);
 
   Backend& backend_;
   std::map<std::string, Memory> tensors_;
   std::vector<Step> steps_;
+  std::vector<std::unique_ptr<Recorded>> recorded_;
+  std::map<std::string, View> results_;  // of recorded steps
 };
 
 }  // namespace tegula::bench
