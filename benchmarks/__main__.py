@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import kernel_results, machine, models, peers, report, roofline
+from benchmarks import counts, kernel_results, machine, models, peers, report, roofline
 from benchmarks.cases import CASES, FAMILIES, Family
 from benchmarks.check import regressions
 from benchmarks.harness import NoKernel
@@ -124,6 +124,7 @@ def main(given: list[str]) -> int:
             print(f"benchmarks: the machine is busy (load {facts['load']})", file=sys.stderr)
         families = run.families([name for name in options.cases if name in FAMILIES])
         cases = run.programs([name for name in options.cases if name in CASES])
+        counted = counts.count(list(families), run.folder) if counts.available() else {}
     result = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "command": " ".join(["python -m benchmarks", *given]),
@@ -134,10 +135,12 @@ def main(given: list[str]) -> int:
         "cases": cases,
     }
     if options.check:
-        for message in regressions(result, report.read_history()):
+        slower = regressions(result, report.read_history())
+        for message in [*slower, *counts.grown(counted, counts.stored())]:
             run.fail(message)
     elif (families or cases) and not options.no_save:
         report.save(result)
+        counts.save(counted)
         roofline.draw(report.read_history())
         print(f"written: {report.TABLE}")
     return 1 if run.failures else 0

@@ -25,12 +25,13 @@ def _listed(numbers: Sequence[int]) -> str:
 class Harness(Process):
     """The harness with as many threads as processors; holds the operands of one case."""
 
-    def __init__(self, cpus: Sequence[int]) -> None:
+    def __init__(self, cpus: Sequence[int], wrapper: Sequence[str] = ()) -> None:
+        """``wrapper`` is a command that runs the program, such as Valgrind's."""
         if not PROGRAM.exists():
             raise PeerError(
                 f"{PROGRAM} is not there: run `bash scripts/build.sh -DTEGULA_BENCH=ON`"
             )
-        super().__init__("the kernel harness", [PROGRAM], cpus, TIMEOUT)
+        super().__init__("the kernel harness", [*wrapper, PROGRAM], cpus, TIMEOUT)
         self.threads = len(cpus)
 
     def command(self, line: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -133,11 +134,16 @@ class Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         if error is not None:
             self.process.kill()
-        self.process.stdin.close()
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process, which does so when its input ends."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
 

@@ -75,16 +75,22 @@ class Measured:
         return min(best, self.fraction(work).median) > MOST_OF_LIMIT
 
 
-@dataclass(frozen=True)
+@dataclass
 class Seat:
     """The processes that share a number of threads."""
 
     harness: Harness
     peers: dict[str, PeerProcess]  # by framework
+    cpus: Sequence[int]
 
     @property
     def threads(self) -> int:
-        return self.harness.threads
+        return len(self.cpus)
+
+    def revive(self) -> None:
+        """A new harness where a kernel has ended the last one."""
+        if self.harness.process.poll() is not None:
+            self.harness = Harness(self.cpus)
 
 
 class Sitting:
@@ -109,7 +115,8 @@ class Sitting:
                     name: enter(PeerProcess(python, name, pinned))
                     for name in (frameworks if python else ())
                 }
-                self.seats.append(Seat(enter(Harness(pinned)), peers))
+                self.seats.append(Seat(Harness(pinned), peers, pinned))
+                self._stack.callback(lambda seat=self.seats[-1]: seat.harness.close())
             self._stack = self._stack.pop_all()
 
     def __enter__(self) -> Sitting:
@@ -132,7 +139,7 @@ class Sitting:
             Differs: outputs are not the same.
         """
         folder = self.folder / "case"
-        _write_inputs(kernel, folder)
+        write_inputs(kernel, folder)
         measured = {seat.threads: Measured() for seat in self.seats}
         try:
             for seat in self.seats:
@@ -142,6 +149,7 @@ class Sitting:
                     _round(seat, kernel, seconds, measured[seat.threads])
         finally:
             for seat in self.seats:
+                seat.revive()
                 for peer in seat.peers.values():
                     peer.request(drop=True)
         return measured
@@ -173,7 +181,8 @@ class Sitting:
             measured.peers[name] = []
 
 
-def _write_inputs(kernel: Kernel, folder: Path) -> None:
+def write_inputs(kernel: Kernel, folder: Path) -> None:
+    """Draws the first values of all that no step writes first, into .npy files."""
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()

@@ -20,6 +20,7 @@ from benchmarks.cases import (
     package,
     planning,
     recording,
+    threads,
     tiny_step,
 )
 from benchmarks.kernel import Kernel
@@ -41,7 +42,7 @@ class Family:
 # Run from Python, whole programs among them.
 CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
-    for module in (recording, tiny_step, demo, planning, memory, bits, package)
+    for module in (threads, recording, tiny_step, demo, planning, memory, bits, package)
 }
 KERNEL_MODULES = (gemm, lowp, conv, fused, attention, other)
 # Run in the kernel harness.

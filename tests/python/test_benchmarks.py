@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import kernel_results, report  # noqa: E402
+from benchmarks import counts, kernel_results, report  # noqa: E402
 from benchmarks.case import Row  # noqa: E402
 from benchmarks.cases import FAMILIES  # noqa: E402
 from benchmarks.check import regressions  # noqa: E402
@@ -144,3 +144,11 @@ def test_the_history_keeps_the_latest_run_of_every_case():
     kept = report.bounded([first, *rest])
     assert kept[0] is first
     assert len(kept) == report.KEPT_RUNS + 1
+
+
+def test_more_instructions_are_a_regression_beyond_the_margin():
+    before = {"a": 1000, "b": 1000}
+    assert counts.grown({"a": 1019, "b": 990, "new": 5}, before) == []
+    assert counts.grown({"a": 1030}, before) == ["a: 1,030 instructions, 1,000 before"]
+    for family, titles in counts.COUNTED.items():
+        assert set(titles) <= {kernel.title for kernel in FAMILIES[family].kernels}
