@@ -13,7 +13,10 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/cpu/tile/circle_float-inl.h"
+#include "backend/cpu/tile/exp_float-inl.h"
 #include "backend/cpu/tile/functions.h"
+#include "backend/cpu/tile/log_float-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tegula::cpu {
@@ -84,6 +87,12 @@ void binary_float(void* out, const void* a, const void* b, const void*, int64_t 
   std::memcpy(z + i, p, size_t(n - i) * sizeof(float));
 }
 
+struct ErfFloat {
+  template <class D, class V>
+  static V apply(D d, V x) {
+    return erf_float(d, x);
+  }
+};
 struct LibraryTan {
   static double apply(double x) { return std::tan(x); }
 };
@@ -130,9 +139,9 @@ TileFunction find_math(TileOp op, DType dtype, Form form) {
     case TileOp::log10:
       return by_double<Log10>(dtype);
     case TileOp::sin:
-      return by_double<Sin>(dtype);
+      return native<Sin>(dtype);
     case TileOp::cos:
-      return by_double<Cos>(dtype);
+      return native<Cos>(dtype);
     case TileOp::sinh:
       return by_double<Sinh>(dtype);
     case TileOp::cosh:
@@ -150,7 +159,7 @@ TileFunction find_math(TileOp op, DType dtype, Form form) {
     case TileOp::atan:
       return by_double<Atan>(dtype);
     case TileOp::erf:
-      return f32 ? unary_math<Erf, float, float> : Unary<LibraryErf, double, double>::run;
+      return f32 ? unary_math<ErfFloat, float, float> : Unary<LibraryErf, double, double>::run;
     case TileOp::tan:
       return f32 ? unary_math<Tan, float, double> : Unary<LibraryTan, double, double>::run;
     case TileOp::pow:

@@ -3,6 +3,8 @@
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+template <class D>
+inline constexpr bool is_float = std::is_same_v<hn::TFromD<D>, float>;
 template <class D, class V>
 V splat(D d, V, double x) {
   return hn::Set(d, hn::TFromD<D>(x));
@@ -56,11 +58,13 @@ struct ExpParts {
 struct Exp {
   template <class D, class V>
   static V apply(D d, V x) {
-    constexpr bool f32 = sizeof(hn::TFromD<D>) == 4;
-    const V inside =
-        hn::Min(hn::Max(x, splat(d, x, f32 ? -104.0 : -746.0)), splat(d, x, f32 ? 89.0 : 710.0));
-    const auto parts = ExpParts<D>::of(d, inside);
-    return keep_nan(d, x, parts.scaled(d, hn::Add(parts.p, splat(d, x, 1.0))));
+    if constexpr (is_float<D>) {
+      return exp_float(d, x);
+    } else {
+      const V inside = hn::Min(hn::Max(x, hn::Set(d, -746.0)), hn::Set(d, 710.0));
+      const auto parts = ExpParts<D>::of(d, inside);
+      return keep_nan(d, x, parts.scaled(d, hn::Add(parts.p, hn::Set(d, 1.0))));
+    }
   }
 };
 struct Exp2 {
@@ -98,7 +102,8 @@ V finish_log(D d, V x, V y) {
 struct Log {
   template <class D, class V>
   static V apply(D d, V x) {
-    return finish_log(d, x, hn::Log(d, x));
+    if constexpr (is_float<D>) return log_float(d, x);
+    else return finish_log(d, x, hn::Log(d, x));
   }
 };
 // x = m 2^e with m in [sqrt(1/2), sqrt(2)); float64, x positive and finite.
@@ -136,7 +141,12 @@ struct Log10 {  // float64
 struct Log1p {
   template <class D, class V>
   static V apply(D d, V x) {
-    const V one = splat(d, x, 1.0);
+    if constexpr (is_float<D>) return log1p_float(d, x);
+    else return log1p_double(d, x);
+  }
+  template <class D, class V>
+  static V log1p_double(D d, V x) {
+    const V one = hn::Set(d, 1.0);
     V y = hn::Log1p(d, x);
     const V edge = hn::IfThenElse(hn::Eq(x, hn::Neg(one)), hn::Neg(infinity(d)), not_a_number(d));
     y = hn::IfThenElse(hn::Gt(x, hn::Neg(one)), y, edge);
@@ -144,24 +154,34 @@ struct Log1p {
   }
 };
 
-struct Tanh {  // t / (t + 2), where t = expm1(2 |x|)
+struct Tanh {
   template <class D, class V>
   static V apply(D d, V x) {
-    constexpr bool f32 = sizeof(hn::TFromD<D>) == 4;
-    const V one = splat(d, x, 1.0), limit = splat(d, x, f32 ? 9.02 : 19.07);
+    if constexpr (is_float<D>) return tanh_float(d, x);
+    else return tanh_double(d, x);
+  }
+  // t / (t + 2), where t = expm1(2 |x|)
+  template <class D, class V>
+  static V tanh_double(D d, V x) {
+    const V one = hn::Set(d, 1.0), limit = hn::Set(d, 19.07);
     const V a = hn::Abs(x), inside = hn::Min(a, limit);
     const auto parts = ExpParts<D>::of(d, hn::Add(inside, inside));
     typename ExpParts<D>::Impl impl;
     const V power = impl.Pow2I(d, parts.q);
     const V t = hn::Add(hn::Mul(parts.p, power), hn::Sub(power, one));
-    const V y = hn::Div(t, hn::Add(t, splat(d, x, 2.0)));
+    const V y = hn::Div(t, hn::Add(t, hn::Set(d, 2.0)));
     return keep_nan(d, x, hn::CopySign(hn::IfThenElse(hn::Lt(a, limit), y, one), x));
   }
 };
 struct Sigmoid {
   template <class D, class V>
   static V apply(D d, V x) {
-    const V one = splat(d, x, 1.0);
+    if constexpr (is_float<D>) return sigmoid_float(d, x);
+    else return sigmoid_double(d, x);
+  }
+  template <class D, class V>
+  static V sigmoid_double(D d, V x) {
+    const V one = hn::Set(d, 1.0);
     const V e = Exp::apply(d, hn::Neg(hn::Abs(x)));
     return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(e, one));
   }
@@ -255,17 +275,22 @@ template <class D, class V>
 V bounded(D d, V x) {
   return hn::IfThenElseZero(hn::Lt(hn::Abs(x), hn::Set(d, kCircleLimit)), x);
 }
-struct Sin {  // float64
+struct Sin {
   template <class D, class V>
   static V apply(D d, V x) {
-    const V y = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, hn::Sin(d, bounded(d, x)));
-    return with_library(d, x, y, std::sin);
+    if constexpr (is_float<D>) {
+      return sin_float(d, x);
+    } else {
+      const V y = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, hn::Sin(d, bounded(d, x)));
+      return with_library(d, x, y, std::sin);
+    }
   }
 };
-struct Cos {  // float64
+struct Cos {
   template <class D, class V>
   static V apply(D d, V x) {
-    return with_library(d, x, hn::Cos(d, bounded(d, x)), std::cos);
+    if constexpr (is_float<D>) return cos_float(d, x);
+    else return with_library(d, x, hn::Cos(d, bounded(d, x)), std::cos);
   }
 };
 struct Tan {  // in float64, good enough for float32 alone
@@ -274,36 +299,6 @@ struct Tan {  // in float64, good enough for float32 alone
     const V z = bounded(d, x);
     const V y = hn::Div(hn::Sin(d, z), hn::Cos(d, z));
     return with_library(d, x, hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, y), std::tan);
-  }
-};
-
-// float32: a polynomial in x^2 near 0, beyond it 1 - exp(-t (1 + g(t))); both are least-maximum
-// fits to erf(x) / x - 1 and -log(erfc(t)) / t - 1.
-struct Erf {
-  template <class D, class V>
-  static V apply(D d, V x) {
-    const auto c = [&](double value) { return splat(d, x, value); };
-    const V a = hn::Abs(x), s = hn::Mul(x, x);
-    V p = c(8.370131399715319e-05);
-    p = hn::MulAdd(p, s, c(-0.0008142712758854032));
-    p = hn::MulAdd(p, s, c(0.005201033316552639));
-    p = hn::MulAdd(p, s, c(-0.026859398931264877));
-    p = hn::MulAdd(p, s, c(0.11283695697784424));
-    p = hn::MulAdd(p, s, c(-0.37612634897232056));
-    p = hn::MulAdd(p, s, c(0.12837916612625122));
-    const V near = hn::MulAdd(p, x, x);
-    const V t = hn::Min(a, c(4.0));
-    V g = c(4.905368768959306e-06);
-    g = hn::MulAdd(g, t, c(-4.518016430665739e-05));
-    g = hn::MulAdd(g, t, c(-5.163519745110534e-05));
-    g = hn::MulAdd(g, t, c(0.002935833530500531));
-    g = hn::MulAdd(g, t, c(-0.02268335595726967));
-    g = hn::MulAdd(g, t, c(0.10527147352695465));
-    g = hn::MulAdd(g, t, c(0.6356207132339478));
-    g = hn::MulAdd(g, t, c(0.12855273485183716));
-    const V far = hn::Sub(c(1.0), Exp::apply(d, hn::Neg(hn::MulAdd(g, t, t))));
-    const V y = hn::IfThenElse(hn::Lt(a, c(0.921875)), near, far);
-    return keep_nan(d, x, hn::CopySign(y, x));
   }
 };
 
