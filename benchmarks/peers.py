@@ -93,7 +93,7 @@ class Process:
             bufsize=1,
             env=os.environ
             | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-            | {"TEGULA_NUM_THREADS": threads}
+            | {"TEGULA_NUM_THREADS": threads, "JAX_PLATFORMS": "cpu"}
             | environment,
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )

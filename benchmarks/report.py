@@ -74,7 +74,7 @@ def record(result: Result) -> dict[str, Any]:
 def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The rows as a Markdown table."""
     table = [
-        "| case | target | Tegula | PyTorch | ratio | |",
+        "| case | target | Tegula | peer | ratio | |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:

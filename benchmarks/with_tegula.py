@@ -98,3 +98,43 @@ def demo_loader() -> Iterator[tuple[tg.Tensor, tg.Tensor]]:
     )
     while True:
         yield from loader
+
+
+class Functions:
+    """Those of ``models.gpt_loss``."""
+
+    embedding = staticmethod(tg.embedding)
+    cross_entropy = staticmethod(tg.cross_entropy)
+
+    def layer_norm(self, x: tg.Tensor, weight: tg.Tensor, bias: tg.Tensor) -> tg.Tensor:
+        return tg.layer_norm(x, 1, weight, bias)
+
+    def causal_attention(self, q: tg.Tensor, k: tg.Tensor, v: tg.Tensor) -> tg.Tensor:
+        return tg.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    def gelu(self, x: tg.Tensor) -> tg.Tensor:
+        return tg.gelu(x, approximate="tanh")
+
+
+def gpt_step() -> Callable[[], tg.Tensor]:
+    """A function that does one training step and returns the loss, unread."""
+    arrays = models.gpt_weights()
+    weights = {name: tg.asarray(value).requires_grad_() for name, value in arrays.items()}
+    optimizer = tg.optim.AdamW(
+        list(weights.values()),
+        lr=models.LEARNING_RATE,
+        betas=models.BETAS,
+        eps=models.EPS,
+        weight_decay=models.WEIGHT_DECAY,
+    )
+    tokens, targets = (tg.asarray(array) for array in models.gpt_data())
+    functions = Functions()
+
+    def step() -> tg.Tensor:
+        loss: tg.Tensor = models.gpt_loss(functions, weights, tokens, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step

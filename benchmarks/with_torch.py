@@ -120,3 +120,50 @@ def demo_slices() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for i in range(len(images) // size):
             chosen = order[i * size : (i + 1) * size]
             yield images[chosen], labels[chosen]
+
+
+class Functions:
+    """Those of ``models.gpt_loss``."""
+
+    def embedding(self, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return nn.functional.embedding(tokens, weight)
+
+    def layer_norm(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return nn.functional.layer_norm(x, (models.GPT.width,), weight, bias)
+
+    def causal_attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    def gelu(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.gelu(x, approximate="tanh")
+
+    def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(logits, labels)
+
+
+def gpt_step(compiled: bool = False) -> Callable[[], torch.Tensor]:
+    """A function that does one training step and returns the loss, unread."""
+    arrays = models.gpt_weights()
+    weights = {name: torch.from_numpy(value).requires_grad_() for name, value in arrays.items()}
+    optimizer = torch.optim.AdamW(
+        list(weights.values()),
+        lr=models.LEARNING_RATE,
+        betas=models.BETAS,
+        eps=models.EPS,
+        weight_decay=models.WEIGHT_DECAY,
+        fused=True,
+    )
+    tokens, targets = (torch.from_numpy(array) for array in models.gpt_data())
+    functions = Functions()
+    forward = lambda: models.gpt_loss(functions, weights, tokens, targets)  # noqa: E731
+    if compiled:
+        forward = torch.compile(forward)
+
+    def step() -> torch.Tensor:
+        loss: torch.Tensor = forward()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step

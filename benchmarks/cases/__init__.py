@@ -14,6 +14,7 @@ from benchmarks.cases import (
     demo,
     fused,
     gemm,
+    gpt,
     lowp,
     memory,
     other,
@@ -42,7 +43,7 @@ class Family:
 # Run from Python, whole programs among them.
 CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
-    for module in (threads, recording, tiny_step, demo, planning, memory, bits, package)
+    for module in (threads, recording, tiny_step, demo, gpt, planning, memory, bits, package)
 }
 KERNEL_MODULES = (gemm, lowp, conv, fused, attention, other)
 # Run in the kernel harness.

@@ -58,18 +58,30 @@ def _torch() -> Runner:
     return _runner(with_torch.mlp_step())
 
 
+def _jax() -> Runner:
+    from benchmarks import with_jax
+
+    return _runner(with_jax.mlp_step())
+
+
 CASE = Case(
     name="tiny_step",
     method=(
         f"Mean of {STEPS} training steps in a row (forward, `zero_grad`, `backward`, `step`) of a "
         "4–64–64–2 tanh network, batch 32, mean squared error, AdamW; no `jit`, PyTorch eager "
-        "with `fused=True`. The last loss is read, so all work is in the time. Nodes: those of "
-        "the step's evaluation, as `tg.plan_cache_stats()` counts them."
+        "with `fused=True`, JAX with the whole step compiled. The last loss is read, so all work "
+        "is in the time. Nodes: those of the step's evaluation, as `tg.plan_cache_stats()` "
+        "counts them."
     ),
-    variants=[Variant("Tegula", "tegula", _tegula), Variant("PyTorch", "torch", _torch)],
+    variants=[
+        Variant("Tegula", "tegula", _tegula),
+        Variant("PyTorch", "torch", _torch),
+        Variant("JAX", "jax", _jax),
+    ],
     rows=[
         Row("training step of a 4–64–64–2 network", "step", "µs",
             target="3 × faster than PyTorch", met=lambda ours, theirs: 3 * ours <= theirs),
+        Row("the same, peer: JAX", "step", "µs", theirs="JAX"),
         Row("nodes recorded in that step", "nodes", "nodes", theirs=None,
             target="at most 50", met=lambda ours, _: ours <= 50),
         Row("evaluations in that step", "evaluations", "", theirs=None),
