@@ -19,7 +19,7 @@ namespace HWY_NAMESPACE {
 
 template <class T>
 void multiply(const Block<T>& block) {
-  const int64_t tiles = row_tiles(block.m, kTileRows);
+  const int64_t tiles = block.tiles ? block.tiles : row_tiles(block.m, kTileRows);
   const bool copied_tail = !block.b_padded && block.n % kLanes<T> != 0;
   const Scratch<T> tail(ScratchUse::vector, copied_tail ? kPanel<T> * block.k : 0);
   const bool depth_major = block.a_packed || block.a_row == 1;
@@ -62,8 +62,8 @@ void multiply(const Block<T>& block) {
 }
 
 template <class T>
-constexpr GemmKernels<T> kKernels = {kTileRows, kPanel<T>,   multiply<T>,
-                                     pack<T>,   round_to<T>, matvec<T>};
+constexpr GemmKernels<T> kKernels = {kTileRows, kPanel<T>, 0,           multiply<T>,
+                                     pack<T>,   pack<T>,   round_to<T>, matvec<T>};
 
 const GemmKernels<float>& kernels_f32() { return kKernels<float>; }
 const GemmKernels<double>& kernels_f64() { return kKernels<double>; }

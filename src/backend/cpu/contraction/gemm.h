@@ -19,8 +19,9 @@ struct Matrix {
   DType dtype;
   int64_t row, column;  // strides
 
-  Matrix at(int64_t i, int64_t j) const {
-    return {data + (i * row + j * column) * int64_t(itemsize(dtype)), dtype, row, column};
+  Matrix at(int64_t i, int64_t j) const { return moved(i * row + j * column); }
+  Matrix moved(int64_t elements) const {
+    return {data + elements * int64_t(itemsize(dtype)), dtype, row, column};
   }
   Matrix transposed() const { return {data, dtype, column, row}; }
 };
@@ -29,13 +30,37 @@ struct Matrix {
 template <class T>
 constexpr DType kNative = sizeof(T) == 8 ? DType::float64 : DType::float32;
 
+// What the register tiles make of operands of type T: the type of the sums, and how many
+// consecutive k of a row lie together in a packed operand (the width of a dot instruction).
+template <class T>
+struct GemmTraits {
+  using Sum = T;
+  static constexpr int64_t kGroup = 1;
+};
+template <class T>
+using Sum = typename GemmTraits<T>::Sum;
+
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t multiple) { return ceil_div(a, multiple) * multiple; }
+// The k that a packed operand holds: zeros follow the last.
+template <class T>
+int64_t packed_depth(int64_t k) {
+  return round_up(k, GemmTraits<T>::kGroup);
+}
+
+// Rows are cut into tiles of nearly equal height: tile t of `tiles` starts here. Consecutive tiles
+// taken out of such a cut are such a cut of their rows.
+inline int64_t tile_start(int64_t rows, int64_t tiles, int64_t t) {
+  return t * (rows / tiles) + std::min(t, rows % tiles);
+}
+inline int64_t row_tiles(int64_t rows, int64_t tile_rows) { return ceil_div(rows, tile_rows); }
 
 // C[m x n] = or += A[m x k] B[k x n], k at most one depth block.
 template <class T>
 struct Block {
   int64_t m, n, k;
-  // A in place: strides row and depth, one of which is 1. Packed (see row_tiles): a_packed, and
+  int64_t tiles = 0;  // that m is cut into; 0: row_tiles
+  // A in place: strides row and depth, one of which is 1. Packed (see pack_rows): a_packed, and
   // the strides are ignored.
   const T* a;
   int64_t a_row, a_depth;
@@ -45,23 +70,28 @@ struct Block {
   const T* b;
   int64_t b_depth, b_panel;
   bool b_padded;
-  T* c;
+  Sum<T>* c;
   int64_t c_row;
   bool accumulate;
 };
 
-// The kernels of the instruction set in use, for T float or double.
+// The kernels of the instruction set in use for operands of type T. Where GemmTraits<T>::kGroup is
+// not 1, both operands must be packed.
 template <class T>
 struct GemmKernels {
-  int64_t tile_rows;  // the most rows a register tile has
-  int64_t panel;      // columns of a register tile
+  int64_t tile_rows;   // the most rows a register tile has
+  int64_t panel;       // columns of a register tile
+  int64_t panel_tail;  // elements that pack_panel writes after a panel
   void (*multiply)(const Block<T>&);
-  // dst[k * width + lane] = src(lane, k) for lane < lanes, zero for lanes <= lane < width.
+  // dst[k * width + lane] = src(lane, k) for lane < lanes, zero for lanes <= lane < width. With a
+  // group g: dst[(k / g * width + lane) * g + k % g], zero for k up to packed_depth.
   void (*pack)(const Matrix& src, int64_t lanes, int64_t width, int64_t k, T* dst);
-  // Writes `count` elements of T as `dtype`, rounded.
-  void (*round)(const T* src, int64_t count, DType dtype, std::byte* dst);
+  // The same for columns of B, given as lanes.
+  void (*pack_panel)(const Matrix& src, int64_t lanes, int64_t width, int64_t k, T* dst);
+  // Writes `count` sums as `dtype`, rounded.
+  void (*round)(const Sum<T>* src, int64_t count, DType dtype, std::byte* dst);
   // y[i] = sum over k of a(i, k) x[k]; x is padded with zeros to a multiple of 64 bytes.
-  void (*matvec)(const Matrix& a, int64_t rows, int64_t k, const T* x, T* y);
+  void (*matvec)(const Matrix& a, int64_t rows, int64_t k, const T* x, Sum<T>* y);
 };
 template <class T>
 const GemmKernels<T>& gemm_kernels();
@@ -74,27 +104,30 @@ inline int64_t depth_block(int64_t k) {
   return std::max<int64_t>(1, ceil_div(length, kMultiple) * kMultiple);
 }
 
-// Rows are cut into tiles of nearly equal height: tile t of `tiles` starts here.
-inline int64_t tile_start(int64_t rows, int64_t tiles, int64_t t) {
-  return t * (rows / tiles) + std::min(t, rows % tiles);
-}
-inline int64_t row_tiles(int64_t rows, int64_t tile_rows) { return ceil_div(rows, tile_rows); }
-
-// Packs A(m, k) so that tile t is k-major at dst + tile_start(t) * k.
+// Packs A(m, k) so that tile t of `tiles` is k-major at dst + tile_start(t) * packed_depth(k).
 template <class T>
-void pack_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t k, T* dst) {
-  const int64_t tiles = row_tiles(m, kernels.tile_rows);
+void pack_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t tiles, int64_t k,
+               T* dst) {
   for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t begin = tile_start(m, tiles, t), end = tile_start(m, tiles, t + 1);
-    kernels.pack(a.at(begin, 0), end - begin, end - begin, k, dst + begin * k);
+    const int64_t begin = tile_start(m, tiles, t), rows = tile_start(m, tiles, t + 1) - begin;
+    kernels.pack(a.at(begin, 0), rows, rows, k, dst + begin * packed_depth<T>(k));
   }
 }
-// Packs B(k, n) into panels, the last padded with zeros; panel p is at dst + p * panel * k.
+template <class T>
+void pack_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t k, T* dst) {
+  pack_rows(kernels, a, m, row_tiles(m, kernels.tile_rows), k, dst);
+}
+// The elements of a packed panel.
+template <class T>
+int64_t panel_size(const GemmKernels<T>& kernels, int64_t k) {
+  return kernels.panel * packed_depth<T>(k) + kernels.panel_tail;
+}
+// Packs B(k, n) into panels, the last padded with zeros; panel p is at dst + p * panel_size(k).
 template <class T>
 void pack_columns(const GemmKernels<T>& kernels, const Matrix& b, int64_t k, int64_t n, T* dst) {
-  for (int64_t j = 0; j < n; j += kernels.panel)
-    kernels.pack(b.at(0, j).transposed(), std::min(kernels.panel, n - j), kernels.panel, k,
-                 dst + j * k);
+  for (int64_t j = 0; j < n; j += kernels.panel, dst += panel_size(kernels, k))
+    kernels.pack_panel(b.at(0, j).transposed(), std::min(kernels.panel, n - j), kernels.panel, k,
+                       dst);
 }
 
 }  // namespace tegula::cpu

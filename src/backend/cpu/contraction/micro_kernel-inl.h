@@ -7,6 +7,7 @@
 #define TEGULA_MICRO_KERNEL_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <array>
@@ -45,6 +46,10 @@ void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride, cons
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sums[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) hwy::Prefetch(c + i * c_stride + j * kLanes<T>);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2

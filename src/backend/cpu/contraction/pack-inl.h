@@ -13,6 +13,8 @@
 
 #include "backend/cpu/contraction/gemm.h"
 
+#include "backend/cpu/contraction/transpose-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace tegula::cpu {
 namespace HWY_NAMESPACE {
@@ -33,39 +35,13 @@ void convert(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
   for (; i < count; ++i) dst[i] = T(src[i]);
 }
 
-// dst[k * width + lane] = src[lane * stride + k]: blocks of 4 x 4 go through registers.
+// dst[k * width + lane] = src[lane * stride + k].
 template <class T>
 void pack_transposed(const T* HWY_RESTRICT src, int64_t stride, int64_t lanes, int64_t width,
                      int64_t depth, T* HWY_RESTRICT dst) {
-  int64_t lane = 0;
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (sizeof(T) == 4) {
-    const hn::FixedTag<T, 4> d;
-    const hn::RepartitionToWide<hn::RebindToUnsigned<decltype(d)>> pairs;
-    for (; lane + 4 <= lanes; lane += 4) {
-      const T* s = src + lane * stride;
-      T* out = dst + lane;
-      int64_t k = 0;
-      for (; k + 4 <= depth; k += 4) {
-        const auto r0 = hn::LoadU(d, s + k), r1 = hn::LoadU(d, s + stride + k);
-        const auto r2 = hn::LoadU(d, s + 2 * stride + k), r3 = hn::LoadU(d, s + 3 * stride + k);
-        const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, r0, r1));
-        const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, r2, r3));
-        const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, r0, r1));
-        const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, r2, r3));
-        T* o = out + k * width;
-        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, o);
-        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, o + width);
-        hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, o + 2 * width);
-        hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, o + 3 * width);
-      }
-      for (; k < depth; ++k)
-        for (int64_t l = 0; l < 4; ++l) out[k * width + l] = s[l * stride + k];
-    }
-  }
-#endif
-  for (; lane < lanes; ++lane)
-    for (int64_t k = 0; k < depth; ++k) dst[k * width + lane] = src[lane * stride + k];
+  transpose<hn::ScalableTag<T>, T>(
+      hn::ScalableTag<T>(), lanes, depth, [&](int64_t lane) { return src + lane * stride; },
+      [&](int64_t k) { return dst + k * width; });
 }
 
 template <class S, class T>

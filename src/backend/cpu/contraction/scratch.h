@@ -52,7 +52,7 @@ class Scratch {
     AlignedBytes memory;
     size_t size = 0;
   };
-  static constexpr size_t kKeep = size_t(16) << 20;
+  static constexpr size_t kKeep = size_t(64) << 20;
   static inline thread_local Buffer buffers_[size_t(ScratchUse::count)];
 
   AlignedBytes large_;
