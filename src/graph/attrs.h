@@ -40,6 +40,11 @@ struct RandomAttrs {
   int64_t kind;
 };
 enum RandomKind : int64_t { kRandomBits = 0, kRandomUniform = 1, kRandomNormal = 2 };
+// attention and its gradient; the scale multiplies the scores.
+struct AttentionAttrs {
+  int64_t is_causal;
+  double scale;
+};
 // optimizer updates over `count` tensors at once (see src/ops/optimizer.cc).
 struct OptimizerAttrs {
   int64_t count;

@@ -106,8 +106,19 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   return node;
 }
 
+// Whether the device of the inputs has kernels of the primitive's name.
+static bool has_kernel(const Primitive& primitive, std::span<const Tensor> inputs) {
+  const Backend* device = &default_device();
+  for (const Tensor& input : inputs)
+    if (input.node().state != NodeState::scalar) device = &input.device();
+  StepSpec step{};
+  step.kind = primitive.name;
+  return device->find_kernel(step) != nullptr;
+}
+
 Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
                    std::span<const int64_t> dynamic) {
+  if (primitive.expand && !has_kernel(primitive, inputs)) return primitive.expand(inputs, attrs);
   Ref<Node> node = record_node(primitive, inputs, std::move(attrs), dynamic, nullptr);
   Tensors outputs;
   outputs.reserve(node->outputs.size());
@@ -123,6 +134,7 @@ Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, 
 
 Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
               std::span<const int64_t> dynamic, Backend* device) {
+  if (primitive.expand) return record_all(primitive, inputs, std::move(attrs), dynamic)[0];
   return Tensor(record_node(primitive, inputs, std::move(attrs), dynamic, device));
 }
 

@@ -83,8 +83,13 @@ struct Primitive {
   bool can_fail = false;
   // For opaque kernels that can write over an input: output k over input in_place(node, k), or -1.
   int (*in_place)(const Node& node, int output) = nullptr;
+  // For composites: the same values recorded from other primitives; outputs at the end that only
+  // this primitive's own vjp reads may be left out. It is what a device without a kernel of this
+  // name records, what a null vjp falls back on, and what second derivatives go through.
+  Tensors (*expand)(std::span<const Tensor> inputs, std::span<const int64_t> attrs) = nullptr;
 
   uint32_t uses_for(size_t input) const {
+    if (!vjp && expand) return ~kUsesOutput;  // the expansion may use any input
     return uses[input < uses.size() ? input : uses.size() - 1];
   }
 };

@@ -113,6 +113,10 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const ConvAttrs& attrs);
 Tensor max_pool2d(const Tensor& x, const PoolAttrs& attrs);
 Tensor avg_pool2d(const Tensor& x, const PoolAttrs& attrs);
 
+// ---- attention.cc --------------------------------------------------------------------------
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                                    const Tensor& mask, bool is_causal, double scale);
+
 // ---- indexing.cc ---------------------------------------------------------------------------
 // Python indexing, one item per subscript, already parsed by the front end.
 struct IndexItem {

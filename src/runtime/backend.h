@@ -22,7 +22,8 @@ class Backend {
   // 64-byte aligned memory, or null when there is none.
   virtual std::byte* allocate(size_t bytes) = 0;
   virtual void deallocate(std::byte* data, size_t bytes) noexcept = 0;
-  // The kernel that runs such steps, or null if the backend has none.
+  // The kernel that runs such steps, or null if the backend has none. When a composite is recorded
+  // its name comes alone, without operands: null then means that it is to be recorded expanded.
   virtual const Kernel* find_kernel(const StepSpec& step) const = 0;
   virtual void copy_from_host(std::byte* destination, const void* source, size_t bytes) = 0;
   // Throws DeviceError where the device holds no values (the null device).

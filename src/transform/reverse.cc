@@ -1,6 +1,7 @@
 #include "transform/reverse.h"
 
 #include <algorithm>
+#include <functional>
 #include <unordered_map>
 
 #include "graph/primitive.h"
@@ -17,8 +18,13 @@ struct Pass {
 
 bool wants_gradient(const Value& v) { return v.node->outputs[v.index].requires_grad; }
 
-// Every node gradients can flow into from `outputs`.
-Pass collect(const Tensors& outputs) {
+bool is_one_of(const Node& node, const Tensors& tensors) {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const Tensor& x) { return x && &x.node() == &node; });
+}
+
+// Every node gradients can flow into from `outputs`, as far back as `stop`.
+Pass collect(const Tensors& outputs, const Tensors& stop) {
   Pass pass;
   std::vector<Node*> stack;
   const auto visit = [&](const Value& v) {
@@ -34,7 +40,7 @@ Pass collect(const Tensors& outputs) {
     stack.pop_back();
     const Output* first = node->outputs.begin();
     const bool leaf = first->cell && first->cell->is_leaf;
-    if (node->on_tape && !leaf)
+    if (node->on_tape && !leaf && !is_one_of(*node, stop))
       for (const Value& input : node->inputs) visit(input);
   }
   std::sort(pass.order.begin(), pass.order.end(),
@@ -68,12 +74,50 @@ void run_hooks(const GradCell& cell, Tensor& gradient) {
   }
 }
 
-// Walks the tape from the outputs; calls leaf(cell, node, gradient) at each tensor that collects.
-template <class OnGradient>
-void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
-           OnGradient&& on_gradient) {
+using OnGradient = std::function<void(Node& node, size_t output, const Tensor& gradient)>;
+
+// Walks the tape from the outputs as far back as `stop` and calls on_gradient at each value that
+// something flows into.
+void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
+           const ReverseOptions& options, const OnGradient& on_gradient);
+
+// Sets result[i] to what flows into inputs[i].
+OnGradient collector(const Tensors& inputs, Tensors& result) {
+  return [&](Node& node, size_t k, const Tensor& gradient) {
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i] && &inputs[i].node() == &node && inputs[i].value().index == k)
+        result[i] = gradient;
+  };
+}
+
+// The input gradients of a composite, by way of what it expands to. The inputs enter as views of
+// their own, where the walk over the expansion stops.
+Tensors expanded_gradients(const Node& node, std::span<const Tensor> upstream,
+                           const ReverseOptions& options) {
+  const GradMode on(true);
+  Tensors inputs, stop(node.inputs.size());
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    Tensor x(node.inputs[i]);
+    if (x.requires_grad())
+      x = stop[i] = record(reshape_primitive(), {x}, Attrs(x.shape().begin(), x.shape().end()));
+    inputs.push_back(std::move(x));
+  }
+  Tensors outputs = node.primitive->expand(inputs, node.attrs);
+  Tensors ends, seeds;
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    if (!upstream[k] || !outputs[k].requires_grad()) continue;
+    ends.push_back(outputs[k]);
+    seeds.push_back(upstream[k]);
+  }
+  Tensors result(stop.size());
+  sweep(ends, seeds, stop, options, collector(stop, result));
+  return result;
+}
+
+void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
+           const ReverseOptions& options, const OnGradient& on_gradient) {
   GradMode mode(options.create_graph);
-  Pass pass = collect(outputs);
+  Pass pass = collect(outputs, stop);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const DeviceScope scope(outputs[i].device());
     const Tensor seed = default_seed(outputs[i], seeds[i]);
@@ -90,7 +134,7 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
       on_gradient(*node, k, upstream[k]);
     }
     const Ref<GradCell>& cell = node->outputs[0].cell;
-    if (!any || (cell && cell->is_leaf)) continue;
+    if (!any || (cell && cell->is_leaf) || is_one_of(*node, stop)) continue;
     if (!node->on_tape) {
       if (node->tape_released)
         fail(ErrorKind::runtime,
@@ -98,14 +142,21 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
              "retain_graph=True to the first one to use it twice");
       continue;
     }
-    if (!node->primitive->vjp)
-      fail(ErrorKind::unsupported, node->primitive->name, ": has no derivative",
+    const Primitive& primitive = *node->primitive;
+    if (!primitive.vjp && !primitive.expand)
+      fail(ErrorKind::unsupported, primitive.name, ": has no derivative",
            node->where.token ? " (recorded at " + describe(node->where) + ")" : "");
     const DeviceScope scope(*node->device);
-    VjpContext context(*node, upstream);
-    node->primitive->vjp(context);
+    Tensors given;
+    if (primitive.expand && (options.create_graph || !primitive.vjp)) {
+      given = expanded_gradients(*node, upstream, options);
+    } else {
+      VjpContext context(*node, upstream);
+      primitive.vjp(context);
+      given.assign(context.gradients().begin(), context.gradients().end());
+    }
     for (size_t i = 0; i < node->inputs.size(); ++i) {
-      Tensor& gradient = context.gradients()[i];
+      Tensor& gradient = given[i];
       const Value& input = node->inputs[i];
       if (!gradient || !wants_gradient(input)) continue;
       const Output& target = input.node->outputs[input.index];
@@ -127,15 +178,12 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const ReverseOptions& o
 Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& inputs,
                   const ReverseOptions& options) {
   Tensors result(inputs.size());
-  sweep(outputs, seeds, options, [&](Node& node, size_t k, const Tensor& gradient) {
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (&inputs[i].node() == &node && inputs[i].value().index == k) result[i] = gradient;
-  });
+  sweep(outputs, seeds, {}, options, collector(inputs, result));
   return result;
 }
 
 void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options) {
-  sweep({output}, {seed}, options, [](Node& node, size_t k, const Tensor& gradient) {
+  sweep({output}, {seed}, {}, options, [](Node& node, size_t k, const Tensor& gradient) {
     GradCell* cell = node.outputs[k].cell.get();
     if (!cell || !(cell->is_leaf || cell->keeps_grad)) return;
     Tensor total = cell->grad ? add(*cell->grad, gradient) : gradient;

@@ -184,3 +184,20 @@ def binary_cross_entropy_with_logits(x, t, weight=None, pos_weight=None, reducti
     positive = t * (1 if pos_weight is None else pos_weight)
     loss = positive * np.logaddexp(-x, 0) + (1 - t) * np.logaddexp(x, 0)
     return _reduce(loss * (1 if weight is None else weight), reduction)
+
+
+def scaled_dot_product_attention(q, k, v, *, mask=None, is_causal=False, scale=None) -> Array:
+    """Rows that see no key are zero."""
+    if q.ndim > 2:
+        times = max(1, q.shape[-3] // max(1, k.shape[-3]))
+        k, v = np.repeat(k, times, -3), np.repeat(v, times, -3)
+    scale = 1 / np.sqrt(max(1, q.shape[-1])) if scale is None else scale
+    scores = q @ np.swapaxes(k, -1, -2) * scale
+    if is_causal:
+        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+    top = scores.max(-1, keepdims=True, initial=-np.inf)
+    powers = np.exp(scores - np.where(np.isfinite(top), top, 0))
+    total = powers.sum(-1, keepdims=True)
+    return powers / np.where(total == 0, 1, total) @ v
