@@ -106,19 +106,24 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   return node;
 }
 
-// Whether the device of the inputs has kernels of the primitive's name.
-static bool has_kernel(const Primitive& primitive, std::span<const Tensor> inputs) {
-  const Backend* device = &default_device();
+static Backend& device_of(std::span<const Tensor> inputs) {
   for (const Tensor& input : inputs)
-    if (input.node().state != NodeState::scalar) device = &input.device();
+    if (input.node().state != NodeState::scalar) return input.device();
+  return default_device();
+}
+
+static bool has_kernel(Backend& device, const Primitive& primitive) {
   StepSpec step{};
   step.kind = primitive.name;
-  return device->find_kernel(step) != nullptr;
+  return device.find_kernel(step) != nullptr;
 }
 
 Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
                    std::span<const int64_t> dynamic) {
-  if (primitive.expand && !has_kernel(primitive, inputs)) return primitive.expand(inputs, attrs);
+  if (primitive.expand && !has_kernel(device_of(inputs), primitive)) {
+    const DeviceScope scope(device_of(inputs));
+    return primitive.expand(inputs, attrs);
+  }
   Ref<Node> node = record_node(primitive, inputs, std::move(attrs), dynamic, nullptr);
   Tensors outputs;
   outputs.reserve(node->outputs.size());

@@ -184,6 +184,7 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
     inputs.push_back(four(cast ? astype(mask, statistics_dtype(dtype)) : mask, heads, rows, keys));
   }
   const Attrs attrs = write_attrs(AttentionAttrs{is_causal, scale});
+  const DeviceScope scope(query.device());
   // The kernels give no gradient of a mask.
   const bool learned_mask = mask && mask.requires_grad() && grad_enabled();
   const Tensor y =

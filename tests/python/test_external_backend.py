@@ -33,4 +33,4 @@ def test_a_backend_from_outside(tmp_path):
     run = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "FAILED" not in run.stdout
-    assert run.stdout.count("ok:") == 4
+    assert run.stdout.count("ok:") == 5

@@ -23,9 +23,9 @@ RELATIVE = {"float64": 1e-6}  # of a row's tolerance, which is for float32
 # finite difference of a difference is too rough.
 _SMOOTH = """multiply divide exp tanh sigmoid log sqrt rsqrt reciprocal pow sin erf square matmul
 conv2d avg_pool2d max_pool2d sum prod mean var softmax log_softmax logsumexp gelu silu layer_norm
-rms_norm batch_norm cross_entropy take take_along_axis put_along_axis scatter_add index_add concat
-pad sort cumulative_sum linear binary_cross_entropy_with_logits where tril reshape permute_dims
-broadcast_to flip roll"""
+rms_norm batch_norm cross_entropy scaled_dot_product_attention take take_along_axis put_along_axis
+scatter_add index_add concat pad sort cumulative_sum linear binary_cross_entropy_with_logits where
+tril reshape permute_dims broadcast_to flip roll"""
 SMOOTH = _SMOOTH.split()
 
 

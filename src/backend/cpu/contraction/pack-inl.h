@@ -23,8 +23,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class S, class T>
 void convert(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
   int64_t i = 0;
-  // Without an instruction for it Highway's conversion makes finite numbers of infinity and NaN.
-  if constexpr (std::is_same_v<S, float16> && std::is_same_v<T, float> && HWY_TARGET != HWY_SSE2) {
+  if constexpr (std::is_same_v<S, float16> && std::is_same_v<T, float>) {
     const hn::ScalableTag<float> d;
     const hn::Rebind<hwy::float16_t, decltype(d)> half;
     const int64_t lanes = int64_t(hn::Lanes(d));
