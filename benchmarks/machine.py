@@ -78,8 +78,9 @@ def limits(seats: Sequence[Harness], seconds: float = 0.05) -> dict[str, dict[st
     for name, command in LIMITS.items():
         for harness in seats:
             with contextlib.suppress(NoKernel):
-                answer = harness.command(f"limit {command} {seconds}")
-                found.setdefault(name, {})[str(harness.threads)] = float(answer[0])
+                median, _, high, _ = harness.command(f"limit {command} {seconds}")
+                rate = float(median if command.startswith("memory") else high)  # as Harness.limit
+                found.setdefault(name, {})[str(harness.threads)] = rate
     for name, factor in WITH_ALLOCATE.items():
         found[f"{name}, fetching counted"] = {k: factor * v for k, v in found[name].items()}
     return found

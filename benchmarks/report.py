@@ -143,7 +143,7 @@ def _limits(limits: Mapping[str, Mapping[str, float]]) -> list[str]:
         "(`benchmarks/kernels/machine_limits.h`). Memory rates count the bytes a program reads and "
         "writes; *fetching counted* adds the lines that plain stores fetch before they write.",
         "",
-        f"| | {' | '.join(f'{count} threads' for count in threads)} |",
+        f"| | {' | '.join(f'threads: {count}' for count in threads)} |",
         "|---" * (1 + len(threads)) + "|",
     ]
     for name, rates in limits.items():

@@ -67,9 +67,9 @@ def test_times_of_different_results_do_not_count():
     from benchmarks.cases import CASES
 
     case = CASES["tiny_step"]
-    _compare(case, case.variants, [[1.0, 2.0], [1.0, 2.0005]])
+    _compare(case, case.variants[:2], [[1.0, 2.0], [1.0, 2.0005]])
     with pytest.raises(PeerError, match="do not compute the same"):
-        _compare(case, case.variants, [[1.0, 2.0], [1.0, 2.1]])
+        _compare(case, case.variants[:2], [[1.0, 2.0], [1.0, 2.1]])
 
 
 def test_a_kernel_case_states_operands_that_fit():
