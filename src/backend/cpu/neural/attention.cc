@@ -56,10 +56,11 @@ class Forward {
     const int64_t size = call_.size(), out_size = call_.out_size();
     const bool direct = out_.dtype == kNative<T>;
     const int64_t staged_size = kKeyBlock * std::max(size, out_size);
-    const Scratch<T> scratch(ScratchUse::composite,
-                             width * (size + out_size + 2 * kKeyBlock + 3) + staged_size);
+    const Scratch<T> scratch(
+        ScratchUse::composite,
+        packed_lanes(kernels_, lanes, size) + width * (out_size + 2 * kKeyBlock + 3) + staged_size);
     T* const packed = scratch;
-    T* const scores = packed + width * size;
+    T* const scores = packed + packed_lanes(kernels_, lanes, size);
     T* const spare = scores + width * kKeyBlock;
     T* const top = spare + width * kKeyBlock;
     T *const total = top + width, *const factor = total + width;
@@ -68,7 +69,7 @@ class Forward {
     T* const out = direct ? out_.as<T>() + at * out_size : staged + staged_size;
 
     pack_lanes(kernels_, head_matrix(call_.query, n, h), first, lanes, size, packed);
-    loops_.scale(packed, width * size, T(call_.scale * kLog2E));
+    loops_.scale(packed, packed_lanes(kernels_, lanes, size), T(call_.scale * kLog2E));
     std::fill_n(top, width, -std::numeric_limits<T>::infinity());
     std::fill_n(total, width, T(0));
     const int64_t g = h / call_.heads_per_kv();

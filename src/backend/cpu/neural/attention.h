@@ -82,8 +82,22 @@ struct Left {
 template <class T>
 void multiply_rows(const GemmKernels<T>& kernels, int64_t m, int64_t n, int64_t k, Left<T> a,
                    Rows<T> b, T* c, bool accumulate) {
-  kernels.multiply({m, n, k, a.data, a.row, a.depth, false, b.data, b.stride, kernels.panel, false,
-                    c, n, accumulate});
+  Block<T> block;
+  block.m = m;
+  block.n = n;
+  block.k = k;
+  block.a = a.data;
+  block.a_row = a.row;
+  block.a_depth = a.depth;
+  block.a_packed = false;
+  block.b = b.data;
+  block.b_depth = b.stride;
+  block.b_panel = kernels.panel;
+  block.b_padded = false;
+  block.c = c;
+  block.c_row = n;
+  block.accumulate = accumulate;
+  kernels.multiply(block);
 }
 
 // Queries (or gradients) [begin, begin + lanes) as the right operand of products with keys: a
@@ -97,12 +111,31 @@ template <class T>
 int64_t padded_lanes(const GemmKernels<T>& kernels, int64_t lanes) {
   return ceil_div(lanes, kernels.panel) * kernels.panel;
 }
+// The elements that pack_lanes writes.
+template <class T>
+int64_t packed_lanes(const GemmKernels<T>& kernels, int64_t lanes, int64_t size) {
+  return ceil_div(lanes, kernels.panel) * panel_size(kernels, size);
+}
 // scores[m x width] = rows times packed lanes.
 template <class T>
 void multiply_lanes(const GemmKernels<T>& kernels, int64_t m, int64_t width, int64_t size,
                     Rows<T> rows, const T* packed, T* scores) {
-  kernels.multiply({m, width, size, rows.data, rows.stride, 1, false, packed, kernels.panel,
-                    kernels.panel * size, true, scores, width, false});
+  Block<T> block;
+  block.m = m;
+  block.n = width;
+  block.k = size;
+  block.a = rows.data;
+  block.a_row = rows.stride;
+  block.a_depth = 1;
+  block.a_packed = false;
+  block.b = packed;
+  block.b_depth = kernels.panel;
+  block.b_panel = panel_size(kernels, size);
+  block.b_padded = true;
+  block.c = scores;
+  block.c_row = width;
+  block.accumulate = false;
+  kernels.multiply(block);
 }
 
 // Hides the scores of keys [first_key, first_key + keys) that queries [first, first + lanes) do

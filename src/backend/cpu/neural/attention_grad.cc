@@ -67,16 +67,20 @@ class Backward {
   // Keys [begin, end) of key head g, for all the query heads that share it.
   void run_part(int64_t n, int64_t g, int64_t begin, int64_t end, T* dquery) const {
     const int64_t rows = call_.rows(), size = call_.size(), out_size = call_.out_size();
-    const int64_t padded = ceil_div(rows, kQueryBlock) * padded_lanes(kernels_, kQueryBlock);
+    const int64_t blocks = ceil_div(rows, kQueryBlock);
+    const int64_t padded = blocks * padded_lanes(kernels_, kQueryBlock);
+    const int64_t query_packed = blocks * packed_lanes(kernels_, kQueryBlock, size);
+    const int64_t upstream_packed = blocks * packed_lanes(kernels_, kQueryBlock, out_size);
     const int64_t both = size + out_size;
     const Scratch<T> scratch(ScratchUse::composite,
-                             padded * (both + 2) + rows * (both + out_size) +
+                             query_packed + upstream_packed + 2 * padded +
+                                 rows * (both + out_size) +
                                  kKeyBlock * (both + 3 * padded_lanes(kernels_, kQueryBlock)));
     T* next = scratch;
     const auto take = [&](int64_t count) { return std::exchange(next, next + count); };
     Head head;
-    head.packed_query = take(padded * size);
-    head.packed_upstream = take(padded * out_size);
+    head.packed_query = take(query_packed);
+    head.packed_upstream = take(upstream_packed);
     head.logsum = take(padded);
     head.delta = take(padded);
     T *const query_space = take(rows * size), *const upstream_space = take(rows * out_size);
@@ -110,12 +114,19 @@ class Backward {
   void prepare_block(const Head& head, const Matrix& query, const Matrix& upstream,
                      int64_t first) const {
     const int64_t lanes = std::min(kQueryBlock, call_.rows() - first);
-    const int64_t width = padded_lanes(kernels_, kQueryBlock), at = first / kQueryBlock * width;
-    T* const packed = head.packed_query + at * call_.size();
+    T* const packed = packed_query(head, first);
     pack_lanes(kernels_, query, first, lanes, call_.size(), packed);
-    loops_.scale(packed, padded_lanes(kernels_, lanes) * call_.size(), T(call_.scale * kLog2E));
-    pack_lanes(kernels_, upstream, first, lanes, call_.out_size(),
-               head.packed_upstream + at * call_.out_size());
+    loops_.scale(packed, packed_lanes(kernels_, lanes, call_.size()), T(call_.scale * kLog2E));
+    pack_lanes(kernels_, upstream, first, lanes, call_.out_size(), packed_upstream(head, first));
+  }
+  // The packed lanes of the query block that starts at row `first`.
+  T* packed_query(const Head& head, int64_t first) const {
+    return head.packed_query +
+           first / kQueryBlock * packed_lanes(kernels_, kQueryBlock, call_.size());
+  }
+  T* packed_upstream(const Head& head, int64_t first) const {
+    return head.packed_upstream +
+           first / kQueryBlock * packed_lanes(kernels_, kQueryBlock, call_.out_size());
   }
 
   void row_statistics(const Head& head, int64_t n, int64_t h, T* space) const {
@@ -152,11 +163,10 @@ class Backward {
       const int64_t at = first / kQueryBlock * padded_lanes(kernels_, kQueryBlock);
       const int64_t keys = std::min(count, call_.key_limit(first + lanes) - s);
       if (keys <= 0) continue;
-      multiply_lanes(kernels_, keys, width, size, k, head.packed_query + at * size, weights);
+      multiply_lanes(kernels_, keys, width, size, k, packed_query(head, first), weights);
       mask_scores(call_, n, h, first, lanes, s, keys, width, weights, spare);
       loops_.weights(weights, keys, width, head.logsum + at);
-      multiply_lanes(kernels_, keys, width, out_size, v, head.packed_upstream + at * out_size,
-                     grads);
+      multiply_lanes(kernels_, keys, width, out_size, v, packed_upstream(head, first), grads);
       loops_.score_grads(grads, weights, keys, width, head.delta + at);
       const Rows<T> upstream{head.upstream.at(first), head.upstream.stride};
       const Rows<T> query{head.query.at(first), head.query.stride};
