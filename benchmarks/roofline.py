@@ -68,7 +68,8 @@ def _roofs(panel: Any, limits: Mapping[str, Mapping[str, float]], threads: str) 
         panel.plot([lowest, top / slope], [lowest * slope, top], color="#909090", linewidth=1)
         panel.annotate(f"{label} {slope:.0f} GB/s", (lowest, lowest * slope), fontsize=8,
                        color="#606060", xytext=(2, 4), textcoords="offset points",
-                       rotation=45, rotation_mode="anchor", transform_rotates_text=True)  # fmt: skip
+                       rotation=45, rotation_mode="anchor",
+                       transform_rotates_text=True)  # fmt: skip
     for label, peak in peaks.items():
         panel.plot([peak / limits["read, L2 (GB/s)"][threads], 2000], [peak, peak],
                    color="#909090", linewidth=1)  # fmt: skip
