@@ -103,7 +103,10 @@ def time_calls(call: Callable[[], Any], seconds: float) -> list[float]:
         start = clock()
         for _ in range(batch):
             call()
-        if clock() - start >= SHORTEST:
+        elapsed = clock() - start
+        if elapsed >= seconds:  # one call is all there is time for
+            return [elapsed / batch] * 3
+        if elapsed >= SHORTEST:
             break
         batch *= 2
     times: list[float] = []

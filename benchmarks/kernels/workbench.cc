@@ -53,7 +53,9 @@ Timing time_calls(FunctionRef<void()> f, double seconds) {
   for (;;) {
     const double start = now();
     for (int64_t i = 0; i < batch; ++i) f();
-    if (now() - start >= kShortest) break;
+    const double elapsed = now() - start, each = elapsed / double(batch);
+    if (elapsed >= seconds) return {each, each, each, batch};  // there is no time for more
+    if (elapsed >= kShortest) break;
     batch *= 2;
   }
   std::vector<double> times;
