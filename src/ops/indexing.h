@@ -43,4 +43,8 @@ struct Subscript {
 };
 Subscript parse_subscript(const Tensor& x, std::span<const IndexItem> items);
 
+// log_softmax_at.cc: the log-softmax of scores (N, C) or (C,), not empty, at a checked index (N, 1)
+// or (1,).
+Tensor log_softmax_at(const Tensor& scores, const Tensor& index);
+
 }  // namespace tegula

@@ -37,6 +37,7 @@ struct ClassOptions {
   double smoothing = 0;
   Reduction reduction;
   const char* op;
+  bool normalize = false;  // take the log-softmax of the scores
 };
 
 // Whether a label of that dtype can be `value`.
@@ -48,9 +49,14 @@ bool can_be(int64_t value, DType dtype) {
   return value < end && value >= -end;
 }
 
-// Minus the log-probability of the labels; logp (N, C, ...) or (C,), labels (N, ...) or ().
-Tensor label_loss(const Tensor& logp, const Tensor& given, const ClassOptions& o) {
-  require(logp.rank() > 0, o.op, ": scores must be (N, C, ...) or (C,), got shape ", logp.shape());
+// Minus the log-probability of the labels; scores (N, C, ...) or (C,), labels (N, ...) or ().
+Tensor label_loss(const Tensor& scores, const Tensor& given, const ClassOptions& o) {
+  require(scores.rank() > 0, o.op, ": scores must be (N, C, ...) or (C,), got shape ",
+          scores.shape());
+  // Where classes come last and one of each row is wanted, the others are never stored.
+  const bool chosen_only = o.normalize && o.smoothing == 0 && scores.rank() <= 2 && scores.size();
+  const bool normalize = o.normalize && !chosen_only;
+  const Tensor logp = normalize ? log_softmax(scores, scores.rank() > 1) : scores;
   const size_t axis = logp.rank() > 1;
   const int64_t classes = logp.shape()[axis];
   Shape without = logp.shape();
@@ -75,7 +81,7 @@ Tensor label_loss(const Tensor& logp, const Tensor& given, const ClassOptions& o
   }
   const Tensor index = check_index(labels, classes, axis, true);
   // Minus the losses, in whose place the last factor is negative.
-  Tensor gain = take_along_checked(logp, index, axis);
+  Tensor gain = chosen_only ? log_softmax_at(logp, index) : take_along_checked(logp, index, axis);
   const Tensor weights = weight ? gather_checked(weight, index, 0) : Tensor();
   if (weight) gain = gain * weights;
   if (o.smoothing != 0) {
@@ -120,13 +126,16 @@ Tensors cross_entropy(const Args& a) {
           "1, got ",
           smoothing);
   const ClassOptions options{a.optional_tensor(2),
-                             a.has(3) ? std::optional(a.integer(3)) : std::nullopt, smoothing,
-                             reduction_named(a.text(4), "cross_entropy"), "cross_entropy"};
+                             a.has(3) ? std::optional(a.integer(3)) : std::nullopt,
+                             smoothing,
+                             reduction_named(a.text(4), "cross_entropy"),
+                             "cross_entropy",
+                             true};
   require(logits.rank() > 0, "cross_entropy: logits must be (N, C, ...) or (C,), got shape ",
           logits.shape());
-  const Tensor logp = log_softmax(widened(logits), logits.rank() > 1);
-  return {is_floating(labels.dtype()) ? distribution_loss(logp, labels, options)
-                                      : label_loss(logp, labels, options)};
+  const Tensor scores = widened(logits);
+  if (!is_floating(labels.dtype())) return {label_loss(scores, labels, options)};
+  return {distribution_loss(log_softmax(scores, logits.rank() > 1), labels, options)};
 }
 
 Tensors nll_loss(const Args& a) {

@@ -1,5 +1,6 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/neural/attention.h"
+#include "backend/cpu/neural/log_softmax_at.h"
 
 namespace tegula::cpu {
 namespace {
@@ -7,6 +8,8 @@ namespace {
 constexpr KernelEntry kEntries[] = {
     {"attention", {run_attention}},
     {"attention_grad", {run_attention_grad}},
+    {"log_softmax_at", {run_log_softmax_at}},
+    {"log_softmax_at_grad", {run_log_softmax_at_grad}},
 };
 
 }  // namespace
