@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.kernel import FMA, Array, Kernel, Peer, Recorded, Step, Target, normal
+from benchmarks.kernel import FMA, Array, Kernel, Peer, Recorded, Step, Target, normal, traffic
 from benchmarks.peer_calls import jax_call, onnx_nodes, torch_call
 
 METHOD = (
@@ -90,6 +90,7 @@ def _kernel(
     title: str, c: Conv, arrays: dict[str, Array], step: Step, inputs: tuple[str, ...],
     peers: dict[str, Peer], target: Target,
 ) -> Kernel:  # fmt: skip
+    depthwise = c.groups == c.channels
     used = {name: arrays[name] for name in {*inputs, *step.inputs, *step.outputs}}
     return Kernel(
         title=title,
@@ -97,7 +98,7 @@ def _kernel(
         inputs=inputs,
         outputs=step.outputs,
         steps=(step,),
-        limit=FMA,
+        limit=traffic(1, 1, arrays["x"].bytes) if depthwise else FMA,
         operations=c.operations,
         bytes=float(sum(arrays[name].bytes for name in "xwy")),
         peers=peers,
