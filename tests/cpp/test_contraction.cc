@@ -1,4 +1,4 @@
-#include "backend/cpu/contraction/gemm.h"
+#include "backend/cpu/contraction/product.h"
 #include "contraction_harness.h"
 
 using namespace tegula;
@@ -70,6 +70,8 @@ TEST_CASE("matmul: shapes across every block edge") {
       for (int64_t m : {1, 2, 14, 33})
         for (int64_t n : {1, 3, 32, 35})
           check_exact(DType::float32, 1, m, n, k, Layout::dense, Layout::dense, random);
+    check_exact(DType::float32, 1, 301, 293, 391, Layout::dense, Layout::reversed_axes, random);
+    check_exact(DType::float32, 1, 253, 259, 400, Layout::reversed_axes, Layout::gaps, random);
     for (auto [m, n] : {std::pair{128, 129}, {129, 127}, {257, 300}, {450, 70}, {3, 600}})
       check_exact(DType::float64, 1, m, n, 21, Layout::dense, Layout::dense, random);
   });
@@ -154,6 +156,7 @@ TEST_CASE("matmul: the same bits for every layout and number of threads") {
       for (auto [batch, m, n, k] : {std::array<int64_t, 4>{1, 67, 75, 500},
                                     {2, 300, 129, 64},
                                     {1, 1, 1000, 600},
+                                    {1, 230, 300, 401},
                                     {1, 1000, 1, 600},
                                     {8, 2, 33, 1025},
                                     {3, 31, 1024, 17}}) {
@@ -188,4 +191,45 @@ TEST_CASE("matmul: a broadcast operand gives the bits of its copies") {
     matmul(a.view(), copies.view(), d.view());
     CHECK(c.memory == d.memory);
   }
+}
+
+TEST_CASE("matmul: operands packed before give the same bits") {
+  std::mt19937 random(7);
+  for_each_isa([&] {
+    const auto& kernels = cpu::gemm_kernels<float>();
+    for (auto [m, n, k] : {std::array<int64_t, 3>{5, 7, 3}, {61, 130, 800}, {240, 290, 385}}) {
+      Array a(DType::float32, {m, k}), b(DType::float32, {k, n});
+      Array c(DType::float32, {m, n}), d(DType::float32, {m, n});
+      fill_normal(a, random);
+      fill_normal(b, random);
+      matmul(a.view(), b.view(), c.view());
+      std::vector<float> left(cpu::packed_left_size(kernels, m, k));
+      std::vector<float> right(cpu::packed_right_size(kernels, k, n));
+      cpu::Product p{m,
+                     n,
+                     k,
+                     {a.memory.data(), DType::float32, k, 1},
+                     {b.memory.data(), DType::float32, n, 1},
+                     d.memory.data(),
+                     DType::float32};
+      cpu::pack_left(kernels, p.a, m, k, left.data());
+      cpu::pack_right(kernels, p.b, k, n, right.data());
+      p.packed_a = reinterpret_cast<const std::byte*>(left.data());
+      p.packed_b = reinterpret_cast<const std::byte*>(right.data());
+      cpu::multiply_batch(kernels, p, cpu::Batch{{}, {}, {}, 1});
+      CHECK(c.memory == d.memory);
+    }
+  });
+}
+
+TEST_CASE("matmul: denormals are kept") {
+  for_each_isa([&] {
+    Array a(DType::float32, {20, 3}), b(DType::float32, {3, 40}), c(DType::float32, {20, 40});
+    for (int64_t i = 0; i < a.size(); ++i) a.set(i, 0x1p-140);
+    for (int64_t i = 0; i < b.size(); ++i) b.set(i, 1);
+    matmul(a.view(), b.view(), c.view());
+    bool same = true;
+    for (int64_t i = 0; i < c.size(); ++i) same &= c.get(i) == 3 * 0x1p-140;
+    CHECK(same);
+  });
 }

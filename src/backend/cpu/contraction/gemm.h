@@ -1,9 +1,11 @@
 // The contraction engine: C = A B from packed or directly readable blocks. Matmul and convolution
 // share it; they differ in how a block of B comes about.
 //
-// The sum for an element of C is: K is cut into depth blocks (k_block), each block is one chain of
-// multiply-adds in order of k that starts at zero, and block sums are added in order. Nothing else
-// (tiles, packing, strides, threads) enters into it.
+// The sum for an element of C is: K is cut into depth blocks (depth_block), each block is one chain
+// of multiply-adds in order of k that starts at zero, and block sums are added in order. Nothing
+// else (tiles, packing, strides, threads) enters into it. An operand type whose tiles use dot
+// instructions sums each group of GemmTraits::kGroup as the instruction does. Products with M or N
+// of 1 sum as matvec-inl.h says.
 #pragma once
 
 #include <algorithm>
@@ -79,8 +81,8 @@ struct Block {
 // not 1, both operands must be packed.
 template <class T>
 struct GemmKernels {
-  int64_t tile_rows;   // the most rows a register tile has
-  int64_t panel;       // columns of a register tile
+  int64_t tile_rows;  // the most rows a register tile has
+  int64_t panel;  // columns of a register tile
   int64_t panel_tail;  // elements that pack_panel writes after a panel
   void (*multiply)(const Block<T>&);
   // dst[k * width + lane] = src(lane, k) for lane < lanes, zero for lanes <= lane < width. With a
@@ -104,14 +106,27 @@ inline int64_t depth_block(int64_t k) {
   return std::max<int64_t>(1, ceil_div(length, kMultiple) * kMultiple);
 }
 
+// Calls pack(k, length) for runs of k that cover the depth: short ones when the lanes that are
+// packed together lie next to each other, so that neighbours in memory are read close in time.
+template <class F>
+void for_depth_runs(const Matrix& lanes, int64_t k, F&& pack) {
+  constexpr int64_t kRun = 8;
+  if (lanes.row != 1 || k <= kRun) return pack(0, k);
+  for (int64_t at = 0; at < k; at += kRun) pack(at, std::min(kRun, k - at));
+}
+
 // Packs A(m, k) so that tile t of `tiles` is k-major at dst + tile_start(t) * packed_depth(k).
 template <class T>
 void pack_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t tiles, int64_t k,
                T* dst) {
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t begin = tile_start(m, tiles, t), rows = tile_start(m, tiles, t + 1) - begin;
-    kernels.pack(a.at(begin, 0), rows, rows, k, dst + begin * packed_depth<T>(k));
-  }
+  const int64_t depth = packed_depth<T>(k);
+  for_depth_runs(a, k, [&](int64_t at, int64_t length) {
+    for (int64_t t = 0, begin = 0; t < tiles; ++t) {
+      const int64_t rows = m / tiles + (t < m % tiles);
+      kernels.pack(a.at(begin, at), rows, rows, length, dst + begin * depth + at * rows);
+      begin += rows;
+    }
+  });
 }
 template <class T>
 void pack_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t k, T* dst) {
@@ -125,9 +140,17 @@ int64_t panel_size(const GemmKernels<T>& kernels, int64_t k) {
 // Packs B(k, n) into panels, the last padded with zeros; panel p is at dst + p * panel_size(k).
 template <class T>
 void pack_columns(const GemmKernels<T>& kernels, const Matrix& b, int64_t k, int64_t n, T* dst) {
-  for (int64_t j = 0; j < n; j += kernels.panel, dst += panel_size(kernels, k))
-    kernels.pack_panel(b.at(0, j).transposed(), std::min(kernels.panel, n - j), kernels.panel, k,
-                       dst);
+  const int64_t panel = kernels.panel, size = panel_size(kernels, k);
+  const auto pack = [&](int64_t at, int64_t length) {
+    for (int64_t j = 0; j < n; j += panel)
+      kernels.pack_panel(b.at(at, j).transposed(), std::min(panel, n - j), panel, length,
+                         dst + j / panel * size + at * panel);
+  };
+  if (kernels.panel_tail == 0) {
+    for_depth_runs(b.transposed(), k, pack);
+  } else {
+    pack(0, k);  // the tail is made of a whole panel
+  }
 }
 
 }  // namespace tegula::cpu

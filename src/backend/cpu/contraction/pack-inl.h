@@ -20,8 +20,24 @@ namespace tegula::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Whole vectors, the last of which overlaps the one before; fewer elements go in smaller vectors.
+template <class D, class T>
+HWY_INLINE void copy(D d, const T* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
+  constexpr int64_t kN = int64_t(hn::MaxLanes(D()));
+  if (count >= kN) {
+    for (int64_t i = 0; i + kN <= count; i += kN) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
+    if (count % kN != 0) hn::StoreU(hn::LoadU(d, src + count - kN), d, dst + count - kN);
+    return;
+  }
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (kN * sizeof(T) > 16) return copy(hn::Half<D>(), src, count, dst);
+#endif
+  for (int64_t i = 0; i < count; ++i) dst[i] = src[i];
+}
+
 template <class S, class T>
 void convert(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
+  if constexpr (std::is_same_v<S, T>) return copy(hn::ScalableTag<T>(), src, count, dst);
   int64_t i = 0;
   if constexpr (std::is_same_v<S, float16> && std::is_same_v<T, float>) {
     const hn::ScalableTag<float> d;

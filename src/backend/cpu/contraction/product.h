@@ -157,14 +157,14 @@ bool readable_rows(const Matrix& a, int64_t n) {
   if (GemmTraits<T>::kGroup != 1 || a.dtype != kNative<T>) return false;
   const int64_t size = int64_t(sizeof(T));
   if (a.row == 1) return n <= 64 || std::abs(a.column) * size < kCacheSetBytes / 4;
-  const bool crowded = a.row != 0 && a.row * size % (kCacheSetBytes / 2) == 0;
+  const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0;
   return a.column == 1 && !(crowded && n >= 64) && n <= 512;
 }
 // B's rows come one after another, so a long stride costs an address translation each.
 template <class T>
 bool readable_columns(const Matrix& b, int64_t m) {
   if (GemmTraits<T>::kGroup != 1 || b.dtype != kNative<T>) return false;
-  const bool far = std::abs(b.row) * int64_t(sizeof(T)) >= kCacheSetBytes / 2;
+  const bool far = std::abs(b.row) * int64_t(sizeof(T)) >= kCacheSetBytes;
   return b.column == 1 && !(far && m >= 128);
 }
 

@@ -2,7 +2,12 @@
 // nothing.
 #pragma once
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <utility>
@@ -15,7 +20,14 @@ struct AlignedDelete {
 using AlignedBytes = std::unique_ptr<std::byte, AlignedDelete>;
 
 inline AlignedBytes allocate_aligned(size_t bytes) {
-  return AlignedBytes(static_cast<std::byte*>(::operator new(bytes, std::align_val_t(64))));
+  AlignedBytes memory(static_cast<std::byte*>(::operator new(bytes, std::align_val_t(64))));
+#ifdef __linux__
+  // Large pages, where there are any: packed operands are read from end to end.
+  constexpr size_t kPage = size_t(2) << 20;
+  const auto begin = (reinterpret_cast<uintptr_t>(memory.get()) + 4095) / 4096 * 4096;
+  if (bytes >= 2 * kPage) madvise(reinterpret_cast<void*>(begin), bytes - 4096, MADV_HUGEPAGE);
+#endif
+  return memory;
 }
 
 // What a thread's buffers are for. Buffers of different uses can be held at the same time.
