@@ -32,6 +32,7 @@ case "$what" in
       case "$file" in *.so) ;; *) ln -s "$PWD/$file" "$site/$file" ;; esac
     done
     ln -s "$PWD/$build/"_core*.so "$site/tegula/"
+    ln -s "$PWD/examples" "$site/"
     # The allocator of small Python objects would hide overruns from the sanitizer, and CPython
     # itself keeps memory until the end, so leaks are looked for in the C++ tests alone.
     PYTHONPATH="$site" PYTHONMALLOC=malloc TEGULA_SANITIZED=1 \
