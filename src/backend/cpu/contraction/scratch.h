@@ -31,7 +31,18 @@ inline AlignedBytes allocate_aligned(size_t bytes) {
 }
 
 // What a thread's buffers are for. Buffers of different uses can be held at the same time.
-enum class ScratchUse { left, right, tile, planes, columns, shared, partials, vector, composite, count };
+enum class ScratchUse {
+  left,
+  right,
+  tile,
+  planes,
+  columns,
+  shared,
+  partials,
+  vector,
+  composite,
+  count
+};
 
 // `count` uninitialised elements, aligned to 64 bytes, held until this object ends; a thread holds
 // one object of a use at a time. Buffers over 16 MiB are not kept.
