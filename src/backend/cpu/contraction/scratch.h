@@ -45,7 +45,7 @@ enum class ScratchUse {
 };
 
 // `count` uninitialised elements, aligned to 64 bytes, held until this object ends; a thread holds
-// one object of a use at a time. Buffers over 16 MiB are not kept.
+// one object of a use at a time. Buffers over 64 MiB are not kept.
 template <class T>
 class Scratch {
  public:
