@@ -213,5 +213,51 @@ TEST_CASE("tile: random programs give the interpreter's bits on every instructio
   set_num_threads(before);
 }
 
+// Many elementwise float32 steps: values that threaded code keeps, sets aside and reads again,
+// at every length of what does not fill its vectors.
+TEST_CASE("tile: long runs of float32 steps give the interpreter's bits") {
+  for_each_isa([](const std::string&) {
+    Random random(7);
+    for (int64_t n = 1; n <= 140; ++n) {
+      const bool reduces = n % 3 == 0;
+      TileProgram p;
+      p.extent = {2, reduces ? n * 29 : n};
+      p.reduce_axes = reduces ? 1 : 0;
+      const Strides dense{p.extent[1], 1};
+      for (const Strides& s : {dense, dense, Strides{0, 1}, Strides{1, 0}, Strides{0, 0}}) {
+        p.instrs.push_back({TileOp::load, DType::float32, {-1, -1, -1}, int32_t(p.inputs.size())});
+        p.inputs.push_back({DType::float32, s});
+      }
+      for (int k = 0; k < 24; ++k) {
+        const int32_t last = int32_t(p.instrs.size()) - 1;
+        TileOp op = pick(random, 0, 4) == 0 ? one_of(random, kFloating) : one_of(random, kNumeric);
+        if (reduces && pick(random, 0, 7) == 0) op = one_of(random, kReduce);
+        TileInstr in{op, DType::float32, {last, -1, -1}};
+        if (arity(op) == 2) in.source[pick(random, 0, 1)] = int32_t(pick(random, 0, last));
+        if (arity(op) == 2 && in.source[0] != last) in.source[1] = last;
+        if (arity(op) == 2 && in.source[1] < 0) in.source[1] = int32_t(pick(random, 0, last));
+        p.instrs.push_back(in);
+      }
+      const int32_t last = int32_t(p.instrs.size()) - 1;
+      for (int32_t value : {last, last - 5}) {
+        p.instrs.push_back(
+            {TileOp::store, DType::float32, {value, -1, -1}, int32_t(p.outputs.size())});
+        p.outputs.push_back({DType::float32, dense});
+      }
+      check(p);
+      const std::string text = print(p);
+      CAPTURE(text);
+      TileOperands wanted(p);
+      for (TileMemory& m : wanted.inputs) fill(m, random);
+      if (n % 2) wanted.alias[0] = 0;
+      TileOperands got = wanted;
+      wanted.interpret(p);
+      got.execute(p);
+      for (size_t k = 0; k < p.outputs.size(); ++k)
+        CHECK(first_difference(got.output(k), wanted.output(k)) == -1);
+    }
+  });
+}
+
 }  // namespace
 }  // namespace tegula::testing

@@ -57,6 +57,7 @@ CompiledTile Compiler::compile() {
 void Compiler::reset() {
   c_.slots.clear();
   c_.reductions.clear();
+  c_.chains.clear();
   c_.scalar_steps.clear();
   c_.passes.clear();
   for (Value& v : values_) {
@@ -189,6 +190,7 @@ void Compiler::emit() {
     place_stores(pass.row_steps);
     place_stores(pass.full_steps);
     write_directly(pass);
+    form_chains(pass);
   }
 }
 
@@ -248,6 +250,8 @@ void Compiler::emit_value(size_t i, int pass) {
   const int32_t out = make_out();
   std::vector<Step>& to = section(level, pass);
   add(to, find_function(in.op, dtype, form), out, slots[0], slots[1], slots[2]);
+  to.back().op = in.op;
+  to.back().is_float32 = dtype == DType::float32;
   if (is_half(in.dtype) && !is_exact(in.op)) add(to, rounding_function(in.dtype), out, out);
   values_[i].slot = out;
 }
@@ -376,8 +380,8 @@ void Compiler::write_directly(Pass& pass) {
 bool Compiler::needs_tiles() const {
   for (const Pass& pass : c_.passes)
     for (const Step& s : pass.full_steps)
-      for (int32_t slot : {s.out, s.a, s.b, s.c})
-        if (slot >= 0 && c_.slots[size_t(slot)].level == Level::full &&
+      for (int32_t slot : slots_of(s))
+        if (c_.slots[size_t(slot)].level == Level::full &&
             c_.slots[size_t(slot)].kind != Slot::operand)
           return true;
   return false;
@@ -403,6 +407,9 @@ void Compiler::place_slots() {
       s.offset = reserve(
           s.size * (c_.columns ? c_.outer * c_.inner_step : c_.rows_per_tile * c_.inner) + pad);
   for (Reduction& r : c_.reductions) r.offset = reserve(state_bytes(r));
+  for (Chain& chain : c_.chains)
+    chain.memory = reserve(int64_t(2 * chain.code.size() * sizeof(ChainInstr)) + kLine +
+                           chain.scratch * kScratch);
   for (const Pass& pass : c_.passes) place_tiles(pass, tile, pad);
 }
 
@@ -418,18 +425,19 @@ void Compiler::place_tiles(const Pass& pass, int64_t tile, int64_t pad) {
   const std::vector<Step>& steps = pass.full_steps;
   std::vector<int64_t> last(c_.slots.size(), -1);
   const auto is_tile = [&](int32_t slot) {
-    return slot >= 0 && c_.slots[size_t(slot)].kind == Slot::fixed &&
+    return c_.slots[size_t(slot)].kind == Slot::fixed &&
            c_.slots[size_t(slot)].level == Level::full;
   };
   for (size_t k = 0; k < steps.size(); ++k)
-    for (int32_t slot : {steps[k].out, steps[k].a, steps[k].b, steps[k].c})
+    for (int32_t slot : slots_of(steps[k]))
       if (is_tile(slot)) last[size_t(slot)] = int64_t(k);
   std::vector<std::vector<int64_t>> free(9);  // by element size
   std::vector<bool> placed(c_.slots.size());
   for (auto& [size, offset] : reusable_) free[size_t(size)].push_back(offset);
   for (size_t k = 0; k < steps.size(); ++k) {
-    const int32_t out = steps[k].out;
-    if (is_tile(out) && !placed[size_t(out)]) {
+    const std::vector<int32_t> used = slots_of(steps[k]);
+    for (int32_t out : used) {
+      if (!is_tile(out) || placed[size_t(out)]) continue;
       Slot& s = c_.slots[size_t(out)];
       std::vector<int64_t>& list = free[size_t(s.size)];
       if (list.empty()) {
@@ -441,7 +449,6 @@ void Compiler::place_tiles(const Pass& pass, int64_t tile, int64_t pad) {
       }
       placed[size_t(out)] = true;
     }
-    const int32_t used[4] = {steps[k].out, steps[k].a, steps[k].b, steps[k].c};
     for (int32_t slot : used)
       if (is_tile(slot) && last[size_t(slot)] == int64_t(k)) {
         free[size_t(c_.slots[size_t(slot)].size)].push_back(c_.slots[size_t(slot)].offset);

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/cpu/tile/chain.h"
 #include "backend/cpu/tile/functions.h"
 #include "runtime/kernel.h"
 
@@ -41,13 +42,16 @@ enum class StepKind : uint8_t {
   scatter,  // a -> operand
   index,  // coordinates -> out
   reduce,  // a into reduction `number`
+  chain,  // chain `number`
 };
 
 struct Step {
   StepKind kind = StepKind::apply;
   int32_t out = -1, a = -1, b = -1, c = -1;  // slots
   TileFunction function = nullptr;
-  int32_t number = -1;  // operand or reduction
+  TileOp op = TileOp::index;  // what the function computes, where chains may have use for it
+  bool is_float32 = false;
+  int32_t number = -1;  // operand, reduction or chain
   // parts: bytes from one part to the next, per element of the inner range or in all
   int32_t per_element[4] = {}, fixed[4] = {};  // out, a, b, c
 };
@@ -94,6 +98,7 @@ struct CompiledTile {
   std::vector<Operand> operands;
   std::vector<Slot> slots;
   std::vector<Reduction> reductions;
+  std::vector<Chain> chains;
   std::vector<Step> scalar_steps;
   std::vector<Pass> passes;  // the last has row steps only
   int64_t memory = 0;  // bytes of working memory

@@ -2,6 +2,7 @@
 // the steps.
 #pragma once
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -77,6 +78,16 @@ class Compiler {
   void place_stores(std::vector<Step>& steps);
   void write_directly(Pass& pass);
   bool needs_tiles() const;
+
+  // compile_chain.cc
+  bool chainable(const Step& s) const;
+  bool pays(std::span<const Step> run) const;
+  void form_chains(Pass& pass);
+  Step make_chain(const std::vector<Step>& steps, size_t begin, size_t end);
+  ChainOperand chain_operand(int32_t slot, Chain& chain);
+  bool writes_past_caches(int32_t slot) const;
+  std::vector<int32_t> slots_of(const Step& s) const;
+
   int64_t reserve(int64_t bytes);
   void place_slots();
   int64_t state_bytes(const Reduction& r) const;

@@ -115,6 +115,11 @@ class Accumulator {
       n -= take;
     }
   }
+  // Lanes that hold a whole block.
+  void absorb_lanes(const std::byte* full) {
+    r_.functions.block(current(), full, kRowLanes);
+    push(1);
+  }
   void absorb_columns(const std::byte* data, int64_t rows, int64_t columns) {
     while (rows > 0) {
       int64_t take = 1;
@@ -202,6 +207,7 @@ class Worker {
     slots_ = reinterpret_cast<std::byte**>(all);
     memory_ = all + table;
     for (size_t k = 0; k < tile.slots.size(); ++k) slots_[k] = memory_ + tile.slots[k].offset;
+    for (const Chain& chain : tile.chains) bind(chain);
     if (!tile.scalar_steps.empty()) execute(tile.scalar_steps, {0, 1, 0, 1});
   }
 
@@ -351,6 +357,9 @@ class Worker {
         case StepKind::reduce:
           reduce(s, t);
           break;
+        case StepKind::chain:
+          run_steps(c_.chains[size_t(s.number)], t);
+          break;
       }
     }
   }
@@ -403,6 +412,98 @@ class Worker {
       out += r.size;
       from += t.columns * r.size;
     }
+  }
+
+  ChainInstr* code(const Chain& chain) const {
+    return reinterpret_cast<ChainInstr*>(memory_ + chain.memory);
+  }
+  std::byte* scratch(const Chain& chain, int32_t value) const {
+    const auto end = reinterpret_cast<uintptr_t>(code(chain) + 2 * chain.code.size());
+    return reinterpret_cast<std::byte*>((end + 63) / 64 * 64) + value * kScratch;
+  }
+  // Copies the code, whose operands this worker moves.
+  void bind(const Chain& chain) {
+    const size_t n = chain.code.size();
+    ChainInstr* to = code(chain);
+    std::copy(chain.code.begin(), chain.code.end(), to);
+    std::copy(chain.tail.begin(), chain.tail.end(), to + n);
+    const int64_t start = scratch(chain, 0) - static_cast<std::byte*>(nullptr);
+    for (size_t k = 0; k < 2 * n; ++k) to[k].base += start;
+    to[n - 2].base = reinterpret_cast<std::byte*>(to);
+    to[2 * n - 2].base = reinterpret_cast<std::byte*>(to + n);
+    for (const ChainOperand& o : chain.operands) {
+      if (o.access != Access::past || !is_input(c_.slots[size_t(o.slot)])) continue;
+      for (int32_t k : o.instrs)
+        to[k].function = chain_function(ChainKind::store, TileOp::store, Access::stream);
+    }
+  }
+  // Whether an output is some input's memory, which is in the caches when it is written.
+  bool is_input(const Slot& output) const {
+    const std::byte* at = data(c_.operands[size_t(output.number)]);
+    return std::any_of(inputs_.begin(), inputs_.end(),
+                       [&](const View& input) { return input.data == at; });
+  }
+
+  void run_steps(const Chain& chain, const Tile& t) {
+    const bool joined = !chain.by_row;
+    const int64_t rows = joined ? 1 : t.rows, columns = joined ? t.rows * t.columns : t.columns;
+    ChainInstr* to = code(chain);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (const ChainOperand& o : chain.operands) {
+        std::byte* at = slots_[o.slot] + row * (o.per_element * columns + o.fixed);
+        for (int32_t k : o.instrs) {
+          to[k].base = at;
+          if (o.access == Access::repeat) to[size_t(k) + chain.code.size()].base = at;
+        }
+      }
+      if (chain.reductions.empty()) run_range(chain, 0, columns);
+      else reduce_row(chain, t, row);
+    }
+    if (chain.writes_past) finish_past_stores();
+  }
+  void reduce_row(const Chain& chain, const Tile& t, int64_t row) {
+    const bool whole = whole_rows(t), one = whole && t.columns <= kRowBlock;
+    const auto each = [&](auto&& f) {
+      for (size_t k = 0; k < chain.reductions.size(); ++k) {
+        const Reduction& r = c_.reductions[size_t(chain.reductions[k])];
+        f(r, chain.reductions[k], scratch(chain, int32_t(k)), slots_[r.result] + row * r.size);
+      }
+    };
+    if (whole && !one)
+      each([&](const Reduction&, int32_t n, std::byte*, std::byte*) { accumulator(n).start(); });
+    for (int64_t i = 0; i < t.columns; i += kRowBlock) {
+      each([&](const Reduction& r, int32_t, std::byte* lanes, std::byte*) {
+        clear_lanes(r.op, lanes);
+      });
+      run_range(chain, i, std::min(i + kRowBlock, t.columns));
+      each([&](const Reduction& r, int32_t n, std::byte* lanes, std::byte* out) {
+        if (one) r.functions.block(out, lanes, kRowLanes);
+        else accumulator(n).absorb_lanes(lanes);
+      });
+    }
+    if (whole && !one)
+      each([&](const Reduction&, int32_t n, std::byte*, std::byte* out) {
+        accumulator(n).finish_row(out);
+      });
+  }
+  // What does not fill the vectors passes through scratch memory.
+  void run_range(const Chain& chain, int64_t begin, int64_t end) {
+    const ChainInstr* whole = code(chain);
+    const std::byte* near = scratch(chain, chain.near);
+    const int64_t step = chain.step, rest = (end - begin) % step, from = end - rest;
+    if (from > begin) run_chain(whole, near, begin, from);
+    if (rest == 0) return;
+    const size_t bytes = size_t(rest) * 4;
+    for (const ChainOperand& o : chain.operands) {
+      if (o.access == Access::repeat || !o.reads) continue;
+      std::byte* buffer = scratch(chain, o.buffer);
+      std::memcpy(buffer, whole[o.instrs[0]].base + from * 4, bytes);
+      std::memset(buffer + bytes, 0, size_t(kScratch) - bytes);
+    }
+    run_chain(whole + chain.code.size(), near, from, end);
+    for (const ChainOperand& o : chain.operands)
+      if (o.writes)
+        std::memcpy(whole[o.instrs[0]].base + from * 4, scratch(chain, o.buffer), bytes);
   }
 
   const CompiledTile& c_;
