@@ -13,6 +13,7 @@ from tegula.nn.activation import (
     Softplus,
     Tanh,
 )
+from tegula.nn.attention import MultiheadAttention
 from tegula.nn.containers import ModuleDict, ModuleList, Sequential
 from tegula.nn.conv import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d
 from tegula.nn.linear import Dropout, Embedding, Flatten, Identity, Linear
@@ -26,7 +27,7 @@ from tegula.nn.loss import (
     SmoothL1Loss,
 )
 from tegula.nn.module import Module, Parameter
-from tegula.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
+from tegula.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 
 __all__ = [
     "ELU",
@@ -53,8 +54,10 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -154,3 +154,49 @@ class LayerNorm(Module):
         """The settings."""
         affine = self.elementwise_affine
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"
+
+
+class RMSNorm(Module):
+    """Divides each example by its root mean square over trailing axes; Zhang & Sennrich 2019.
+
+    Args:
+        normalized_shape: the trailing axes, an int or a tuple.
+        eps: added to the mean square; None is the spacing of float32 at 1.
+        elementwise_affine: whether to scale by a learned weight.
+        dtype: dtype of the weight, float32 unless said.
+
+    Attributes:
+        weight: of shape ``normalized_shape``, 1 at first, or None.
+    """
+
+    weight: Parameter | None
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        shape = (
+            normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+        )
+        if not shape or math.prod(shape) < 1:
+            raise ValueError(f"RMSNorm: normalized_shape must name axes, got {normalized_shape}")
+        self.normalized_shape = tuple(shape)
+        self.eps = 2.0**-23 if eps is None else eps
+        self.weight = (
+            Parameter(tg.ones(self.normalized_shape, dtype=dtype)) if elementwise_affine else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, *normalized_shape) → the same shape."""
+        shape = self.normalized_shape
+        if x.shape[max(0, x.ndim - len(shape)) :] != shape:
+            raise ValueError(f"RMSNorm: the input {x.shape} does not end in {shape}")
+        return tg.rms_norm(x, len(shape), self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.normalized_shape}, eps={self.eps}"
