@@ -178,7 +178,7 @@ class ProductRun {
         p_(product),
         cut_(cut),
         depth_(depth_block(p_.k)),
-        direct_(p_.dtype == kNative<Sum<T>>),
+        direct_(p_.dtype == kNative<Sum<T>> && p_.k <= depth_ && !crowded_rows(p_.n)),
         a_direct_(!p_.packed_a && readable_rows<T>(p_.a, p_.n)),
         b_direct_(!p_.packed_b && readable_columns<T>(p_.b, p_.m)) {}
 
@@ -195,7 +195,8 @@ class ProductRun {
     const int64_t m0 = tile_start(p_.m, cut_.tiles, t0), m1 = tile_start(p_.m, cut_.tiles, t1);
     const int64_t n0 = p0 * kernels_.panel, n1 = std::min(p_.n, p1 * kernels_.panel);
     const int64_t rows = m1 - m0, columns = n1 - n0;
-    const Scratch<Sum<T>> wide(ScratchUse::tile, direct_ ? 0 : rows * columns);
+    const int64_t pitch = columns + kernels_.panel;
+    const Scratch<Sum<T>> sums(ScratchUse::tile, direct_ ? 0 : rows * pitch);
     const Scratch<T> left(ScratchUse::left, packs_a() ? rows * packed_depth<T>(depth_) : 0);
     const Scratch<T> right(ScratchUse::right,
                            packs_b() ? (p1 - p0) * panel_size(kernels_, depth_) : 0);
@@ -203,8 +204,8 @@ class ProductRun {
     block.m = rows;
     block.n = columns;
     block.tiles = t1 - t0;
-    block.c = direct_ ? reinterpret_cast<Sum<T>*>(p_.c) + m0 * p_.n + n0 : wide.get();
-    block.c_row = direct_ ? p_.n : columns;
+    block.c = direct_ ? reinterpret_cast<Sum<T>*>(p_.c) + m0 * p_.n + n0 : sums.get();
+    block.c_row = direct_ ? p_.n : pitch;
     block.a_packed = !a_direct_;
     block.a_row = p_.a.row;
     block.a_depth = p_.a.column;
@@ -218,11 +219,15 @@ class ProductRun {
     }
     if (!direct_)
       for (int64_t m = 0; m < rows; ++m)
-        kernels_.round(wide.get() + m * columns, columns, p_.dtype,
+        kernels_.round(sums.get() + m * pitch, columns, p_.dtype,
                        p_.c + ((m0 + m) * p_.n + n0) * int64_t(itemsize(p_.dtype)));
   }
 
  private:
+  // Rows of C that a register tile cannot keep in the first-level cache together. Sums are then
+  // made apart, as they are where several depth blocks or another dtype call for it.
+  static bool crowded_rows(int64_t n) { return n * int64_t(sizeof(Sum<T>)) % 2048 == 0; }
+
   void set_left(Block<T>& block, int64_t m0, int64_t k, T* space) const {
     if (p_.packed_a) {
       block.a = reinterpret_cast<const T*>(p_.packed_a) + packed_left_offset(kernels_, p_.m, k) +
