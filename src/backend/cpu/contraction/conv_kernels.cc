@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "backend/cpu/contraction/scratch.h"
+
 #include "backend/cpu/contraction/pack-inl.h"
 #include "backend/cpu/contraction/table_kernel-inl.h"
 #include "backend/cpu/contraction/transpose-inl.h"
@@ -31,12 +33,27 @@ void with_stored_type(DType dtype, F&& f) {
   }
 }
 
+// dst[i] = src[i], converted.
+template <class S, class T>
+HWY_INLINE void copy_elements(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
+  int64_t i = 0;
+  if constexpr (std::is_same_v<S, T>) {
+    const hn::ScalableTag<T> d;
+    for (; i + kLanes<T> <= count; i += kLanes<T>) hn::StoreU(hn::LoadU(d, src + i), d, dst + i);
+    if (i == count) return;
+  }
+  convert(src + i, count - i, dst + i);
+}
+
 // `count` pixels of a row.
 template <class S, class T>
 void fill_row(const S* from, int64_t pixel_stride, int64_t channel_stride, int64_t count,
               int64_t channels, int64_t pitch, T* out) {
   if (channel_stride == 1) {
-    for (int64_t i = 0; i < count; ++i) convert(from + i * pixel_stride, channels, out + i * pitch);
+    if (pixel_stride == channels && pitch == channels)
+      return copy_elements(from, count * channels, out);
+    for (int64_t i = 0; i < count; ++i)
+      copy_elements(from + i * pixel_stride, channels, out + i * pitch);
     return;
   }
   if constexpr (std::is_same_v<S, T>) {
@@ -53,21 +70,27 @@ void fill_row(const S* from, int64_t pixel_stride, int64_t channel_stride, int64
 }
 
 template <class T>
-void fill(const Image& image, const Region& region, int64_t channel, int64_t channels,
-          int64_t pitch, T* out) {
+void fill_channels(const Image& image, const Region& region, int64_t channel, int64_t channels,
+                   int64_t pitch, T* out) {
   const int64_t width = region.extent[2], row = width * pitch;
   const int64_t begin = std::clamp<int64_t>(-region.first[2], 0, width);
   const int64_t end = std::clamp(image.size[2] - region.first[2], begin, width);
-  const auto zero = [](T* at, int64_t count) { std::fill_n(at, count, T(0)); };
+  const auto zero = [&](int64_t first, int64_t last) {
+    if (channels == pitch) {
+      std::fill(out + first * pitch, out + last * pitch, T(0));
+    } else {
+      for (int64_t i = first; i < last; ++i) std::fill_n(out + i * pitch, channels, T(0));
+    }
+  };
   for (int64_t n = region.image; n < region.image + region.images; ++n)
     for (int64_t z = region.first[0]; z < region.first[0] + region.extent[0]; ++z)
       for (int64_t y = region.first[1]; y < region.first[1] + region.extent[1]; ++y, out += row) {
         if (z < 0 || z >= image.size[0] || y < 0 || y >= image.size[1]) {
-          zero(out, row);
+          zero(0, width);
           continue;
         }
-        zero(out, begin * pitch);
-        zero(out + end * pitch, (width - end) * pitch);
+        zero(0, begin);
+        zero(end, width);
         const std::byte* from =
             image.at(n * image.image_stride + channel * image.channel_stride + z * image.stride[0] +
                      y * image.stride[1] + (region.first[2] + begin) * image.stride[2]);
@@ -75,9 +98,22 @@ void fill(const Image& image, const Region& region, int64_t channel, int64_t cha
           fill_row(reinterpret_cast<decltype(type)>(const_cast<std::byte*>(from)), image.stride[2],
                    image.channel_stride, end - begin, channels, pitch, out + begin * pitch);
         });
-        if (channels < pitch)
-          for (int64_t i = begin; i < end; ++i) zero(out + i * pitch + channels, pitch - channels);
       }
+}
+
+template <class T>
+void fill(const Image& image, const Region& region, int64_t channel, int64_t channels,
+          int64_t pitch, T* out) {
+  if (image.channel_stride == 1) {
+    fill_channels(image, region, channel, channels, pitch, out);
+  } else {
+    // Few channels at a time, so that the processor sees as few streams.
+    for (int64_t c = 0; c < channels; c += kLanes<T>)
+      fill_channels(image, region, channel + c, std::min(kLanes<T>, channels - c), pitch, out + c);
+  }
+  if (channels < pitch)
+    for (int64_t i = 0; i < region.pixels(); ++i)
+      std::fill_n(out + i * pitch + channels, pitch - channels, T(0));
 }
 
 template <class S, class T>
@@ -98,6 +134,23 @@ void pack_filters_from(const Filters& w, int64_t lanes, int64_t channels, T* out
         transpose<decltype(d), T>(
             d, lanes, channels, [&](int64_t l) { return from + l * w.lane_stride + w.taps[t]; },
             [&](int64_t c) { return out + (t * channels + c) * kPanel<T>; });
+      return;
+    }
+    const int64_t* const first = std::min_element(w.taps, w.taps + taps);
+    if (taps >= 4 && *std::max_element(w.taps, w.taps + taps) - *first == taps - 1) {
+      // Taps follow one another in memory, perhaps in another order: element k of a lane's run
+      // goes to the row where[k].
+      const bool joined = w.channel_stride == taps;
+      const int64_t runs = joined ? 1 : channels, length = channels / runs * taps;
+      const Scratch<int64_t> where(ScratchUse::vector, size_t(length));
+      for (int64_t t = 0; t < taps; ++t)
+        for (int64_t c = 0; c < channels / runs; ++c)
+          where.get()[c * taps + w.taps[t] - *first] = (t * channels + c) * kPanel<T>;
+      for (int64_t c = 0; c < runs; ++c)
+        transpose<decltype(d), T>(
+            d, lanes, length,
+            [&](int64_t l) { return from + *first + c * w.channel_stride + l * w.lane_stride; },
+            [&](int64_t k) { return out + where.get()[k] + c * kPanel<T>; });
       return;
     }
   }

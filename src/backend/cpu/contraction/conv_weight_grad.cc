@@ -23,7 +23,8 @@ class WeightGrad {
         groups_(steps.groups),
         channels_(dw.channels),
         outputs_(dw.images / steps.groups),
-        width_(ceil_div(outputs_, kernels_.panel) * kernels_.panel),
+        pitch_(outputs_ <= kernels_.panel / 2 ? kernels_.panel / 2 : kernels_.panel),
+        width_(ceil_div(outputs_, pitch_) * pitch_),
         taps_(windows_.tap_count()),
         blocks_(ceil_div(channels_, std::max<int64_t>(1, kRows / taps_))),
         boxes_(x.images, windows_, kResults),
@@ -48,7 +49,7 @@ class WeightGrad {
   }
 
  private:
-  static constexpr int64_t kResults = 224, kRows = 320, kTasks = 16;
+  static constexpr int64_t kResults = 224, kRows = 320, kTasks = 12;
 
   // dy as the source of its own grid.
   static Windows result_windows(const Image& dy) {
@@ -99,9 +100,9 @@ class WeightGrad {
         kernels_.fill(x_, region, channel, channels, channels, source.get());
         product.a = source;
       }
-      for (int64_t o = 0; o < outputs_; o += kernels_.panel)
-        kernels_.fill(dy_, upstream, group * outputs_ + o, std::min(kernels_.panel, outputs_ - o),
-                      kernels_.panel, right.get() + o * box.results());
+      for (int64_t o = 0; o < outputs_; o += pitch_)
+        kernels_.fill(dy_, upstream, group * outputs_ + o, std::min(pitch_, outputs_ - o),
+                      pitch_, right.get() + o * box.results());
       int64_t* row = a_rows;
       for (int64_t z : windows_.taps[0])
         for (int64_t y : windows_.taps[1])
@@ -117,7 +118,7 @@ class WeightGrad {
       lines.end[3] = lines.begin[3] + 1;
       for_results(lines, [&](int64_t n, int64_t z, int64_t y, int64_t) {
         *segment = {n * strides[0] + z * strides[1] + y * strides[2],
-                    (segment - segments) * box.extent(3) * kernels_.panel};
+                    (segment - segments) * box.extent(3) * pitch_};
         ++segment;
       });
       product.m = rows;
@@ -125,8 +126,8 @@ class WeightGrad {
       product.a_rows = a_rows;
       product.a_step = strides[3];
       product.b = right;
-      product.b_step = kernels_.panel;
-      product.b_panel = kernels_.panel * box.results();
+      product.b_step = pitch_;
+      product.b_panel = pitch_ * box.results();
       product.segments = segments;
       product.segment_count = segment - segments;
       product.length = box.extent(3);
@@ -177,7 +178,7 @@ class WeightGrad {
   Windows windows_;
   const Windows results_;
   const ConvKernels<T>& kernels_;
-  const int64_t groups_, channels_, outputs_, width_, taps_, blocks_;
+  const int64_t groups_, channels_, outputs_, pitch_, width_, taps_, blocks_;
   const Boxes boxes_;
   const int64_t chains_;
 };

@@ -18,7 +18,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET != HWY_SCALAR
 // A vector whose 128-bit block b is the four floats at row(first + 4 b) + k.
 template <class D, class Row>
-hn::Vec<D> load_blocks(D d, const Row& row, int64_t first, int64_t k) {
+HWY_INLINE hn::Vec<D> load_blocks(D d, const Row& row, int64_t first, int64_t k) {
   constexpr int64_t kN = int64_t(hn::MaxLanes(D()));
   if constexpr (kN == 4) {
     return hn::LoadU(d, row(first) + k);
@@ -33,7 +33,7 @@ hn::Vec<D> load_blocks(D d, const Row& row, int64_t first, int64_t k) {
 
 // Calls store(k, v) for k < depth, where lane l of v is row(l)[k].
 template <class D, class Row, class Store>
-void transpose_vectors(D d, int64_t depth, const Row& row, const Store& store) {
+HWY_INLINE void transpose_vectors(D d, int64_t depth, const Row& row, const Store& store) {
   using T = hn::TFromD<D>;
   constexpr int64_t kN = int64_t(hn::MaxLanes(D()));
 #if HWY_TARGET != HWY_SCALAR

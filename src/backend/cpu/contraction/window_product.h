@@ -1,0 +1,71 @@
+// Sums, for each result of a grid, of the windows of a source times filters: convolution and its
+// input gradient.
+//
+// The sum for a result: channels are cut into blocks (channel_block), each block is one chain over
+// its taps and, for each tap, its channels; block sums are added in order. It is the same for
+// every layout of the operands.
+#pragma once
+
+#include "backend/cpu/contraction/conv_kernels.h"
+#include "backend/cpu/contraction/scratch.h"
+
+namespace tegula::cpu {
+
+// Where results go: result r is the image's element r * step + first.
+struct Placement {
+  int64_t first[kAxes], step[kAxes];
+};
+
+// The filters of one group: (lane, channel, tap) with the group's results as lanes.
+struct FilterLayout {
+  const std::byte* data;
+  DType dtype;
+  int64_t group_stride, lane_stride, channel_stride;
+  SmallVector<int64_t, 32> taps;  // their offsets, in the order of the windows' taps
+};
+
+template <class T>
+class WindowProduct {
+ public:
+  WindowProduct(const Windows& windows, const Image& source, int64_t groups,
+                const FilterLayout& filters, const Image& out, const Placement& placement);
+  void run();
+
+ private:
+  int64_t block_channels(int64_t block) const {
+    return std::min(block_, channels_ - block * block_);
+  }
+  T* packed(int64_t group, int64_t block, int64_t panel) const {
+    const int64_t width = panels_ * kernels_.panel;
+    return packed_.get() + (group * channels_ + block * block_) * taps_ * width +
+           panel * kernels_.panel * block_channels(block) * taps_;
+  }
+  void pack(int64_t group, int64_t block, int64_t panel) const;
+
+  // A part of the panels for the results of a box: vectors of channels (window_product.cc), or
+  // vectors of neighbouring results (window_rows.cc).
+  void multiply(int64_t group, const Box& box, int64_t part) const;
+  void multiply_rows(int64_t group, const Box& box, int64_t part) const;
+  void set_segments(const int64_t* strides, int64_t channels, Segment* segments,
+                    TableProduct<T>& product) const;
+  void place(const Box& box, const T* tile, const int64_t* rows, int64_t columns,
+             const int64_t* strides, int64_t corner) const;
+
+  // The strides of results, and the offset of a box's first one.
+  int64_t place_box(const Box& box, int64_t channel, int64_t* strides) const;
+
+  Windows windows_;
+  Image source_;
+  const Image& out_;
+  const Placement placement_;
+  const FilterLayout& filters_;
+  const ConvKernels<T>& kernels_;
+  const int64_t groups_, channels_, outputs_, taps_, block_, blocks_, panels_;
+  const bool by_rows_;
+  const Boxes boxes_;
+  const Scratch<T> packed_;
+  bool in_place_, direct_;
+  int64_t parts_;
+};
+
+}  // namespace tegula::cpu
