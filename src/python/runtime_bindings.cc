@@ -1,6 +1,7 @@
 // Devices, memory, threads, and the random generator.
 #include <nanobind/stl/pair.h>
 
+#include "backend/cpu/conv_algorithm.h"
 #include "backend/cpu/isa.h"
 #include "ops/ops.h"
 #include "python/bindings.h"
@@ -123,6 +124,18 @@ void add_runtime_functions(nb::module_& m) {
       },
       nb::arg("count"), nb::sig("def set_num_threads(count: int) -> None"),
       "Sets the threads that compute. It changes no result.");
+  m.def(
+      "get_conv_algorithm", [] { return std::string(cpu::name(cpu::conv_algorithm())); },
+      "How the cpu computes 3 x 3 convolutions of stride 1: see set_conv_algorithm.");
+  m.def(
+      "set_conv_algorithm",
+      [](const std::string& algorithm) {
+        cpu::set_conv_algorithm(cpu::parse_conv_algorithm(algorithm, "set_conv_algorithm"));
+      },
+      nb::arg("algorithm"), nb::sig("def set_conv_algorithm(algorithm: str) -> None"),
+      "How the cpu computes 3 x 3 convolutions of stride 1 evaluated from now on: 'winograd2'\n"
+      "(the default; as accurate as direct), 'winograd4' (faster, error 10 times larger) or\n"
+      "'direct'. Sources: Lavin and Gray 2016; docs/numerics.md. ValueError for other names.");
   m.def("isa", instruction_sets, nb::sig("def isa() -> dict[str, Any]"),
         "The instruction set the kernels use, and all they could use here.");
 

@@ -1,6 +1,7 @@
 // Convolution and its input gradient.
 #include "backend/cpu/contraction/contraction.h"
 #include "backend/cpu/contraction/window_product.h"
+#include "backend/cpu/contraction/winograd.h"
 
 namespace tegula::cpu {
 namespace {
@@ -25,6 +26,20 @@ SmallVector<int64_t, 32> tap_offsets(const Dims* used, const int64_t* strides) {
   return offsets;
 }
 
+// The one place that chooses an algorithm, by shapes and set_conv_algorithm() alone.
+template <class T>
+void multiply_windows(const Windows& windows, const Image& source, int64_t groups,
+                      const FilterLayout& filters, const Image& out, const Placement& placement) {
+  if constexpr (std::is_same_v<T, float>) {
+    const ConvAlgorithm algorithm = conv_algorithm();
+    const bool scattered = placement.step[1] != 1 || placement.step[2] != 1;
+    if (algorithm != ConvAlgorithm::direct && !scattered &&
+        winograd_applies(windows, source, out, groups))
+      return run_winograd(algorithm, windows, source, filters, out);
+  }
+  WindowProduct<T>(windows, source, groups, filters, out, placement).run();
+}
+
 template <class T>
 void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
   Dims used[kAxes];
@@ -33,9 +48,8 @@ void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
   const FilterLayout filters{
       w.data,         w.dtype,          w.images / steps.groups * w.image_stride,
       w.image_stride, w.channel_stride, tap_offsets(used, w.stride)};
-  WindowProduct<T>(forward_windows(x, y.size, w.size, steps), x, steps.groups, filters, y,
-                   {{0, 0, 0}, {1, 1, 1}})
-      .run();
+  multiply_windows<T>(forward_windows(x, y.size, w.size, steps), x, steps.groups, filters, y,
+                      {{0, 0, 0}, {1, 1, 1}});
 }
 
 // dx(n, c, r) sums dy(n, o, (r + padding - i * dilation) / stride) w(o, c, i) over the taps i for
@@ -69,7 +83,7 @@ void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& s
         const FilterLayout filters{
             w.data,           w.dtype,        w.images / steps.groups * w.image_stride,
             w.channel_stride, w.image_stride, tap_offsets(used, w.stride)};
-        WindowProduct<T>(windows, dy, steps.groups, filters, dx, placement).run();
+        multiply_windows<T>(windows, dy, steps.groups, filters, dx, placement);
       }
 }
 

@@ -101,8 +101,8 @@ class WeightGrad {
         product.a = source;
       }
       for (int64_t o = 0; o < outputs_; o += pitch_)
-        kernels_.fill(dy_, upstream, group * outputs_ + o, std::min(pitch_, outputs_ - o),
-                      pitch_, right.get() + o * box.results());
+        kernels_.fill(dy_, upstream, group * outputs_ + o, std::min(pitch_, outputs_ - o), pitch_,
+                      right.get() + o * box.results());
       int64_t* row = a_rows;
       for (int64_t z : windows_.taps[0])
         for (int64_t y : windows_.taps[1])

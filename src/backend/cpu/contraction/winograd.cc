@@ -1,0 +1,199 @@
+#include "backend/cpu/contraction/winograd.h"
+
+#include "backend/cpu/isa.h"
+#include "runtime/thread_pool.h"
+
+namespace tegula::cpu {
+namespace {
+
+// Rows of products lie a little apart from powers of two, which would share cache sets.
+constexpr int64_t kApart = 16;
+
+class Winograd {
+ public:
+  Winograd(const WinogradKernels& kernels, const Windows& windows, const Image& source,
+           const FilterLayout& filters, const Image& out)
+      : k_(kernels),
+        gemm_(gemm_kernels<float>()),
+        conv_(conv_kernels<float>()),
+        source_(source),
+        filters_(filters),
+        out_(out),
+        tiles_(tile_windows(windows, kernels.tile)),
+        depth_(depth_block(source.channels)),
+        pitch_(round_up(source.channels, kApart)),
+        panels_(ceil_div(out.channels, gemm_.panel)),
+        boxes_(out.images, tiles_, tiles_in_box()),
+        points_(ScratchUse::shared, size_t(kernels.points() * panels_ * panel_elements())) {}
+
+  void run() {
+    const double us = 2e-5 * double(out_.images * tiles_.results() * k_.points()) *
+                      double(source_.channels * out_.channels);
+    parallel_for(panels_, [&](int64_t p) { transform_panel(p); }, us);
+    // Few boxes: several tasks share one, each with some of the columns.
+    constexpr int64_t kTasks = 8;
+    const int64_t parts = std::clamp<int64_t>(kTasks / std::max<int64_t>(boxes_.count(), 1), 1,
+                                              ceil_div(panels_ * gemm_.panel, column_block()));
+    parallel_for(
+        boxes_.count() * parts,
+        [&](int64_t task) {
+          multiply(boxes_[task % boxes_.count()], task / boxes_.count(), parts);
+        },
+        us);
+  }
+
+ private:
+  // Each tile as a result that reads (m + 2)^2 neighbouring pixels.
+  static Windows tile_windows(const Windows& windows, int64_t tile) {
+    Windows tiles = windows;
+    for (int axis : {1, 2}) {
+      tiles.grid[axis] = ceil_div(windows.grid[axis], tile);
+      tiles.step[axis] = tile;
+      while (int64_t(tiles.taps[axis].size()) < tile + 2)
+        tiles.taps[axis].push_back(tiles.taps[axis].back() + 1);
+    }
+    return tiles;
+  }
+
+  // About as many as keep their points in the second-level cache, and use the filters enough.
+  int64_t tiles_in_box() const {
+    const int64_t elements = k_.points() * (source_.channels + column_block());
+    return tile_size(std::clamp<int64_t>(kCacheElements / elements, 112, 168));
+  }
+  static constexpr int64_t kCacheElements = 160 << 10;
+  // Columns of the products computed at once.
+  int64_t column_block() const { return std::min<int64_t>(panels_, 4) * gemm_.panel; }
+
+  // The transformed filters, by point, panel and depth block: rows of a panel.
+  int64_t panel_elements() const { return source_.channels * gemm_.panel; }
+  float* panel(int64_t point, int64_t p) const {
+    return points_.get() + (point * panels_ + p) * panel_elements();
+  }
+
+  void transform_panel(int64_t p) const {
+    constexpr int64_t kChannels = 32;
+    const int64_t width = gemm_.panel, lanes = std::min(width, out_.channels - p * width);
+    const Scratch<float> taps(ScratchUse::left, size_t(9 * kChannels * width));
+    const int64_t item = int64_t(itemsize(filters_.dtype));
+    for (int64_t c = 0; c < source_.channels; c += kChannels) {
+      const int64_t channels = std::min(kChannels, source_.channels - c);
+      const int64_t at = p * width * filters_.lane_stride + c * filters_.channel_stride;
+      conv_.pack_filters({filters_.data + at * item, filters_.dtype, filters_.lane_stride,
+                          filters_.channel_stride, filters_.taps.data(), 9},
+                         lanes, channels, taps);
+      k_.transform_filters(taps, channels * width, channels * width, panel(0, p) + c * width,
+                           panels_ * panel_elements());
+    }
+  }
+
+  // Part `part` of the columns of a box's results.
+  void multiply(const Box& box, int64_t part, int64_t parts) const {
+    const int64_t count = box.results(), points = k_.points();
+    if (count == 0) return;
+    const Region region = region_of(tiles_, box);
+    const Scratch<float> pixels(ScratchUse::planes, size_t(region.pixels() * pitch_));
+    conv_.fill(source_, region, 0, source_.channels, pitch_, pixels);
+    const int64_t a_row = pitch_ + kApart, a_point = count * a_row;
+    const Scratch<float> left(ScratchUse::left, size_t(points * a_point));
+    const int64_t row = region.extent[2] * pitch_;
+    int64_t tile = 0;
+    for_results(box, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
+      const int64_t plane = (n * region.extent[0] + z) * region.extent[1];
+      const float* from = pixels + (plane + y * k_.tile) * row + x * k_.tile * pitch_;
+      k_.transform_source(from, row, pitch_, left + tile++ * a_row, a_point);
+    });
+    const int64_t end = std::min(out_.channels, tile_start(panels_, parts, part + 1) * gemm_.panel);
+    const int64_t width = column_block();
+    for (int64_t column = tile_start(panels_, parts, part) * gemm_.panel; column < end;
+         column += width)
+      multiply_columns(box, count, left, a_row, column, std::min(width, end - column));
+  }
+
+  // Columns [column, column + columns) of the products for the tiles of a box, and their results.
+  void multiply_columns(const Box& box, int64_t count, const float* left, int64_t a_row,
+                        int64_t column, int64_t columns) const {
+    const int64_t points = k_.points(), width = round_up(columns, gemm_.panel);
+    const int64_t c_row = width + kApart, c_point = count * c_row;
+    const Scratch<float> products(ScratchUse::tile, size_t(points * c_point));
+    for (int64_t p = 0; p < points; ++p)
+      for (int64_t k = 0; k < source_.channels; k += depth_) {
+        Block<float> block;
+        block.m = count;
+        block.n = width;
+        block.k = std::min(depth_, source_.channels - k);
+        block.a = left + p * count * a_row + k;
+        block.a_row = a_row;
+        block.a_depth = 1;
+        block.a_packed = false;
+        block.b = panel(p, column / gemm_.panel) + k * gemm_.panel;
+        block.b_depth = gemm_.panel;
+        block.b_panel = panel_elements();
+        block.b_padded = true;
+        block.c = products + p * c_point;
+        block.c_row = c_row;
+        block.accumulate = k > 0;
+        gemm_.multiply(block);
+      }
+    // A row of tiles gives m rows of pixels, which may reach over the edge of the result.
+    const int64_t tile = k_.tile, pixel_row = box.extent(3) * tile;
+    const Scratch<float> pixels(ScratchUse::partials, size_t(tile * pixel_row * width));
+    const Scratch<int64_t> offsets(ScratchUse::vector, size_t(pixel_row));
+    for (int64_t x = 0; x < pixel_row; ++x) offsets.get()[x] = x * width;
+    int64_t at = 0;
+    for_results(box, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
+      k_.transform_result(products + at++ * c_row, c_point, width, pixels + x * tile * width,
+                          pixel_row * width);
+      if (x + 1 == box.extent(3)) place(box, n, z, y, column, columns, pixels, offsets, width);
+    });
+  }
+
+  void place(const Box& box, int64_t n, int64_t z, int64_t y, int64_t column, int64_t columns,
+             const float* pixels, const int64_t* offsets, int64_t width) const {
+    const int64_t tile = k_.tile, first_x = box.begin[3] * tile;
+    const int64_t first_y = (box.begin[2] + y) * tile;
+    const int64_t count = std::min(box.extent(3) * tile, out_.size[2] - first_x);
+    for (int64_t i = 0; i < std::min(tile, out_.size[1] - first_y); ++i) {
+      const int64_t to = (box.begin[0] + n) * out_.image_stride + column * out_.channel_stride +
+                         (box.begin[1] + z) * out_.stride[0] + (first_y + i) * out_.stride[1] +
+                         first_x * out_.stride[2];
+      conv_.place(pixels + i * box.extent(3) * tile * width, offsets, count, columns, out_.at(to),
+                  out_.dtype, out_.stride[2], out_.channel_stride);
+    }
+  }
+
+  const WinogradKernels& k_;
+  const GemmKernels<float>& gemm_;
+  const ConvKernels<float>& conv_;
+  const Image& source_;
+  const FilterLayout& filters_;
+  const Image& out_;
+  const Windows tiles_;
+  const int64_t depth_, pitch_, panels_;
+  const Boxes boxes_;
+  const Scratch<float> points_;
+};
+
+}  // namespace
+
+bool winograd_applies(const Windows& windows, const Image& source, const Image& out,
+                      int64_t groups) {
+  constexpr int64_t kChannels = 32, kTiles = 64, kTile = 2;
+  const auto neighbours = [&](int axis) {
+    const Dims& taps = windows.taps[axis];
+    return windows.step[axis] == 1 && taps.size() == 3 && taps[1] == taps[0] + 1 &&
+           taps[2] == taps[1] + 1;
+  };
+  if (groups != 1 || windows.taps[0].size() != 1 || windows.step[0] != 1 || !neighbours(1) ||
+      !neighbours(2) || source.channels < kChannels || out.channels < kChannels)
+    return false;
+  const int64_t tiles = ceil_div(windows.grid[1], kTile) * ceil_div(windows.grid[2], kTile);
+  const int64_t covered = tiles * kTile * kTile, wanted = windows.grid[1] * windows.grid[2];
+  return out.images * windows.grid[0] * tiles >= kTiles && 2 * covered <= 3 * wanted;
+}
+
+void run_winograd(ConvAlgorithm algorithm, const Windows& windows, const Image& source,
+                  const FilterLayout& filters, const Image& out) {
+  Winograd(winograd_kernels(algorithm), windows, source, filters, out).run();
+}
+
+}  // namespace tegula::cpu

@@ -1,0 +1,148 @@
+// Winograd convolution against direct sums in double, and its error beside the direct kernel's.
+#include "backend/cpu/conv_algorithm.h"
+#include "contraction_harness.h"
+#include "graph/attrs.h"
+
+using namespace tegula;
+using namespace tegula::testing;
+using cpu::ConvAlgorithm;
+
+namespace {
+
+struct Case {
+  int64_t images, channels, height, width, filters, padding;
+  Shape x() const { return {images, channels, height, width}; }
+  Shape w() const { return {filters, channels, 3, 3}; }
+  Shape y() const { return {images, filters, height + 2 * padding - 2, width + 2 * padding - 2}; }
+  Attrs attrs() const { return write_attrs(ConvAttrs{{1, 1}, {padding, padding}, {1, 1}, 1}); }
+};
+
+// While it lives, convolutions run like this.
+class Algorithm {
+ public:
+  explicit Algorithm(ConvAlgorithm algorithm) { cpu::set_conv_algorithm(algorithm); }
+  ~Algorithm() { cpu::set_conv_algorithm(before_); }
+
+ private:
+  ConvAlgorithm before_ = cpu::conv_algorithm();
+};
+
+void convolve(std::string_view kind, const Case& c, const View& a, const View& b, const View& out) {
+  run_kernel(cpu::contraction_kernels(), kind, {a, b}, {out}, c.attrs());
+}
+
+std::vector<double> reference(const Case& c, Array& x, Array& w) {
+  const auto xs = x.values(), ws = w.values();
+  const Shape y = c.y();
+  std::vector<double> out(size_t(numel(y)));
+  for (int64_t n = 0, at = 0; n < c.images; ++n)
+    for (int64_t o = 0; o < c.filters; ++o)
+      for (int64_t r = 0; r < y[2]; ++r)
+        for (int64_t q = 0; q < y[3]; ++q, ++at)
+          for (int64_t k = 0; k < c.channels; ++k)
+            for (int64_t i = 0; i < 3; ++i)
+              for (int64_t j = 0; j < 3; ++j) {
+                const int64_t h = r - c.padding + i, v = q - c.padding + j;
+                if (h < 0 || h >= c.height || v < 0 || v >= c.width) continue;
+                out[size_t(at)] += xs[size_t(((n * c.channels + k) * c.height + h) * c.width + v)] *
+                                   ws[size_t(((o * c.channels + k) * 3 + i) * 3 + j)];
+              }
+  return out;
+}
+
+constexpr Case kCases[] = {
+    {1, 32, 16, 16, 32, 1}, {2, 33, 17, 15, 47, 1},  {1, 64, 20, 9, 96, 0},
+    {3, 100, 7, 11, 65, 2}, {1, 400, 16, 16, 40, 1}, {5, 40, 7, 7, 33, 1},
+};
+
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (double v : values) most = std::max(most, std::abs(v));
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("winograd: forward within the bounds of docs/numerics.md") {
+  std::mt19937 random(1);
+  for_each_isa([&] {
+    for (const Case& c : kCases) {
+      Array x(DType::float32, c.x()), w(DType::float32, c.w()), y(DType::float32, c.y());
+      fill_normal(x, random);
+      fill_normal(w, random);
+      const std::vector<double> want = reference(c, x, w);
+      CAPTURE(c.channels);
+      CAPTURE(c.height);
+      const auto error = [&](ConvAlgorithm algorithm) {
+        const Algorithm scope(algorithm);
+        convolve("conv2d", c, x.view(), w.view(), y.view());
+        return largest_error(y, want, largest(want));
+      };
+      CHECK(error(ConvAlgorithm::direct) < 1e-6);
+      CHECK(error(ConvAlgorithm::winograd2) < 1e-6);
+      CHECK(error(ConvAlgorithm::winograd4) < 1e-5);
+    }
+  });
+}
+
+TEST_CASE("winograd: the input gradient is that of the direct kernel") {
+  std::mt19937 random(2);
+  for_each_isa([&] {
+    for (const Case& c : kCases) {
+      Array dy(DType::float32, c.y()), w(DType::float32, c.w());
+      Array direct(DType::float32, c.x()), dx(DType::float32, c.x());
+      fill_normal(dy, random);
+      fill_normal(w, random);
+      {
+        const Algorithm scope(ConvAlgorithm::direct);
+        convolve("conv2d_input_grad", c, dy.view(), w.view(), direct.view());
+      }
+      const auto want = direct.values();
+      for (ConvAlgorithm algorithm : {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+        const Algorithm scope(algorithm);
+        convolve("conv2d_input_grad", c, dy.view(), w.view(), dx.view());
+        CAPTURE(c.channels);
+        CHECK(largest_error(dx, want, largest(want)) <
+              (algorithm == ConvAlgorithm::winograd2 ? 2e-6 : 2e-5));
+      }
+    }
+  });
+}
+
+TEST_CASE("winograd: the same bits for every layout and number of threads") {
+  std::mt19937 random(3);
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+    const Algorithm scope(algorithm);
+    for (const Case& c : kCases)
+      for (DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+        Array x(dtype, c.x()), w(dtype, c.w()), y(dtype, c.y());
+        fill_normal(x, random);
+        fill_normal(w, random);
+        check_threads(y, [&] { convolve("conv2d", c, x.view(), w.view(), y.view()); });
+        for (Layout layout : {Layout::reversed_axes, Layout::flipped, Layout::gaps}) {
+          Array x2 = in_layout(x, layout), w2 = in_layout(w, layout), y2(dtype, c.y(), layout);
+          convolve("conv2d", c, x2.view(), w2.view(), y2.view());
+          CHECK(y2.values() == y.values());
+        }
+      }
+  }
+}
+
+TEST_CASE("winograd: what is not finite stays in its tiles") {
+  const Case c{1, 32, 16, 16, 32, 1};
+  std::mt19937 random(4);
+  Array x(DType::float32, c.x()), w(DType::float32, c.w()), y(DType::float32, c.y());
+  fill_normal(x, random);
+  fill_normal(w, random);
+  x.set(5 * 16 + 8, std::numeric_limits<double>::infinity());  // channel 0, row 5, column 8
+  const Algorithm scope(ConvAlgorithm::winograd2);
+  convolve("conv2d", c, x.view(), w.view(), y.view());
+  for (int64_t row = 0; row < 16; ++row)
+    for (int64_t column = 0; column < 16; ++column) {
+      const bool near = row >= 4 && row < 8 && column >= 6 && column < 10;
+      const bool reached = row >= 4 && row <= 6 && column >= 7 && column <= 9;
+      const bool finite = std::isfinite(y.get(row * 16 + column));
+      if (!near) CHECK(finite);
+      if (reached) CHECK(!finite);
+    }
+}
