@@ -77,12 +77,12 @@ class MultiheadAttention(Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Query (L, N, E), key and value (S, N, E) → (L, N, E) and the weights (N, L, S).
 
-        With ``batch_first`` N comes first; all three may lack it. A ``key_padding_mask`` (N, S) and
-        an ``attn_mask``, (L, S), (N * num_heads, L, S) or (N, num_heads, L, S), are bool, True where
-        a key does **not** take part, or added to the scores; ``is_causal`` lets row i see keys 0 to
-        i without a mask. ``average_attn_weights=False`` gives the weights of each head,
-        (N, num_heads, L, S). Without ``need_weights`` they are None and never stored, which is much
-        faster.
+        With ``batch_first`` N comes first; all three may lack it. A ``key_padding_mask`` (N, S)
+        and an ``attn_mask``, (L, S), (N * num_heads, L, S) or (N, num_heads, L, S), are bool,
+        True where a key does **not** take part, or added to the scores; ``is_causal`` lets row i
+        see keys 0 to i without a mask. ``average_attn_weights=False`` gives the weights of each
+        head, (N, num_heads, L, S). Without ``need_weights`` they are None and never stored, which
+        is much faster.
         """
         batched = query.ndim == 3
         if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
