@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/cpu/strided_loop.h"
+#include "backend/cpu/strided_transpose.h"
 
 namespace tegula::cpu {
 namespace {
@@ -17,38 +18,13 @@ struct Plane {
   Axis row, col;
 };
 
-// The source is dense along the rows. Whole cache lines are read into a small square and whole
-// lines written from it, so strides that are powers of two do not evict what is still needed.
 template <class T>
-void transpose(T* dst, const T* src, const Plane& plane) {
-  constexpr int64_t kSide = 64 / sizeof(T);
-  T square[kSide][kSide];
-  for (int64_t r = 0; r < plane.row.size; r += kSide) {
-    const int64_t rows = std::min(kSide, plane.row.size - r);
-    for (int64_t c = 0; c < plane.col.size; c += kSide) {
-      const int64_t cols = std::min(kSide, plane.col.size - c);
-      const T* from = src + r + c * plane.col.src;
-      T* to = dst + r * plane.row.dst + c;
-      if (rows == kSide && cols == kSide) {
-        for (int64_t j = 0; j < kSide; ++j)
-          std::memcpy(square[j], from + j * plane.col.src, sizeof(square[j]));
-        for (int64_t i = 0; i < kSide; ++i)
-          for (int64_t j = 0; j < kSide; ++j) to[i * plane.row.dst + j] = square[j][i];
-      } else {
-        for (int64_t i = 0; i < rows; ++i)
-          for (int64_t j = 0; j < cols; ++j)
-            to[i * plane.row.dst + j] = from[i + j * plane.col.src];
-      }
-    }
-  }
-}
-
-template <class T>
-void copy_plane(T* dst, const T* src, const Plane& plane) {
+void copy_plane(T* dst, const T* src, const Plane& plane, Transpose transpose, bool stream) {
   const auto [rows, dst_row, src_row] = plane.row;
   const auto [cols, dst_col, src_col] = plane.col;
   if (dst_col == 1 && src_row == 1 && rows > 1 && src_col != 0 && src_col != 1)
-    return transpose(dst, src, plane);
+    return transpose(reinterpret_cast<std::byte*>(dst), dst_row,
+                     reinterpret_cast<const std::byte*>(src), src_col, rows, cols, stream);
   for (int64_t r = 0; r < rows; ++r, dst += dst_row, src += src_row) {
     if (dst_col == 1 && src_col == 1) {
       if (cols * sizeof(T) >= 64) {
@@ -63,6 +39,9 @@ void copy_plane(T* dst, const T* src, const Plane& plane) {
     }
   }
 }
+
+// Transposed copies of this size and more do not go through the caches.
+constexpr int64_t kStreamBytes = int64_t(16) << 20;
 
 using Axes = SmallVector<Axis, 6>;
 
@@ -145,6 +124,8 @@ void strided_copy(std::byte* dst, const Dims& dst_strides, const std::byte* src,
   int64_t planes = 1;
   for (const Axis& axis : outer) planes *= axis.size;
 
+  const Transpose transpose = transpose_function(itemsize);
+  const bool stream = numel(shape) * int64_t(itemsize) >= kStreamBytes;
   dispatch_size(itemsize, [&](auto zero) {
     using T = decltype(zero);
     for_pieces(planes * row_parts * col_parts, row_step * col_step,
@@ -165,7 +146,7 @@ void strided_copy(std::byte* dst, const Dims& dst_strides, const std::byte* src,
                    const Plane plane{{std::min(row_step, row.size - r), row.dst, row.src},
                                      {std::min(col_step, col.size - c), col.dst, col.src}};
                    copy_plane(reinterpret_cast<T*>(dst) + to,
-                              reinterpret_cast<const T*>(src) + from, plane);
+                              reinterpret_cast<const T*>(src) + from, plane, transpose, stream);
                  }
                });
   });
