@@ -18,6 +18,7 @@ run asan+ubsan bash scripts/sanitize.sh cpp address,undefined
 run python-asan bash scripts/sanitize.sh python address,undefined -m 'not slow and not gpu' \
   --timeout 1200
 run tsan bash scripts/sanitize.sh cpp thread
+run every-float "$BUILD/tegula_tests" -tc='math: *every float' --no-skip
 export TEGULA_TILE=8
 run tile-8-cpp "$BUILD/tegula_tests"
 run tile-8 python_tests
