@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Compiles the engine for 64-bit Arm (NEON), to show that it can; needs a cross compiler.
+# Builds the engine and its tests for 64-bit Arm (NEON) and runs the kernels' tests under QEMU.
+# Needs Debian's g++-aarch64-linux-gnu and qemu-user; without QEMU it only builds.
 set -euo pipefail
+BUILD="${BUILD:-build/neon}"
 source "$(dirname "$0")/common.sh"
 
 compiler=aarch64-linux-gnu-g++
@@ -8,11 +10,26 @@ if ! command -v "$compiler" >/dev/null; then
   stage "neon skipped: no $compiler (Debian: g++-aarch64-linux-gnu)"
   exit
 fi
-object="$(mktemp)"
-trap 'rm -f "$object"' EXIT
-# Highway is headers only, the same for every processor.
-for file in $(git ls-files 'src/base/*.cc' 'src/runtime/*.cc' 'src/graph/*.cc' 'src/ops/*.cc' \
-  'src/transform/*.cc' 'src/plan/*.cc' 'src/backend/*.cc'); do
-  "$compiler" -std=c++20 -O1 -fno-math-errno -ffp-contract=off -fPIC -I src -idirafter /usr/include \
-    -c "$file" -o "$object" || stop "$file does not compile for Arm."
+mkdir -p "$BUILD/include" build/logs
+# These are headers only, the same for every processor; the rest of the host's /usr/include is not.
+for headers in hwy doctest; do
+  [ -d "/usr/include/$headers" ] || stop "no /usr/include/$headers: see docs/quickstart.md."
+  ln -sfn "/usr/include/$headers" "$BUILD/include/$headers"
 done
+include="$PWD/$BUILD/include"
+quietly neon-configure "$BIN/cmake" -S . -B "$BUILD" -G Ninja \
+  -DCMAKE_MAKE_PROGRAM="$BIN/ninja" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+  -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O1 \
+  -DTEGULA_PYTHON=OFF -DTEGULA_TESTS=ON -DTEGULA_HIGHWAY_INCLUDE="$include" \
+  -DTEGULA_DOCTEST_INCLUDE="$include"
+stage "building for Arm"
+quietly neon-build "$BIN/ninja" -C "$BUILD" -k 0 -j "$JOBS" tegula_tests
+
+if ! command -v qemu-aarch64 >/dev/null; then
+  stage "neon tests skipped: no qemu-aarch64 (Debian: qemu-user)"
+  exit
+fi
+# The kernels' test files; what else tegula_tests has does not depend on the processor.
+files='*matmul*,*contraction*,*convolution*,*low_precision*,*tile*,*pooling*,*optimizer*,*indexing*'
+files+=',*sorting*,*random*,*isa*'
+qemu-aarch64 -L /usr/aarch64-linux-gnu "$BUILD/tegula_tests" -sf="$files" "$@"

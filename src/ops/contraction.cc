@@ -1,5 +1,6 @@
 // Contractions: matmul and what is made of it.
 #include <algorithm>
+#include <optional>
 
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -10,10 +11,12 @@ namespace {
 constexpr uint32_t kA = 1u << 0;
 constexpr uint32_t kB = 1u << 1;
 
-// Of stacks of matrices with equal batch shapes.
-Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b);
+// Of stacks of matrices with equal batch shapes, with sums and result in `dtype`: that of both
+// operands, float32 of 16-bit floats, or an integer dtype at least as wide as the operands'.
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, DType dtype);
 
-// op(a) (..., M, K) times op(b) (..., K, N), where op transposes or not; attrs: MatmulAttrs.
+// op(a) (..., M, K) times op(b) (..., K, N), where op transposes or not; attrs: MatmulAttrs and
+// the result's dtype.
 const Primitive kMatmul = {
     .name = "matmul",
     .kind = Kind::opaque,
@@ -25,22 +28,31 @@ const Primitive kMatmul = {
           shape[a.size() - 2] = a[a.size() - (ta ? 1 : 2)];
           shape[a.size() - 1] = b[b.size() - (tb ? 2 : 1)];
           checked_numel(shape, "matmul");
-          out.push_back({c.dtype(0), std::move(shape)});
+          out.push_back({DType(c.attrs.back()), std::move(shape)});
         },
     .vjp =
         [](VjpContext& c) {
           const auto [ta, tb] = read_attrs<MatmulAttrs>(c.attrs());
           const Tensor& g = c.grad();
-          if (c.needs(0))
-            c.give(0, ta ? product(c.input(1), tb, g, true) : product(g, false, c.input(1), !tb));
-          if (c.needs(1))
-            c.give(1, tb ? product(g, true, c.input(0), ta) : product(c.input(0), !ta, g, false));
+          const DType wide = g.dtype(), narrow = c.input(0).dtype();
+          if (c.needs(0)) {
+            const Tensor b = astype(c.input(1), wide);
+            c.give(0, astype(ta ? product(b, tb, g, true, wide) : product(g, false, b, !tb, wide),
+                             narrow));
+          }
+          if (c.needs(1)) {
+            const Tensor a = astype(c.input(0), wide);
+            c.give(1, astype(tb ? product(g, true, a, ta, wide) : product(a, !ta, g, false, wide),
+                             narrow));
+          }
         },
     .uses = {kB, kA},
 };
 
-Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
-  return record(kMatmul, {a, b}, write_attrs(MatmulAttrs{transpose_a, transpose_b}));
+Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, DType dtype) {
+  Attrs attrs = write_attrs(MatmulAttrs{transpose_a, transpose_b});
+  attrs.push_back(int64_t(dtype));
+  return record(kMatmul, {a, b}, attrs);
 }
 
 DType contraction_dtype(const Tensor& a, const Tensor& b, const char* op) {
@@ -49,15 +61,29 @@ DType contraction_dtype(const Tensor& a, const Tensor& b, const char* op) {
   return dtype;
 }
 
-Tensor matmul_any(const Tensor& a, const Tensor& b) {
+// The dtype that matmul converts an operand to, whose products are summed in `dtype`. The kernels
+// widen as they read.
+DType operand_dtype(DType operand, DType promoted, DType dtype) {
+  const bool sums_wider = itemsize(dtype) > 2 && dtype != DType::float64;
+  if (is_floating(dtype))
+    return is_floating(promoted) && itemsize(promoted) == 2 && sums_wider ? promoted : dtype;
+  return itemsize(operand) <= itemsize(dtype) ? operand : dtype;
+}
+
+Tensor matmul_any(const Tensor& a, const Tensor& b, std::optional<DType> wanted) {
   require(a.rank() > 0 && b.rank() > 0, "matmul: 0-d operands cannot be multiplied: ", a.shape(),
           " @ ", b.shape(), "; use *");
   const int64_t inner = b.shape()[b.rank() > 1 ? b.rank() - 2 : 0];
   require(a.shape().back() == inner, "matmul: inner dimensions differ: ", a.shape(), " @ ",
           b.shape());
-  const DType dtype = contraction_dtype(a, b, "matmul");
-  Tensor left = astype(a, dtype), right = astype(b, dtype);
-  if (left.rank() == 2 && right.rank() == 2) return product(left, false, right, false);
+  const DType promoted = contraction_dtype(a, b, "matmul"), dtype = wanted.value_or(promoted);
+  if (dtype == DType::bool_ || (is_floating(promoted) && !is_floating(dtype)))
+    fail(ErrorKind::type, "matmul: cannot sum ", promoted, " in ", dtype,
+         "; dtype must be ", is_floating(promoted) ? "a floating" : "an integer or floating",
+         " dtype");
+  Tensor left = astype(a, operand_dtype(a.dtype(), promoted, dtype));
+  Tensor right = astype(b, operand_dtype(b.dtype(), promoted, dtype));
+  if (left.rank() == 2 && right.rank() == 2) return product(left, false, right, false, dtype);
   if (b.rank() == 1) right = expand_dims(right, 1);
   if (a.rank() == 1) left = expand_dims(left, 0);
 
@@ -82,7 +108,7 @@ Tensor matmul_any(const Tensor& a, const Tensor& b) {
   }
   if (a.rank() == 1) shape.pop_back();
   if (b.rank() != 1) shape.push_back(columns);
-  return reshape(product(left, false, right, false), shape);
+  return reshape(product(left, false, right, false, dtype), shape);
 }
 
 Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
@@ -117,16 +143,23 @@ Tensor tensordot(const Tensor& a, const Tensor& b, int64_t count) {
 // clang-format off
 const Family kContractions("Contractions", {
     {.name = "matmul",
-     .parameters = "a: Tensor, b: Tensor",
+     .parameters = "a: Tensor, b: Tensor, dtype: dtype? = None",
      .doc = "Matrix product of the last two axes; the others are batches and broadcast. A 1-d "
-            "operand is a row (left) or a column (right) whose axis the result lacks. The order of "
-            "summing depends on the shapes alone. ValueError where inner sizes differ.",
-     .call = [](const Args& a) { return Tensors{matmul(a.tensor(0), a.tensor(1))}; },
+            "operand is a row (left) or a column (right) whose axis the result lacks. dtype is "
+            "that of the sums and of the result, by default the operands' common one: int8 "
+            "products summed in int32 are exact, and bfloat16 ones keep their float32 sums. The "
+            "order of summing depends on the shapes alone. ValueError where inner sizes differ, "
+            "TypeError for a dtype that cannot hold the sums' kind.",
+     .call =
+         [](const Args& a) {
+           return Tensors{matmul_any(a.tensor(0), a.tensor(1),
+                                     a.has(2) ? std::optional(a.dtype(2)) : std::nullopt)};
+         },
      .samples = "f(3, 4), f(4, 5);;f(4), f(4, 5);;f(3, 4), f(4);;f(4), f(4);;f(2, 3, 4), f(4, 5);;"
                 "f(2, 3, 4), f(2, 4, 5);;f(3, 4), f(2, 4, 5);;f(2, 1, 3, 4), f(5, 4, 2);;"
                 "f(2, 3, 4), f(4);;f(4), f(2, 4, 3);;f(2, 3, 4), f(2, 4, 1);;f(0, 4), f(4, 3);;"
                 "ints(-9, 9, 3, 4), ints(-9, 9, 4, 2);;f(33, 70), f(70, 41)",
-     .reference = "numpy.matmul",
+     .reference = "lambda a, b, dtype=None: numpy.matmul(a, b, dtype=dtype)",
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "vecdot",
@@ -173,7 +206,7 @@ const Family kContractions("Contractions", {
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b) { return matmul_any(a, b); }
+Tensor matmul(const Tensor& a, const Tensor& b) { return matmul_any(a, b, std::nullopt); }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   require(weight.rank() == 2, "linear: weight must be (out, in), got shape ", weight.shape());
@@ -189,7 +222,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   int64_t rows = 1;
   for (size_t i = 0; i + 1 < x.rank(); ++i) rows *= x.shape()[i];
   const Tensor left = x.rank() == 2 ? x : reshape(x, {rows, inputs});
-  const Tensor y = product(astype(left, dtype), false, astype(weight, dtype), true);
+  const Tensor y = product(astype(left, dtype), false, astype(weight, dtype), true, dtype);
   const Tensor result = reshape(y, shape);
   return bias ? result + bias : result;
 }

@@ -16,10 +16,12 @@ namespace {
 struct Isa {
   const char* name;
   int64_t target;
+  bool dot = false;
 };
 
 // Best first. In Highway's masks a better set has a lower bit.
 constexpr Isa kIsas[] = {
+    {"avx512_dot", HWY_AVX3, true},
     {"avx512", HWY_AVX3},
     {"avx2", HWY_AVX2},
     {"neon", HWY_NEON},
@@ -30,6 +32,19 @@ constexpr Isa kIsas[] = {
 int64_t usable_targets() {
   static const int64_t targets = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
   return targets;
+}
+
+bool processor_has_dot() {
+#if HWY_ARCH_X86
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+bool usable(const Isa& isa) {
+  return (usable_targets() & isa.target) && (!isa.dot || processor_has_dot());
 }
 
 const Isa*& chosen_isa() {
@@ -61,7 +76,7 @@ void choose_isa() {
   const bool forced = wanted && *wanted;
   const Isa* chosen = nullptr;
   for (const Isa& isa : kIsas)
-    if ((usable_targets() & isa.target) && (!forced || isa.name == std::string_view(wanted))) {
+    if (usable(isa) && (!forced || isa.name == std::string_view(wanted))) {
       chosen = &isa;
       break;
     }
@@ -80,12 +95,17 @@ std::string isa_name() {
   return chosen_isa()->name;
 }
 
+bool isa_has_dot() {
+  if (!chosen_isa()) choose_isa();
+  return chosen_isa()->dot;
+}
+
 std::vector<std::string> supported_isas() {
   std::vector<std::string> names;
-  int64_t listed = 0;
+  int64_t listed = 0;  // the baseline may be one of the others
   for (const Isa& isa : kIsas) {
-    if ((usable_targets() & isa.target) && !(listed & isa.target)) names.push_back(isa.name);
-    listed |= isa.target;
+    if (usable(isa) && !(listed & isa.target)) names.push_back(isa.name);
+    if (!isa.dot) listed |= isa.target;
   }
   return names;
 }
