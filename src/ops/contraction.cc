@@ -34,16 +34,16 @@ const Primitive kMatmul = {
         [](VjpContext& c) {
           const auto [ta, tb] = read_attrs<MatmulAttrs>(c.attrs());
           const Tensor& g = c.grad();
-          const DType wide = g.dtype(), narrow = c.input(0).dtype();
+          const DType wide = g.dtype();
           if (c.needs(0)) {
             const Tensor b = astype(c.input(1), wide);
             c.give(0, astype(ta ? product(b, tb, g, true, wide) : product(g, false, b, !tb, wide),
-                             narrow));
+                             c.input_dtype(0)));
           }
           if (c.needs(1)) {
             const Tensor a = astype(c.input(0), wide);
             c.give(1, astype(tb ? product(g, true, a, ta, wide) : product(a, !ta, g, false, wide),
-                             narrow));
+                             c.input_dtype(1)));
           }
         },
     .uses = {kB, kA},
@@ -78,9 +78,8 @@ Tensor matmul_any(const Tensor& a, const Tensor& b, std::optional<DType> wanted)
           b.shape());
   const DType promoted = contraction_dtype(a, b, "matmul"), dtype = wanted.value_or(promoted);
   if (dtype == DType::bool_ || (is_floating(promoted) && !is_floating(dtype)))
-    fail(ErrorKind::type, "matmul: cannot sum ", promoted, " in ", dtype,
-         "; dtype must be ", is_floating(promoted) ? "a floating" : "an integer or floating",
-         " dtype");
+    fail(ErrorKind::type, "matmul: cannot sum ", promoted, " in ", dtype, "; dtype must be ",
+         is_floating(promoted) ? "a floating" : "an integer or floating", " dtype");
   Tensor left = astype(a, operand_dtype(a.dtype(), promoted, dtype));
   Tensor right = astype(b, operand_dtype(b.dtype(), promoted, dtype));
   if (left.rank() == 2 && right.rank() == 2) return product(left, false, right, false, dtype);

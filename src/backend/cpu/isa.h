@@ -6,8 +6,8 @@
 
 namespace tegula::cpu {
 
-// Applies TEGULA_ISA (baseline, avx2, avx512, avx512_dot, neon). Throws ValueError for another word or for a
-// set this processor lacks. Called once when the cpu backend starts, before any kernel.
+// Applies TEGULA_ISA (baseline, avx2, avx512, avx512_dot, neon). Throws ValueError for another word
+// or for a set this processor lacks. Called once when the cpu backend starts, before any kernel.
 void choose_isa();
 // The set in use and every set that could be used here, best first.
 std::string isa_name();

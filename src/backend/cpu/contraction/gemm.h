@@ -30,7 +30,9 @@ struct Matrix {
 
 // The dtype that the engine computes in for T.
 template <class T>
-constexpr DType kNative = sizeof(T) == 8 ? DType::float64 : DType::float32;
+constexpr DType kNative =
+    std::is_integral_v<T> ? (sizeof(T) == 8 ? DType::int64 : DType::int32)
+                          : (sizeof(T) == 8 ? DType::float64 : DType::float32);
 
 // What the register tiles make of operands of type T: the type of the sums, and how many
 // consecutive k of a row lie together in a packed operand (the width of a dot instruction).
@@ -39,6 +41,24 @@ struct GemmTraits {
   using Sum = T;
   static constexpr int64_t kGroup = 1;
 };
+template <>
+struct GemmTraits<bfloat16> {
+  using Sum = float;
+  static constexpr int64_t kGroup = 2;
+};
+template <>
+struct GemmTraits<int16_t> {
+  using Sum = int32_t;
+  static constexpr int64_t kGroup = 2;
+};
+// int8_t and uint8_t name the left operand; the right one is int8_t.
+template <>
+struct GemmTraits<int8_t> {
+  using Sum = int32_t;
+  static constexpr int64_t kGroup = 4;
+};
+template <>
+struct GemmTraits<uint8_t> : GemmTraits<int8_t> {};
 template <class T>
 using Sum = typename GemmTraits<T>::Sum;
 
@@ -77,8 +97,8 @@ struct Block {
   bool accumulate;
 };
 
-// The kernels of the instruction set in use for operands of type T. Where GemmTraits<T>::kGroup is
-// not 1, both operands must be packed.
+// The kernels of the instruction set in use for operands of type T. Both operands must be packed
+// where GemmTraits<T>::kGroup is not 1, and for integers.
 template <class T>
 struct GemmKernels {
   int64_t tile_rows;  // the most rows a register tile has
@@ -99,8 +119,9 @@ template <class T>
 const GemmKernels<T>& gemm_kernels();
 
 // The length of the depth blocks that K is cut into: equal but for the last, and fixed by K alone.
-inline int64_t depth_block(int64_t k) {
-  constexpr int64_t kDepth = 384, kMultiple = 8;
+template <class T>
+int64_t depth_block(int64_t k) {
+  constexpr int64_t kDepth = 384 * GemmTraits<T>::kGroup, kMultiple = 8;
   const int64_t blocks = std::max<int64_t>(1, ceil_div(k, kDepth));
   const int64_t length = ceil_div(k, blocks);
   return std::max<int64_t>(1, ceil_div(length, kMultiple) * kMultiple);

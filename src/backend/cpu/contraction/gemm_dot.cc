@@ -105,7 +105,7 @@ void multiply(const Block<T>& block) {
       const int64_t rows = tile_start(block.m, tiles, t + 1) - i;
       const auto* a = reinterpret_cast<const uint32_t*>(block.a + i * depth);
       kDotTiles<T>[ceil_div(columns, kLanes) - 1][rows - 1](
-          words, a, b, block.c + i * block.c_row + j, block.c_row, columns, block.accumulate);
+          words, a, b, block.c + i* block.c_row + j, block.c_row, columns, block.accumulate);
       i += rows;
     }
   }
@@ -154,10 +154,10 @@ void pack_runs(const std::byte* src, int64_t lane_bytes, int64_t lanes, int64_t 
     __m512i rows[16];
 #pragma GCC unroll 16
     for (int64_t lane = 0; lane < 16; ++lane)
-      rows[lane] = lane < lanes
-                       ? _mm512_xor_si512(
-                             flips, _mm512_maskz_loadu_epi8(mask, src + lane * lane_bytes + at))
-                       : _mm512_setzero_si512();
+      rows[lane] =
+          lane < lanes
+              ? _mm512_xor_si512(flips, _mm512_maskz_loadu_epi8(mask, src + lane * lane_bytes + at))
+              : _mm512_setzero_si512();
     transpose_16x16(rows);
 #pragma GCC unroll 16
     for (int64_t word = 0; word < 16; ++word)
@@ -197,7 +197,8 @@ void pack_rows_of_lanes(const E* src, int64_t stride, int64_t lanes, int64_t wid
       _mm512_mask_storeu_epi32(dst + lane, mask, word);
     }
   if (k > 0)
-    for (int64_t lane = 0; lane < lanes; ++lane) dst[lane] = gather_word(src + lane, stride, k, flip);
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      dst[lane] = gather_word(src + lane, stride, k, flip);
 }
 
 // As GemmKernels::pack, in words; `flip` is added to every element modulo its size.

@@ -116,8 +116,7 @@ template <class T>
 void multiply_integers(const Block<T>& block) {
   using S = Sum<T>;
   using U = std::make_unsigned_t<S>;
-  static constexpr auto kTiles =
-      integer_tiles<T>(std::make_integer_sequence<int, kIntegerRows>());
+  static constexpr auto kTiles = integer_tiles<T>(std::make_integer_sequence<int, kIntegerRows>());
   constexpr int64_t kPanel = kIntegerVectors * kWords<T>;
   const int64_t tiles = block.tiles ? block.tiles : row_tiles(block.m, kIntegerRows);
   const int64_t depth = packed_depth<T>(block.k), words = depth / GemmTraits<T>::kGroup;

@@ -1,7 +1,5 @@
-// matmul: a(..., M, K) b(..., K, N). Floating dtypes use the engine of gemm.h, and matvec where M
-// or N is 1; integers wrap.
-#include <type_traits>
-
+// matmul: a(..., M, K) b(..., K, N). Floating dtypes use matvec where M or N is 1; integers wrap.
+// The result may be wider than the operands: float32 of 16-bit floats, integers of narrower ones.
 #include "backend/cpu/contraction/contraction.h"
 #include "backend/cpu/contraction/product.h"
 #include "graph/attrs.h"
@@ -45,43 +43,46 @@ void matmul_vectors(const Product& whole, const Batch& batch) {
   });
 }
 
-template <class T>
-void matmul_floating(const Product& whole, const Batch& batch) {
-  if (whole.n == 1 || whole.m == 1) {
-    matmul_vectors<T>(whole, batch);
+void matmul_floating(const Product& p, const Batch& batch) {
+  const bool vectors = p.m == 1 || p.n == 1;
+  if (p.a.dtype == DType::float64) {
+    vectors ? matmul_vectors<double>(p, batch) : multiply_batch(gemm_kernels<double>(), p, batch);
+  } else if (vectors) {
+    matmul_vectors<float>(p, batch);
+  } else if (p.a.dtype == DType::bfloat16 && isa_has_dot()) {
+    multiply_batch(gemm_kernels<bfloat16>(), p, batch);
   } else {
-    multiply_batch(gemm_kernels<T>(), whole, batch);
+    multiply_batch(gemm_kernels<float>(), p, batch);
   }
 }
 
-// Products and sums modulo 2^bits, row by row of C.
-template <class T>
-void matmul_integer(const Product& whole, const Batch& batch) {
-  using U = std::make_unsigned_t<T>;
-  static const int64_t rows = tile_size(16);
-  const double work = double(whole.m) * double(whole.n) * double(whole.k) * double(batch.count);
-  const int64_t tiles = ceil_div(whole.m, rows);
-  for_pieces(batch.count * tiles, 4 * work, [&](int64_t piece) {
-    const int64_t tile = piece % tiles;
-    const Product p = batch_item(whole, batch, piece / tiles);
-    const U* a = reinterpret_cast<const U*>(p.a.data);
-    const U* b = reinterpret_cast<const U*>(p.b.data);
-    const int64_t n = whole.n, end = std::min(whole.m, (tile + 1) * rows);
-    for (int64_t i = tile * rows; i < end; ++i) {
-      U* c = reinterpret_cast<U*>(p.c) + i * n;
-      std::fill_n(c, n, U(0));
-      for (int64_t k = 0; k < whole.k; ++k) {
-        // 32 bits at least: a product of two uint16_t would overflow int.
-        const auto left = std::common_type_t<U, uint32_t>(a[i * whole.a.row + k * whole.a.column]);
-        const U* right = b + k * whole.b.row;
-        if (whole.b.column == 1) {
-          for (int64_t j = 0; j < n; ++j) c[j] = U(c[j] + left * right[j]);
-        } else {
-          for (int64_t j = 0; j < n; ++j) c[j] = U(c[j] + left * right[j * whole.b.column]);
-        }
-      }
-    }
-  });
+// Modulo 2^bits of the result, so in the narrowest type whose sums have as many: operands no wider
+// than it keep their values, and the sign of those as wide as the result does not matter.
+void matmul_integer(Product p, const Batch& batch) {
+  const auto as_signed = [](DType dtype, size_t size) {
+    if (itemsize(dtype) < size) return dtype;
+    return size == 8   ? DType::int64
+           : size == 4 ? DType::int32
+           : size == 2 ? DType::int16
+                       : DType::int8;
+  };
+  const size_t size = itemsize(p.dtype);
+  p.dtype = as_signed(p.dtype, size);
+  p.a.dtype = as_signed(p.a.dtype, size);
+  p.b.dtype = as_signed(p.b.dtype, size);
+  const auto in_16_bits = [](DType dtype) { return itemsize(dtype) == 1 || dtype == DType::int16; };
+  const bool left_byte = itemsize(p.a.dtype) == 1, right_byte = p.b.dtype == DType::int8;
+  if (size == 8) {
+    multiply_batch(gemm_kernels<int64_t>(), p, batch);
+  } else if (!in_16_bits(p.a.dtype) || !in_16_bits(p.b.dtype)) {
+    multiply_batch(gemm_kernels<int32_t>(), p, batch);
+  } else if (!left_byte || !right_byte || !isa_has_dot()) {
+    multiply_batch(gemm_kernels<int16_t>(), p, batch);
+  } else if (p.a.dtype == DType::int8) {
+    multiply_batch(gemm_kernels<int8_t>(), p, batch);
+  } else {
+    multiply_batch(gemm_kernels<uint8_t>(), p, batch);
+  }
 }
 
 // A batch axis of A that continues its rows, with one B for all of it, is more rows: the product
@@ -130,16 +131,9 @@ void run_matmul(const KernelArgs& args) {
     return;
   }
   fold_batch_into_rows(p, batch);
-  dispatch(c.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if constexpr (std::is_same_v<T, bool>) {
-      fail(ErrorKind::type, "matmul: dtype bool has no products; convert to an integer dtype");
-    } else if constexpr (std::is_integral_v<T>) {
-      matmul_integer<T>(p, batch);
-    } else {
-      matmul_floating<compute_t<T>>(p, batch);
-    }
-  });
+  if (c.dtype == DType::bool_)
+    fail(ErrorKind::type, "matmul: dtype bool has no products; convert to an integer dtype");
+  is_floating(c.dtype) ? matmul_floating(p, batch) : matmul_integer(p, batch);
 }
 
 }  // namespace tegula::cpu

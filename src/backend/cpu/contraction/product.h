@@ -63,7 +63,7 @@ int64_t packed_left_size(const GemmKernels<T>&, int64_t m, int64_t k) {
 }
 template <class T>
 int64_t packed_right_size(const GemmKernels<T>& kernels, int64_t k, int64_t n) {
-  const int64_t depth = depth_block(k), panels = ceil_div(n, kernels.panel);
+  const int64_t depth = depth_block<T>(k), panels = ceil_div(n, kernels.panel);
   return panels * (packed_depth<T>(k) * kernels.panel + ceil_div(k, depth) * kernels.panel_tail);
 }
 // Where the depth block that starts at k begins, given the operand's rows or columns.
@@ -87,7 +87,7 @@ void for_pieces(int64_t count, double work, F&& body) {
 template <class T>
 void pack_left(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t k, T* dst) {
   constexpr int64_t kTiles = 8;
-  const int64_t depth = depth_block(k), tiles = row_tiles(m, kernels.tile_rows);
+  const int64_t depth = depth_block<T>(k), tiles = row_tiles(m, kernels.tile_rows);
   const int64_t parts = ceil_div(tiles, kTiles);
   for_pieces(parts * ceil_div(k, depth), 8.0 * double(m * k), [&](int64_t piece) {
     const int64_t first = piece % parts * kTiles, start = piece / parts * depth;
@@ -100,7 +100,7 @@ void pack_left(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_
 template <class T>
 void pack_right(const GemmKernels<T>& kernels, const Matrix& b, int64_t k, int64_t n, T* dst) {
   constexpr int64_t kPanels = 4;
-  const int64_t depth = depth_block(k), columns = kPanels * kernels.panel;
+  const int64_t depth = depth_block<T>(k), columns = kPanels * kernels.panel;
   const int64_t parts = ceil_div(n, columns);
   for_pieces(parts * ceil_div(k, depth), 8.0 * double(k * n), [&](int64_t piece) {
     const int64_t part = piece % parts, start = piece / parts * depth;
@@ -150,11 +150,14 @@ Cut choose_cut(const GemmKernels<T>& kernels, int64_t m, int64_t n, int64_t k, i
 // Addresses that differ by a multiple of this share a set of the first-level cache.
 constexpr int64_t kCacheSetBytes = 4096;
 
+template <class T>
+constexpr bool reads_in_place = GemmTraits<T>::kGroup == 1 && !std::is_integral_v<T>;
+
 // Whether the register tiles read A where it is. Rows that share a cache set, and columns that
 // are far apart, are better packed when many columns of B reuse them.
 template <class T>
 bool readable_rows(const Matrix& a, int64_t n) {
-  if (GemmTraits<T>::kGroup != 1 || a.dtype != kNative<T>) return false;
+  if (!reads_in_place<T> || a.dtype != kNative<T>) return false;
   const int64_t size = int64_t(sizeof(T));
   if (a.row == 1) return n <= 64 || std::abs(a.column) * size < kCacheSetBytes / 4;
   const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0;
@@ -163,7 +166,7 @@ bool readable_rows(const Matrix& a, int64_t n) {
 // B's rows come one after another, so a long stride costs an address translation each.
 template <class T>
 bool readable_columns(const Matrix& b, int64_t m) {
-  if (GemmTraits<T>::kGroup != 1 || b.dtype != kNative<T>) return false;
+  if (!reads_in_place<T> || b.dtype != kNative<T>) return false;
   const bool far = std::abs(b.row) * int64_t(sizeof(T)) >= kCacheSetBytes;
   return b.column == 1 && !(far && m >= 128);
 }
@@ -177,7 +180,7 @@ class ProductRun {
       : kernels_(kernels),
         p_(product),
         cut_(cut),
-        depth_(depth_block(p_.k)),
+        depth_(depth_block<T>(p_.k)),
         direct_(p_.dtype == kNative<Sum<T>> && p_.k <= depth_ && !crowded_rows(p_.n)),
         a_direct_(!p_.packed_a && readable_rows<T>(p_.a, p_.n)),
         b_direct_(!p_.packed_b && readable_columns<T>(p_.b, p_.m)) {}

@@ -20,7 +20,7 @@ class Winograd {
         filters_(filters),
         out_(out),
         tiles_(tile_windows(windows, kernels.tile)),
-        depth_(depth_block(source.channels)),
+        depth_(depth_block<float>(source.channels)),
         pitch_(round_up(source.channels, kApart)),
         panels_(ceil_div(out.channels, gemm_.panel)),
         boxes_(out.images, tiles_, tiles_in_box()),
