@@ -214,14 +214,15 @@ TEST_CASE("tile: random programs give the interpreter's bits on every instructio
 }
 
 // Many elementwise float32 steps: values that threaded code keeps, sets aside and reads again,
-// at every length of what does not fill its vectors.
+// at every length of what does not fill its vectors; then many rows of a tile at once.
 TEST_CASE("tile: long runs of float32 steps give the interpreter's bits") {
   for_each_isa([](const std::string&) {
     Random random(7);
-    for (int64_t n = 1; n <= 140; ++n) {
-      const bool reduces = n % 3 == 0;
+    for (int64_t n = 1; n <= 200; ++n) {
+      const bool short_rows = n > 140, reduces = n % 3 == 0;
       TileProgram p;
       p.extent = {2, reduces ? n * 29 : n};
+      if (short_rows) p.extent = {11, (n - 140) * 16};
       p.reduce_axes = reduces ? 1 : 0;
       const Strides dense{p.extent[1], 1};
       for (const Strides& s : {dense, dense, Strides{0, 1}, Strides{1, 0}, Strides{0, 0}}) {

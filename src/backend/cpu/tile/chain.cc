@@ -319,6 +319,27 @@ void start_chain(const ChainInstr* code, const std::byte* near, int64_t begin, i
                                             hn::LoadU(d, lane + 2 * n), hn::LoadU(d, lane + 3 * n));
 }
 
+// In whole vectors, as they are read.
+void set_neutral(TileOp op, std::byte* to) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float neutral = op == TileOp::sum    ? -0.0f
+                        : op == TileOp::prod ? 1.0f
+                        : op == TileOp::max  ? -kInfinity
+                                             : kInfinity;
+  float* lane = reinterpret_cast<float*>(to);
+  for (int64_t k = 0; k < kRowLanes; k += lanes()) hn::StoreU(hn::Set(D(), neutral), D(), lane + k);
+}
+
+void start_rows(ChainInstr* code, size_t instrs, std::byte* near, std::span<const ChainFold> folds,
+                int64_t rows, int64_t columns) {
+  for (int64_t row = 0; row < rows; ++row) {
+    for (const ChainFold& fold : folds) set_neutral(fold.op, fold.lanes);
+    start_chain(code, near, 0, columns);
+    for (const ChainFold& fold : folds) fold.block(fold.out + row * 4, fold.lanes, kRowLanes);
+    for (size_t k = 0; k < instrs; ++k) code[k].base += code[k].per_row;
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace tegula::cpu
 HWY_AFTER_NAMESPACE();
@@ -329,6 +350,8 @@ namespace tegula::cpu {
 HWY_EXPORT(find_chain);
 HWY_EXPORT(find_step);
 HWY_EXPORT(start_chain);
+HWY_EXPORT(start_rows);
+HWY_EXPORT(set_neutral);
 
 ChainInstr::Function chain_function(ChainKind kind, TileOp op, Access access) {
   return HWY_DYNAMIC_DISPATCH(find_chain)(kind, op, access);
@@ -347,14 +370,12 @@ void run_chain(const ChainInstr* code, const std::byte* near, int64_t begin, int
   HWY_DYNAMIC_DISPATCH(start_chain)(code, near, begin, end);
 }
 
-void clear_lanes(TileOp op, std::byte* lanes) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const float neutral = op == TileOp::sum    ? -0.0f
-                        : op == TileOp::prod ? 1.0f
-                        : op == TileOp::max  ? -kInfinity
-                                             : kInfinity;
-  std::fill_n(reinterpret_cast<float*>(lanes), kRowLanes, neutral);
+void run_chain_rows(ChainInstr* code, size_t instrs, std::byte* near,
+                    std::span<const ChainFold> folds, int64_t rows, int64_t columns) {
+  HWY_DYNAMIC_DISPATCH(start_rows)(code, instrs, near, folds, rows, columns);
 }
+
+void clear_lanes(TileOp op, std::byte* lanes) { HWY_DYNAMIC_DISPATCH(set_neutral)(op, lanes); }
 
 void finish_past_stores() { hwy::FlushStream(); }
 

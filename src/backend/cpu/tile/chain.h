@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "plan/tile.h"
@@ -26,6 +27,7 @@ struct ChainInstr {
   using Function = void (*)();
   Function function = nullptr;
   std::byte* base = nullptr;  // of the operand
+  int64_t per_row = 0;  // bytes from the operand of a row to that of the next, in run_chain_rows
 };
 
 // Memory that a run reads or writes, whose place depends on the tile.
@@ -53,6 +55,7 @@ struct Chain {
 };
 
 inline constexpr int64_t kScratch = 256;  // bytes of a scratch value
+inline constexpr size_t kMaxFolds = 8;  // reductions of a chain
 
 // Null where there is no such instruction.
 ChainInstr::Function chain_function(ChainKind kind, TileOp op, Access access);
@@ -60,6 +63,16 @@ ChainInstr::Function chain_function(ChainKind kind, TileOp op, Access access);
 int64_t chain_step();
 // Runs elements begin to end of the operands, with the lanes kept in registers from `near`.
 void run_chain(const ChainInstr* code, const std::byte* near, int64_t begin, int64_t end);
+// What becomes of the lanes of a reduction at the end of a row.
+struct ChainFold {
+  TileOp op;
+  std::byte* lanes;
+  std::byte* out;  // of the first row
+  void (*block)(void* out, const void* data, int64_t n);
+};
+// Runs rows of `columns` elements, which are whole vectors.
+void run_chain_rows(ChainInstr* code, size_t instrs, std::byte* near,
+                    std::span<const ChainFold> folds, int64_t rows, int64_t columns);
 // Sets the lanes of a reduction to what changes nothing.
 void clear_lanes(TileOp op, std::byte* lanes);
 // Makes what was written past the caches visible to others.

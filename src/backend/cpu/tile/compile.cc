@@ -91,7 +91,8 @@ void Compiler::add(std::vector<Step>& steps, TileFunction function, int32_t out,
   for (int k = 0; k < 4; ++k) {
     if (slots[k] < 0) continue;
     const int32_t size = int32_t(size_of(slots[k]));
-    if (level_of(slots[k]) == Level::full) s.per_element[k] = size;
+    if (repeats(slots[k])) in_parts = true;
+    else if (level_of(slots[k]) == Level::full) s.per_element[k] = size;
     if (level_of(slots[k]) == Level::row && level_of(out) == Level::full) {
       s.fixed[k] = c_.columns ? 0 : size;
       in_parts = c_.rows_per_tile > 1;
@@ -111,10 +112,22 @@ int32_t Compiler::use(int32_t i, int pass) {
   Value& v = values_[size_t(i)];
   if (v.level == Level::full) {
     if (v.operand >= 0) return load_full(i, pass);
+    if (v.pass < pass && remade(size_t(i))) return remake(i, pass);
     if (c_.slots[size_t(v.slot)].kind == Slot::retained) move_with(v.slot, pass);
     return v.slot;
   }
   return v.slot;
+}
+
+int32_t Compiler::remake(int32_t i, int pass) {
+  Value& v = values_[size_t(i)];
+  v.slot_in_pass.resize(size_t(pass_count_), -1);
+  int32_t& slot = v.slot_in_pass[size_t(pass)];
+  if (slot < 0) {
+    emit_value(size_t(i), pass);
+    slot = v.slot;
+  }
+  return slot;
 }
 
 // Repeats a value of a lower level.
@@ -124,6 +137,15 @@ int32_t Compiler::expand(int32_t slot, Level level, int pass) {
   const int32_t out = new_slot(level, size);
   const bool copies = c_.columns && level_of(slot) == Level::row;
   add(section(level, pass), copies ? copy_of(size) : fill_function(size_t(size)), out, slot);
+  return out;
+}
+
+// Gives every row of a tile its own elements.
+int32_t Compiler::spread(int32_t slot, int pass) {
+  if (!repeats(slot)) return slot;
+  const int64_t size = size_of(slot);
+  const int32_t out = new_slot(Level::full, size);
+  add(section(Level::full, pass), copy_of(size), out, slot);
   return out;
 }
 
@@ -260,7 +282,7 @@ void Compiler::emit_reduction(size_t i, int pass) {
   const TileInstr& in = instr(i);
   Step s;
   s.kind = StepKind::reduce;
-  s.a = expand(use(in.source[0], pass), Level::full, pass);
+  s.a = spread(expand(use(in.source[0], pass), Level::full, pass), pass);
   s.number = int32_t(c_.reductions.size());
   Reduction r;
   r.op = in.op;
@@ -301,7 +323,7 @@ void Compiler::emit_store(size_t i, int pass) {
   }
   Step s;
   s.kind = StepKind::scatter;
-  s.a = slot;
+  s.a = spread(slot, pass);
   s.number = v.operand;
   steps.push_back(s);
 }
@@ -335,15 +357,13 @@ void Compiler::place_stores(std::vector<Step>& steps) {
     }
     if (reads_input(s) && copies > 1) {
       const int32_t held = new_slot(Level::full, size_of(s.a));
-      Step copy;
-      copy.function = copy_of(size_of(s.a));
-      copy.out = held;
-      copy.a = s.a;
-      before.push_back(copy);
-      s.a = held;
+      add(before, copy_of(size_of(s.a)), held, s.a);
+      add(after, s.function, s.out, held);
+    } else if (reads_input(s)) {
+      after.insert(after.begin(), s);
+    } else {
+      after.push_back(s);
     }
-    if (reads_input(s)) after.insert(after.begin(), s);
-    else after.push_back(s);
   }
   steps = std::move(before);
   steps.insert(steps.end(), after.begin(), after.end());

@@ -192,10 +192,31 @@ void Compiler::find_levels() {
   }
 }
 
+// Whether later passes compute a value again, at less cost than keeping it: one exact operation on
+// one full input.
+bool Compiler::remade(size_t i) {
+  const TileInstr& in = instr(i);
+  const bool cheap = in.op == TileOp::add || in.op == TileOp::subtract || in.op == TileOp::multiply;
+  if (!cheap || values_[i].level != Level::full || is_half(in.dtype)) return false;
+  int loads = 0;
+  for (int k = 0; k < 2; ++k) {
+    const Value& from = source(in, k);
+    if (from.level != Level::full) continue;
+    if (from.operand < 0) return false;
+    ++loads;
+  }
+  return loads == 1;
+}
+
 void Compiler::find_passes() {
   int last_load = 0;  // the last pass that reads a full input
   int last = -1;
   const auto read_in = [&](Value& v, int pass) {
+    const size_t i = size_t(&v - values_.data());
+    if (pass > v.pass && remade(i)) {
+      last_load = std::max(last_load, pass);
+      return;
+    }
     v.last_pass = std::max(v.last_pass, pass);
     if (v.level == Level::full && v.operand >= 0) last_load = std::max(last_load, pass);
   };
@@ -245,6 +266,12 @@ bool Compiler::dense(const Operand& o) const {
   return true;
 }
 
+// A vector along the inner loop, the same for all rows.
+bool Compiler::repeats_per_row(const Operand& o) const {
+  return !c_.columns && o.number >= 0 && !o.output && o.level == Level::full &&
+         !moves(o.strides.outer) && contiguous(o, o.strides.inner, c_.inner_sizes);
+}
+
 int64_t Compiler::even_part(int64_t total, int64_t limit, int64_t grain) {
   if (total <= limit) return std::max<int64_t>(total, 1);
   const int64_t parts = (total + limit - 1) / limit;
@@ -261,9 +288,13 @@ void Compiler::choose_tiles(int64_t wanted) {
   if (widest == 8 && wanted == kTile && !(reduces && !c_.columns)) wanted /= 2;
   const int64_t tile = tile_size(wanted);
   const int64_t inner = std::max<int64_t>(c_.inner, 1);
-  bool all_dense = true;
-  for (const Operand& o : c_.operands)
-    if (o.level == Level::full && !(o.number >= 0 && dense(o))) all_dense = false;
+  bool all_dense = true, by_row = reduces && !c_.columns;
+  for (const Operand& o : c_.operands) {
+    if (o.level != Level::full || (o.number >= 0 && dense(o))) continue;
+    if (repeats_per_row(o)) by_row = true;
+    else all_dense = false;
+  }
+  const int64_t rows_tile = by_row ? tile_size(kRowsTile) : tile;
   c_.run = inner;
   c_.rows_per_tile = 1;
   if (c_.columns && c_.inner_sizes.size() > 1 && c_.inner_sizes.back() >= 64)
@@ -277,7 +308,7 @@ void Compiler::choose_tiles(int64_t wanted) {
     c_.run = inner;
     c_.inner_step = inner;
     if (all_dense || inner < 256) {
-      c_.rows_per_tile = std::clamp<int64_t>(tile / inner, 1, std::max<int64_t>(c_.outer, 1));
+      c_.rows_per_tile = std::clamp<int64_t>(rows_tile / inner, 1, std::max<int64_t>(c_.outer, 1));
     }
   } else if (reduces && !c_.columns) {
     c_.inner_step = tile >= kRowBlock ? tile / kRowBlock * kRowBlock : std::max<int64_t>(tile, 1);
@@ -290,7 +321,8 @@ void Compiler::choose_tiles(int64_t wanted) {
     if (o.number < 0 || o.level != Level::full) continue;
     const bool straight = c_.run < inner ? o.strides.inner.back() == o.size
                                          : contiguous(o, o.strides.inner, c_.inner_sizes);
-    o.direct = dense(o) || (straight && c_.rows_per_tile == 1);
+    o.repeats = c_.rows_per_tile > 1 && !c_.blocks && repeats_per_row(o);
+    o.direct = dense(o) || o.repeats || (straight && c_.rows_per_tile == 1);
   }
 }
 

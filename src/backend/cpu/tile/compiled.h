@@ -33,6 +33,7 @@ struct Operand {
   Walk strides;
   Level level = Level::full;
   bool direct = false;  // a tile of it is contiguous memory, used in place
+  bool repeats = false;  // the same for every outer index of a tile, which holds it once
 };
 
 enum class StepKind : uint8_t {

@@ -11,6 +11,7 @@
 namespace tegula::cpu {
 
 inline constexpr int64_t kTile = 1024;  // elements
+inline constexpr int64_t kRowsTile = 4096;  // where whole rows have values of their own
 inline constexpr int64_t kLongTile = 8192;  // where no tile is kept in working memory
 
 inline bool is_half(DType d) { return d == DType::float16 || d == DType::bfloat16; }
@@ -46,9 +47,11 @@ class Compiler {
   void add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk::* part);
   static bool moves(const Dims& strides);
   void find_levels();
+  bool remade(size_t i);
   void find_passes();
   bool contiguous(const Operand& o, const Dims& strides, const Dims& sizes) const;
   bool dense(const Operand& o) const;
+  bool repeats_per_row(const Operand& o) const;
   static int64_t even_part(int64_t total, int64_t limit, int64_t grain);
   void choose_tiles(int64_t wanted);
   void choose_pieces();
@@ -58,13 +61,19 @@ class Compiler {
   int32_t new_slot(Level level, int64_t size, Slot::Kind kind = Slot::fixed, int32_t number = -1);
   int64_t size_of(int32_t slot) const { return c_.slots[size_t(slot)].size; }
   Level level_of(int32_t slot) const { return c_.slots[size_t(slot)].level; }
+  bool repeats(int32_t slot) const {
+    const Slot& s = c_.slots[size_t(slot)];
+    return s.kind == Slot::operand && c_.operands[size_t(s.number)].repeats;
+  }
 
   std::vector<Step>& section(Level level, int pass);
   void add(std::vector<Step>& steps, TileFunction function, int32_t out, int32_t a, int32_t b = -1,
            int32_t c = -1);
   void move_with(int32_t slot, int pass);
   int32_t use(int32_t i, int pass);
+  int32_t remake(int32_t i, int pass);
   int32_t expand(int32_t slot, Level level, int pass);
+  int32_t spread(int32_t slot, int pass);
   static TileFunction copy_of(int64_t size);
   int32_t load_raw(int32_t operand, int pass);
   int32_t widen(int32_t raw, DType dtype, int pass);

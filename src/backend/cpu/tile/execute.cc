@@ -1,11 +1,11 @@
 // Runs compiled tile programs; see compiled.h.
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <memory>
 #include <new>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/tile/accumulator.h"
 #include "backend/cpu/tile/compiled.h"
 #include "runtime/thread_pool.h"
 
@@ -70,112 +70,6 @@ void for_runs(const Dims& sizes, const Dims& strides, int64_t first, int64_t cou
     count -= n;
   }
 }
-
-// The progress of a reduction over rows or columns that come tile by tile; its memory follows.
-struct State {
-  int64_t filled;    // elements, or rows of elements, in the unfinished block
-  uint64_t blocks;
-  alignas(64) std::byte memory[1];
-};
-
-void write_identity(TileOp op, DType dtype, std::byte* out, int64_t n) {
-  const bool one = op == TileOp::prod || op == TileOp::all;
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* to = reinterpret_cast<T*>(out);
-    std::fill(to, to + n, T(compute_t<T>(one ? 1 : 0)));
-  });
-}
-
-class Accumulator {
- public:
-  Accumulator(const CompiledTile& tile, const Reduction& reduction, std::byte* memory)
-      : r_(reduction),
-        state_(reinterpret_cast<State*>(memory + reduction.offset)),
-        width_(tile.columns ? tile.inner_step : 1),
-        pitch_((width_ * reduction.size + 63) / 64 * 64) {}
-
-  void start() {
-    state_->filled = 0;
-    state_->blocks = 0;
-  }
-  // `last`: nothing follows, so the block may be finished.
-  void absorb_row(const std::byte* data, int64_t n, bool last) {
-    while (n > 0) {
-      const int64_t take = std::min(n, kRowBlock - state_->filled);
-      if (state_->filled == 0 && (take == kRowBlock || last)) {
-        r_.functions.block(current(), data, take);
-        push(1);
-      } else {
-        r_.functions.lanes(lanes(), data, state_->filled, take);
-        state_->filled += take;
-        if (state_->filled == kRowBlock) end_row_block();
-      }
-      data += take * r_.size;
-      n -= take;
-    }
-  }
-  // Lanes that hold a whole block.
-  void absorb_lanes(const std::byte* full) {
-    r_.functions.block(current(), full, kRowLanes);
-    push(1);
-  }
-  void absorb_columns(const std::byte* data, int64_t rows, int64_t columns) {
-    while (rows > 0) {
-      int64_t take = 1;
-      if (state_->filled == 0) {
-        std::memcpy(current(), data, size_t(columns * r_.size));
-      } else {
-        take = std::min(rows, kColumnBlock - state_->filled);
-        r_.functions.columns(current(), data, take, columns);
-      }
-      state_->filled += take;
-      if (state_->filled == kColumnBlock) {
-        push(columns);
-        state_->filled = 0;
-      }
-      data += take * columns * r_.size;
-      rows -= take;
-    }
-  }
-  void finish_row(std::byte* out) {
-    if (state_->filled > 0) end_row_block();
-    finish(out, 1);
-  }
-  void finish_columns(std::byte* out, int64_t columns) {
-    if (state_->filled > 0) push(columns);
-    finish(out, columns);
-  }
-
- private:
-  std::byte* lanes() const { return state_->memory; }
-  std::byte* current() const { return state_->memory + kRowLanes * 8; }
-  std::byte* level(int k) const { return current() + (k + 1) * pitch_; }
-
-  void end_row_block() {
-    r_.functions.fold(current(), lanes(), state_->filled);
-    state_->filled = 0;
-    push(1);
-  }
-  void push(int64_t n) {
-    int k = 0;
-    for (; (state_->blocks >> k) & 1; ++k)
-      r_.functions.combine(current(), level(k), current(), nullptr, n);
-    std::memcpy(level(k), current(), size_t(n * r_.size));
-    ++state_->blocks;
-  }
-  void finish(std::byte* out, int64_t n) {
-    if (state_->blocks == 0) return write_identity(r_.op, r_.dtype, out, n);
-    int k = std::countr_zero(state_->blocks);
-    std::memcpy(out, level(k), size_t(n * r_.size));
-    for (++k; state_->blocks >> k; ++k)
-      if ((state_->blocks >> k) & 1) r_.functions.combine(out, level(k), out, nullptr, n);
-  }
-
-  const Reduction& r_;
-  State* state_;
-  int64_t width_, pitch_;
-};
 
 // Where the pieces of a split reduction leave their results, one array per reduction: by row and
 // piece, or by piece and column. Combined, they are in the first piece's place.
@@ -400,15 +294,12 @@ class Worker {
       return accumulator(s.number).absorb_row(from, t.columns, last);
     }
     std::byte* out = slots_[r.result];
+    if (t.columns <= kRowBlock) return r.functions.rows(out, from, t.rows, t.columns);
     for (int64_t row = 0; row < t.rows; ++row) {
-      if (t.columns <= kRowBlock) {
-        r.functions.block(out, from, t.columns);
-      } else {
-        Accumulator a = accumulator(s.number);
-        a.start();
-        a.absorb_row(from, t.columns, true);
-        a.finish_row(out);
-      }
+      Accumulator a = accumulator(s.number);
+      a.start();
+      a.absorb_row(from, t.columns, true);
+      a.finish_row(out);
       out += r.size;
       from += t.columns * r.size;
     }
@@ -448,6 +339,9 @@ class Worker {
     const bool joined = !chain.by_row;
     const int64_t rows = joined ? 1 : t.rows, columns = joined ? t.rows * t.columns : t.columns;
     ChainInstr* to = code(chain);
+    const bool blocks = columns <= kRowBlock && chain.reductions.size() <= kMaxFolds;
+    if (rows > 1 && columns % chain.step == 0 && (chain.reductions.empty() || blocks))
+      return run_rows(chain, t);
     for (int64_t row = 0; row < rows; ++row) {
       for (const ChainOperand& o : chain.operands) {
         std::byte* at = slots_[o.slot] + row * (o.per_element * columns + o.fixed);
@@ -459,6 +353,23 @@ class Worker {
       if (chain.reductions.empty()) run_range(chain, 0, columns);
       else reduce_row(chain, t, row);
     }
+    if (chain.writes_past) finish_past_stores();
+  }
+  // Whole rows of whole vectors, each one block of a reduction.
+  void run_rows(const Chain& chain, const Tile& t) {
+    ChainInstr* to = code(chain);
+    for (const ChainOperand& o : chain.operands)
+      for (int32_t k : o.instrs) {
+        to[k].base = slots_[o.slot];
+        to[k].per_row = o.per_element * t.columns + o.fixed;
+      }
+    ChainFold folds[kMaxFolds];
+    for (size_t k = 0; k < chain.reductions.size(); ++k) {
+      const Reduction& r = c_.reductions[size_t(chain.reductions[k])];
+      folds[k] = {r.op, scratch(chain, int32_t(k)), slots_[r.result], r.functions.block};
+    }
+    run_chain_rows(to, chain.code.size() - 2, scratch(chain, chain.near),
+                   {folds, chain.reductions.size()}, t.rows, t.columns);
     if (chain.writes_past) finish_past_stores();
   }
   void reduce_row(const Chain& chain, const Tile& t, int64_t row) {

@@ -36,6 +36,8 @@ TileFunction fill_function(size_t size);
 struct ReduceFunctions {
   // One block of rows: n <= kRowBlock elements to one.
   void (*block)(void* out, const void* data, int64_t n) = nullptr;
+  // Rows of one block each, one after the other.
+  void (*rows)(void* out, const void* data, int64_t rows, int64_t n) = nullptr;
   // The same in parts: elements `start` ... of a block to its kRowLanes lanes, then one of them.
   void (*lanes)(void* lanes, const void* data, int64_t start, int64_t n) = nullptr;
   void (*fold)(void* out, void* lanes, int64_t n) = nullptr;

@@ -29,13 +29,16 @@ struct Lanes {
   typedef T Unaligned __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
 };
 
+// kPicks: the result is one of the elements.
 struct Sum {
+  static constexpr bool kPicks = false;
   template <class V>
   static V apply(V a, V b) {
     return a + b;
   }
 };
 struct Product {
+  static constexpr bool kPicks = false;
   template <class V>
   static V apply(V a, V b) {
     if constexpr (std::is_integral_v<V> && sizeof(V) < 4) return V(uint32_t(a) * uint32_t(b));
@@ -44,26 +47,38 @@ struct Product {
 };
 // NaN wins; the first of equals stays.
 struct Largest {
+  static constexpr bool kPicks = true;
   template <class V>
   static V apply(V a, V b) {
     if constexpr (std::is_integral_v<V>) return a >= b ? a : b;
     else return ((a >= b) | (a != a)) ? a : b;
   }
+  template <class V>
+  static V pick(V a, V b) {  // of numbers
+    return b > a ? b : a;
+  }
 };
 struct Smallest {
+  static constexpr bool kPicks = true;
   template <class V>
   static V apply(V a, V b) {
     if constexpr (std::is_integral_v<V>) return a <= b ? a : b;
     else return ((a <= b) | (a != a)) ? a : b;
   }
+  template <class V>
+  static V pick(V a, V b) {  // of numbers
+    return b < a ? b : a;
+  }
 };
 struct Any {
+  static constexpr bool kPicks = false;
   template <class V>
   static V apply(V a, V b) {
     return a | b;
   }
 };
 struct All {
+  static constexpr bool kPicks = false;
   template <class V>
   static V apply(V a, V b) {
     return a & b;
@@ -108,6 +123,31 @@ struct Reduce {
       for (int64_t j = 0; j < half && j + half < n; ++j) lane[j] = join(lane[j], lane[j + half]);
     *static_cast<T*>(out) = lane[0];
   }
+  // Takes in whole vectors of each lane.
+  static void take(V (&sums)[kVectors], const T* x, int64_t whole) {
+    for (int v = 0; v < kVectors; ++v) sums[v] = *reinterpret_cast<const U*>(x + v * kEach);
+    for (int64_t i = kRowLanes; i < whole; i += kRowLanes)
+      for (int v = 0; v < kVectors; ++v)
+        sums[v] = Op::apply(sums[v], V(*reinterpret_cast<const U*>(x + i + v * kEach)));
+  }
+  // The same if there is no NaN, in one instruction where the rule for NaN takes four; else false.
+  static constexpr bool kNumbersFirst = std::is_same_v<T, float> && Op::kPicks;
+  static bool take_numbers(V (&sums)[kVectors], const T* x, int64_t whole) {
+    typedef uint32_t Bits __attribute__((vector_size(sizeof(V))));
+    Bits most[kVectors] = {};  // of the bits but for the sign
+    for (int v = 0; v < kVectors; ++v) sums[v] = *reinterpret_cast<const U*>(x + v * kEach);
+    for (int64_t i = 0; i < whole; i += kRowLanes)
+      for (int v = 0; v < kVectors; ++v) {
+        const V value = *reinterpret_cast<const U*>(x + i + v * kEach);
+        const Bits bits = Bits(value) + Bits(value);
+        sums[v] = Op::pick(sums[v], value);
+        most[v] = bits > most[v] ? bits : most[v];
+      }
+    for (int v = 1; v < kVectors; ++v) most[0] = most[v] > most[0] ? most[v] : most[0];
+    bool numbers = true;
+    for (int j = 0; j < kEach; ++j) numbers &= most[0][j] <= 0xff000000u;
+    return numbers;
+  }
   static void block(void* out, const void* data, int64_t n) {
     alignas(64) T lane[kRowLanes];
     const T* x = static_cast<const T*>(data);
@@ -116,11 +156,13 @@ struct Reduce {
       return fold(out, lane, n);
     }
     V sums[kVectors];
-    for (int v = 0; v < kVectors; ++v) sums[v] = *reinterpret_cast<const U*>(x + v * kEach);
-    int64_t i = kRowLanes;
-    for (; i + kRowLanes <= n; i += kRowLanes)
-      for (int v = 0; v < kVectors; ++v)
-        sums[v] = Op::apply(sums[v], V(*reinterpret_cast<const U*>(x + i + v * kEach)));
+    const int64_t whole = n / kRowLanes * kRowLanes;
+    if constexpr (kNumbersFirst) {
+      if (!take_numbers(sums, x, whole)) take(sums, x, whole);
+    } else {
+      take(sums, x, whole);
+    }
+    int64_t i = whole;
     if (i < n) {
       std::memcpy(lane, sums, sizeof(lane));
       for (int64_t j = 0; i + j < n; ++j) lane[j] = join(lane[j], x[i + j]);
@@ -129,6 +171,11 @@ struct Reduce {
     for (int half = kVectors / 2; half > 0; half /= 2)
       for (int v = 0; v < half; ++v) sums[v] = Op::apply(sums[v], sums[v + half]);
     *static_cast<T*>(out) = fold_vector<kEach / 2>(sums[0]);
+  }
+  static void rows(void* out, const void* data, int64_t rows, int64_t n) {
+    T* z = static_cast<T*>(out);
+    const T* x = static_cast<const T*>(data);
+    for (int64_t r = 0; r < rows; ++r, x += n) block(z + r, x, n);
   }
   static void columns(void* accumulated, const void* data, int64_t rows, int64_t count) {
     T* sum = static_cast<T*>(accumulated);
@@ -152,7 +199,7 @@ struct Reduce {
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; ++i) z[i] = join(x[i], y[i]);
   }
-  static ReduceFunctions functions() { return {block, lanes, fold, columns, combine}; }
+  static ReduceFunctions functions() { return {block, rows, lanes, fold, columns, combine}; }
 };
 
 template <class Op>
