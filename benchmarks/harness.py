@@ -54,6 +54,7 @@ class Harness(Process):
     def load(self, kernel: Kernel, folder: Path) -> None:
         """Makes the operands; those that are inputs get the values that ``folder`` has."""
         self.command("clear")
+        self.command(f"conv {kernel.algorithm}")
         for name, array in kernel.arrays.items():
             shape, strides = _listed(array.shape), _listed(array.strides)
             self.command(f"tensor {name} {array.dtype} {shape} strides {strides}")

@@ -168,6 +168,7 @@ class Kernel:
         target: what must be reached.
         operations, bytes: for the roofline; ``work`` is one of them.
         tolerance: largest difference of outputs, relative to the largest value.
+        algorithm: how 3×3 convolutions are computed, as tg.set_conv_algorithm has it.
     """
 
     title: str
@@ -182,6 +183,7 @@ class Kernel:
     loop: Step | None = None
     target: Target = Target()
     tolerance: float = 1e-4
+    algorithm: str = "winograd2"
 
     @property
     def work(self) -> float:

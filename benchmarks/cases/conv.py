@@ -188,10 +188,19 @@ _RESNET = [Conv(16, 64, 56, 64), Conv(16, 128, 28, 128), Conv(16, 256, 14, 256),
            Conv(16, 512, 7, 512)]  # fmt: skip
 
 KERNELS = [
-    *(k for c in _RESNET for k in _all(f"3×3 {c.channels}@{c.size}²", c, _DIRECT)),
     *(
-        forward(f"3×3 {c.channels}@{c.size}², forward, NCHW", c, Target(ratio={"PyTorch": 1.0}), ())
+        replace(k, algorithm="direct")
         for c in _RESNET
+        for k in _all(f"3×3 {c.channels}@{c.size}²", c, _DIRECT)
+    ),
+    *(
+        replace(k, algorithm="direct")
+        for c in _RESNET
+        for k in [
+            forward(
+                f"3×3 {c.channels}@{c.size}², forward, NCHW", c, Target(ratio={"PyTorch": 1.0}), ()
+            )
+        ]
     ),
     *(k for c in _RESNET for k in _default(c)),
     *_all("1×1 256@56² to 64", Conv(16, 256, 56, 64, 1), (_times(2.5),) * 3),

@@ -2,6 +2,7 @@
 // the machine's limits. Build: bash scripts/build.sh -DTEGULA_BENCH=ON. It reads commands from
 // stdin, one a line (# starts a comment), and answers each with one line, "ok ..." or "error ...".
 //
+//   conv direct                                    or winograd2, winograd4: for 3 x 3 convolutions
 //   threads 2                                      for this process, as the pool counts them
 //   tensor a float32 512,384 [strides 1,512]       zeros; a scalar's shape is -
 //   load a FILE.npy     save c FILE                row-major; what is saved has no header
@@ -25,6 +26,7 @@
 #include <sstream>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/conv_algorithm.h"
 #include "backend/cpu/isa.h"
 #include "machine_limits.h"
 #include "plan/evaluate.h"
@@ -139,6 +141,8 @@ std::string obey(const std::string& command, Words& words, std::istream& in, Wor
     return to_words(measure_limit(kind, what, words.number("seconds")));
   } else if (command == "threads") {
     set_num_threads(int(words.number("count")));
+  } else if (command == "conv") {
+    cpu::set_conv_algorithm(cpu::parse_conv_algorithm(words.take("name"), "conv"));
   } else if (command == "isa") {
     return cpu::isa_name();
   } else if (command == "steps") {
