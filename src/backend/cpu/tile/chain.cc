@@ -74,6 +74,8 @@ void store(const ChainInstr* at, int64_t i, int64_t end, V a, V b, V c, V d, V e
     hn::Stream(c, D(), to + 2 * n);
     hn::Stream(d, D(), to + 3 * n);
   } else {
+    if constexpr (kAccess == Access::stream)
+      for (int64_t k = 0; k < kVectors * n; k += 16) __builtin_prefetch(to + kAhead + k, 1);
     hn::StoreU(a, D(), to);
     hn::StoreU(b, D(), to + n);
     hn::StoreU(c, D(), to + 2 * n);

@@ -85,6 +85,8 @@ struct All {
   }
 };
 
+constexpr int64_t kAhead = 2048;  // bytes that are fetched before they are needed
+
 template <class Op, class T>
 struct Reduce {
   using V = typename Lanes<T>::Vector;
@@ -123,12 +125,19 @@ struct Reduce {
       for (int64_t j = 0; j < half && j + half < n; ++j) lane[j] = join(lane[j], lane[j + half]);
     *static_cast<T*>(out) = lane[0];
   }
+  // The lines of a vector of lanes, which hardware does not fetch beyond a page.
+  static void fetch_ahead(const T* x) {
+    const char* line = reinterpret_cast<const char*>(x) + kAhead;
+    for (size_t k = 0; k < kRowLanes * sizeof(T); k += 64) __builtin_prefetch(line + k);
+  }
   // Takes in whole vectors of each lane.
   static void take(V (&sums)[kVectors], const T* x, int64_t whole) {
     for (int v = 0; v < kVectors; ++v) sums[v] = *reinterpret_cast<const U*>(x + v * kEach);
-    for (int64_t i = kRowLanes; i < whole; i += kRowLanes)
+    for (int64_t i = kRowLanes; i < whole; i += kRowLanes) {
+      fetch_ahead(x + i);
       for (int v = 0; v < kVectors; ++v)
         sums[v] = Op::apply(sums[v], V(*reinterpret_cast<const U*>(x + i + v * kEach)));
+    }
   }
   // The same if there is no NaN, in one instruction where the rule for NaN takes four; else false.
   static constexpr bool kNumbersFirst = std::is_same_v<T, float> && Op::kPicks;
@@ -136,13 +145,15 @@ struct Reduce {
     typedef uint32_t Bits __attribute__((vector_size(sizeof(V))));
     Bits most[kVectors] = {};  // of the bits but for the sign
     for (int v = 0; v < kVectors; ++v) sums[v] = *reinterpret_cast<const U*>(x + v * kEach);
-    for (int64_t i = 0; i < whole; i += kRowLanes)
+    for (int64_t i = 0; i < whole; i += kRowLanes) {
+      fetch_ahead(x + i);
       for (int v = 0; v < kVectors; ++v) {
         const V value = *reinterpret_cast<const U*>(x + i + v * kEach);
         const Bits bits = Bits(value) + Bits(value);
         sums[v] = Op::pick(sums[v], value);
         most[v] = bits > most[v] ? bits : most[v];
       }
+    }
     for (int v = 1; v < kVectors; ++v) most[0] = most[v] > most[0] ? most[v] : most[0];
     bool numbers = true;
     for (int j = 0; j < kEach; ++j) numbers &= most[0][j] <= 0xff000000u;
