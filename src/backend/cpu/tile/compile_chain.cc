@@ -93,7 +93,9 @@ bool Compiler::pays(std::span<const Step> run) const {
            (s.b >= 0 && level_of(s.b) == Level::row) || repeats(s.a) || (s.b >= 0 && repeats(s.b));
   });
   const bool whole = c_.inner_step == c_.inner && c_.inner % chain_step() == 0;
-  return !by_row || whole || c_.inner_step >= kRowBlock;
+  const bool reduces =
+      std::any_of(run.begin(), run.end(), [](const Step& s) { return s.kind == StepKind::reduce; });
+  return !by_row || whole || c_.inner_step >= (reduces ? kRowBlock : kRowBlock / 2);
 }
 
 void Compiler::form_chains(Pass& pass) {
