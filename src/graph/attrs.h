@@ -11,7 +11,8 @@
 
 namespace tegula {
 
-// matmul: operands to be read with their last two axes exchanged. A last word is the result's dtype.
+// matmul: operands to be read with their last two axes exchanged. A last word is the result's
+// dtype.
 struct MatmulAttrs {
   int64_t transpose_a, transpose_b;
 };

@@ -21,10 +21,7 @@ struct Isa {
 
 // Best first. In Highway's masks a better set has a lower bit.
 constexpr Isa kIsas[] = {
-    {"avx512_dot", HWY_AVX3, true},
-    {"avx512", HWY_AVX3},
-    {"avx2", HWY_AVX2},
-    {"neon", HWY_NEON},
+    {"avx512_dot", HWY_AVX3, true},  {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"neon", HWY_NEON},
     {"baseline", HWY_STATIC_TARGET},
 };
 
