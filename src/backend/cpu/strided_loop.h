@@ -15,6 +15,8 @@ namespace tegula::cpu {
 
 // Element-operations in one piece of work; twice as many run without the thread pool.
 inline constexpr int64_t kPieceWork = 16384;
+// Element-operations that a thread gets done, about.
+inline constexpr double kWorkPerMicrosecond = 1500;
 
 // Cuts [0, count) into ranges worth about kPieceWork, each item costing `work_each` and no range
 // shorter than `at_least` (save the last), and runs body(begin, end) for every range.
@@ -26,7 +28,8 @@ void for_pieces(int64_t count, int64_t work_each, F&& body, int64_t at_least = 1
   if (count <= std::max(2 * piece / cost, at_least)) return body(int64_t(0), count);
   const int64_t each = std::max({int64_t(1), at_least, piece / cost});
   parallel_for((count + each - 1) / each,
-               [&](int64_t i) { body(i * each, std::min(count, (i + 1) * each)); });
+               [&](int64_t i) { body(i * each, std::min(count, (i + 1) * each)); },
+               double(count) * double(cost) / kWorkPerMicrosecond);
 }
 
 // A common iteration space: axes of size 1 dropped, axes that every operand walks as one merged.

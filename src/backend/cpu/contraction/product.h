@@ -13,8 +13,9 @@
 
 namespace tegula::cpu {
 
-// Work under this many multiply-adds is not worth handing to other threads.
-constexpr int64_t kParallelWork = 500'000;
+// Multiply-adds that a thread gets done, about, and as many as are worth a piece of their own.
+constexpr double kWorkPerMicrosecond = 40e3;
+constexpr double kPieceWork = 125e3;
 
 // C(m, n) = A(m, k) B(k, n); C is dense. Packed operands (see pack_left, pack_right) stand in for a
 // and b where they are not null.
@@ -79,7 +80,7 @@ int64_t packed_right_offset(const GemmKernels<T>& kernels, int64_t n, int64_t k,
 // Runs body(i) for i < count, on other threads if the work in multiply-adds is worth it.
 template <class F>
 void for_pieces(int64_t count, double work, F&& body) {
-  if (count > 1 && work >= kParallelWork) return parallel_for(count, body);
+  if (count > 1) return parallel_for(count, body, work / kWorkPerMicrosecond);
   for (int64_t i = 0; i < count; ++i) body(i);
 }
 
@@ -285,7 +286,8 @@ void multiply_large(const GemmKernels<T>& kernels, Product p, const Cut& cut) {
     p.packed_b = reinterpret_cast<const std::byte*>(right.get());
   }
   const ProductRun<T> run(kernels, p, cut);
-  parallel_for(cut.tasks(), [&](int64_t task) { run.run_task(task); });
+  for_pieces(cut.tasks(), double(p.m) * double(p.n) * double(p.k),
+             [&](int64_t task) { run.run_task(task); });
 }
 
 // Every product of the batch, of which `whole` is the first.
@@ -302,7 +304,7 @@ void multiply_batch(const GemmKernels<T>& kernels, const Product& whole, const B
   // Small tasks go together so that a piece is worth claiming.
   const int64_t tasks = cut.tasks(), total = batch.count * tasks;
   const double work = each * double(batch.count);
-  const int64_t group = std::max<int64_t>(1, int64_t(kParallelWork / 4 / (work / double(total))));
+  const int64_t group = std::max<int64_t>(1, int64_t(kPieceWork / (work / double(total))));
   for_pieces(ceil_div(total, group), work, [&](int64_t piece) {
     for (int64_t i = piece * group; i < std::min(total, (piece + 1) * group); ++i) {
       const Product p = batch_item(whole, batch, i / tasks);

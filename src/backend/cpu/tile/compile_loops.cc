@@ -334,6 +334,8 @@ void Compiler::choose_pieces() {
   const auto power = [](int64_t n) { return int64_t(std::bit_ceil(uint64_t(n))); };
   c_.outer_piece = std::max<int64_t>(outer, 1);
   c_.inner_piece = inner;
+  constexpr double kPerMicrosecond = 3000;  // elements through an instruction
+  c_.microseconds = double(outer) * double(inner) * double(live_) / kPerMicrosecond;
   if (!c_.columns) {
     const int64_t rows = std::max(elements / inner, c_.rows_per_tile);
     c_.outer_piece = (rows + c_.rows_per_tile - 1) / c_.rows_per_tile * c_.rows_per_tile;

@@ -95,6 +95,7 @@ struct CompiledTile {
   // Pieces for parallel_for.
   int64_t outer_piece = 1, inner_piece = 1;
   bool splits_reduction = false;
+  double microseconds = 0;  // that one thread takes, about
 
   std::vector<Operand> operands;
   std::vector<Slot> slots;

@@ -462,7 +462,7 @@ void run_tile(const CompiledTile& tile, std::span<const View> inputs,
     partials.pieces = tile.columns ? down : across;
     partials.memory = partial_workspace.get(Partials::bytes(tile, partials.pieces));
   }
-  parallel_for(across * down, [&](int64_t piece) {
+  const auto run_piece = [&](int64_t piece) {
     const int64_t o = piece / across * tile.outer_piece, i = piece % across * tile.inner_piece;
     const int64_t outer_end = std::min(tile.outer, o + tile.outer_piece);
     const int64_t inner_end = std::min(tile.inner, i + tile.inner_piece);
@@ -473,7 +473,8 @@ void run_tile(const CompiledTile& tile, std::span<const View> inputs,
     } else {
       worker.run(o, outer_end, i, inner_end);
     }
-  });
+  };
+  parallel_for(across * down, run_piece, tile.microseconds);
   if (!tile.splits_reduction) return;
   combine_partials(tile, partials);
   Worker(tile, inputs, outputs).finish(partials);
