@@ -1,4 +1,5 @@
 #include "backend/cpu/contraction/product.h"
+#include "backend/cpu/cpu_backend.h"
 #include "contraction_harness.h"
 
 using namespace tegula;
@@ -220,6 +221,28 @@ TEST_CASE("matmul: operands packed before give the same bits") {
       CHECK(c.memory == d.memory);
     }
   });
+}
+
+TEST_CASE("matmul: weights that last are packed at their second use, for the same bits") {
+  CpuBackend backend;
+  std::mt19937 random(11);
+  const int64_t m = 300, n = 400, k = 500;
+  Array a(DType::float32, {m, k}), b(DType::float32, {k, n}, Layout::reversed_axes);
+  Array c(DType::float32, {m, n}), again(DType::float32, {m, n});
+  fill_normal(a, random);
+  fill_normal(b, random);
+  View weights = b.view();
+  matmul(a.view(), weights, c.view());
+  Buffer buffer(backend, weights.data, b.memory.size(), nullptr);
+  weights.buffer = &buffer;
+  const auto live = [&] { return backend.allocator().stats().live_bytes; };
+  const int64_t before = live();
+  for (int use = 1; use <= 3; ++use) {
+    std::fill(again.memory.begin(), again.memory.end(), std::byte(0x55));
+    matmul(a.view(), weights, again.view());
+    CHECK(again.values() == c.values());
+    CHECK((live() > before) == (use > 1));
+  }
 }
 
 TEST_CASE("matmul: denormals are kept") {

@@ -51,8 +51,9 @@ std::vector<double> reference(const Case& c, Array& x, Array& w) {
 }
 
 constexpr Case kCases[] = {
-    {1, 32, 16, 16, 32, 1}, {2, 33, 17, 15, 47, 1},  {1, 64, 20, 9, 96, 0},
-    {3, 100, 7, 11, 65, 2}, {1, 400, 16, 16, 40, 1}, {5, 40, 7, 7, 33, 1},
+    {1, 32, 16, 16, 32, 1},  {2, 33, 17, 15, 47, 1},  {1, 64, 20, 9, 96, 0},
+    {3, 100, 7, 11, 65, 2},  {1, 400, 16, 16, 40, 1}, {5, 40, 7, 7, 33, 1},
+    {1, 256, 16, 16, 64, 1}, {1, 512, 16, 16, 32, 1},
 };
 
 double largest(const std::vector<double>& values) {
@@ -80,7 +81,7 @@ TEST_CASE("winograd: forward within the bounds of docs/numerics.md") {
       };
       CHECK(error(ConvAlgorithm::direct) < 1e-6);
       CHECK(error(ConvAlgorithm::winograd2) < 1e-6);
-      CHECK(error(ConvAlgorithm::winograd4) < 1e-5);
+      CHECK(error(ConvAlgorithm::winograd4) < 2e-5);
     }
   });
 }

@@ -1,5 +1,6 @@
 // Convolution and its input gradient.
 #include "backend/cpu/contraction/contraction.h"
+#include "backend/cpu/contraction/depthwise.h"
 #include "backend/cpu/contraction/window_product.h"
 #include "backend/cpu/contraction/winograd.h"
 
@@ -30,6 +31,8 @@ SmallVector<int64_t, 32> tap_offsets(const Dims* used, const int64_t* strides) {
 template <class T>
 void multiply_windows(const Windows& windows, const Image& source, int64_t groups,
                       const FilterLayout& filters, const Image& out, const Placement& placement) {
+  if (is_depthwise(source, out, groups))
+    return run_depthwise<T>(windows, source, filters, out, placement);
   if constexpr (std::is_same_v<T, float>) {
     const ConvAlgorithm algorithm = conv_algorithm();
     const bool scattered = placement.step[1] != 1 || placement.step[2] != 1;

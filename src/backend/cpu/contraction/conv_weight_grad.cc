@@ -4,6 +4,7 @@
 // added in order at the end.
 #include "backend/cpu/contraction/contraction.h"
 #include "backend/cpu/contraction/conv_kernels.h"
+#include "backend/cpu/contraction/depthwise.h"
 #include "backend/cpu/contraction/scratch.h"
 #include "runtime/thread_pool.h"
 
@@ -190,10 +191,13 @@ void run_conv2d_weight_grad(const KernelArgs& args) {
   if (numel(dw.shape) == 0) return;
   const Image x = image_of(args.inputs[0]), dy = image_of(args.inputs[1]), out = image_of(dw);
   const Steps steps = steps_of(args.attrs);
+  const bool depthwise = is_depthwise(x, dy, steps.groups);
   if (dw.dtype == DType::float64) {
-    WeightGrad<double>(x, dy, out, steps).run();
+    depthwise ? run_depthwise_weight_grad<double>(x, dy, out, steps)
+              : WeightGrad<double>(x, dy, out, steps).run();
   } else if (is_floating(dw.dtype)) {
-    WeightGrad<float>(x, dy, out, steps).run();
+    depthwise ? run_depthwise_weight_grad<float>(x, dy, out, steps)
+              : WeightGrad<float>(x, dy, out, steps).run();
   } else {
     fail(ErrorKind::type, "conv2d_weight_grad: dtype ", dw.dtype, " is not a floating dtype");
   }

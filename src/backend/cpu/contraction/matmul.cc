@@ -113,6 +113,7 @@ void run_matmul(const KernelArgs& args) {
   p.n = c.shape[rank - 1];
   p.a = {a.data, a.dtype, a.strides[rank - 2], a.strides[rank - 1]};
   p.b = {b.data, b.dtype, b.strides[rank - 2], b.strides[rank - 1]};
+  p.b_buffer = b.buffer;
   p.c = c.data;
   p.dtype = c.dtype;
   const auto attrs = args.attrs.empty() ? MatmulAttrs{} : read_attrs<MatmulAttrs>(args.attrs);

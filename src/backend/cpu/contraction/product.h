@@ -9,6 +9,7 @@
 #include "backend/cpu/contraction/scratch.h"
 #include "backend/cpu/isa.h"
 #include "base/shape.h"
+#include "runtime/buffer.h"
 #include "runtime/thread_pool.h"
 
 namespace tegula::cpu {
@@ -26,6 +27,7 @@ struct Product {
   DType dtype;  // of C
   const std::byte* packed_a = nullptr;
   const std::byte* packed_b = nullptr;
+  Buffer* b_buffer = nullptr;  // where b is kept, if its contents last (see View)
 };
 
 // The batch dimensions, with the stride of each operand.
@@ -269,14 +271,36 @@ class ProductRun {
   const bool direct_, a_direct_, b_direct_;
 };
 
+// B packed whole, if it was packed before: weights that stay the same from call to call. Null where
+// it is not worth keeping, because so many rows of A share the packing, and at the first use.
+template <class T>
+std::shared_ptr<const std::byte> kept_right(const GemmKernels<T>& kernels, const Product& p) {
+  constexpr int64_t kRows = 512;
+  if (!p.b_buffer || p.m > kRows) return nullptr;
+  const FormKey key = {p.b.data - p.b_buffer->data(),
+                       p.b.row,
+                       p.b.column,
+                       p.k,
+                       p.n,
+                       int64_t(p.b.dtype),
+                       kernels.panel,
+                       int64_t(sizeof(T))};
+  const auto bytes = size_t(packed_right_size(kernels, p.k, p.n)) * sizeof(T);
+  return p.b_buffer->forms().find_or_make(key, bytes, [&](std::byte* to) {
+    pack_right(kernels, p.b, p.k, p.n, reinterpret_cast<T*>(to));
+  });
+}
+
 // A product large enough for all threads: operands that several tasks need packed are packed once.
 template <class T>
 void multiply_large(const GemmKernels<T>& kernels, Product p, const Cut& cut) {
   const ProductRun<T> plain(kernels, p, cut);
   const bool pack_a = plain.packs_a() && cut.column_parts > 1;
-  const bool pack_b = plain.packs_b() && cut.row_parts > 1;
+  const auto kept = plain.packs_b() ? kept_right(kernels, p) : nullptr;
+  const bool pack_b = plain.packs_b() && !kept && cut.row_parts > 1;
   const Scratch<T> left(ScratchUse::columns, pack_a ? packed_left_size(kernels, p.m, p.k) : 0);
   const Scratch<T> right(ScratchUse::shared, pack_b ? packed_right_size(kernels, p.k, p.n) : 0);
+  p.packed_b = kept ? kept.get() : p.packed_b;
   if (pack_a) {
     pack_left(kernels, p.a, p.m, p.k, left.get());
     p.packed_a = reinterpret_cast<const std::byte*>(left.get());
