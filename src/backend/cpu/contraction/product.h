@@ -284,7 +284,7 @@ std::shared_ptr<const std::byte> kept_right(const GemmKernels<T>& kernels, const
                        p.n,
                        int64_t(p.b.dtype),
                        kernels.panel,
-                       int64_t(sizeof(T))};
+                       reinterpret_cast<int64_t>(&kernels)};
   const auto bytes = size_t(packed_right_size(kernels, p.k, p.n)) * sizeof(T);
   return p.b_buffer->forms().find_or_make(key, bytes, [&](std::byte* to) {
     pack_right(kernels, p.b, p.k, p.n, reinterpret_cast<T*>(to));
