@@ -12,6 +12,7 @@ class CpuBackend : public Backend {
  public:
   // Chooses the instruction set. Throws ValueError for a bad TEGULA_ISA.
   CpuBackend();
+  ~CpuBackend() override { allocator().trim(); }
 
   std::string_view name() const override { return "cpu"; }
   std::byte* allocate(size_t bytes) override;
