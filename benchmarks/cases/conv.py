@@ -45,7 +45,8 @@ class Conv:
 
     @property
     def attrs(self) -> tuple[int, ...]:
-        return (self.stride, self.stride, self.padding, self.padding, 1, 1, self.groups)
+        padding = (0, self.padding, self.padding)
+        return (1, self.stride, self.stride, *padding, *padding, 1, 1, 1, self.groups)
 
     def arrays(self, order: tuple[int, ...]) -> dict[str, Array]:
         """Image x, weights w, result y and what flows back: dx, dw, dy."""
@@ -117,16 +118,16 @@ def forward(title: str, c: Conv, target: Target, order: tuple[int, ...] = LAST) 
             })
         ),
     }  # fmt: skip
-    step = Step("conv2d", ("x", "w"), ("y",), c.attrs)
+    step = Step("conv", ("x", "w"), ("y",), c.attrs)
     return _kernel(title, c, c.arrays(order), step, ("x", "w"), peers, target)
 
 
 def gradients(title: str, c: Conv, targets: tuple[Target, Target]) -> list[Kernel]:
     """Of the input and of the weights."""
-    image, taps = (c.size, c.size), (c.kernel, c.kernel)
+    image, taps = (1, c.size, c.size), (1, c.kernel, c.kernel)
     steps = (
-        Step("conv2d_input_grad", ("dy", "w"), ("dx",), (*c.attrs, *image)),
-        Step("conv2d_weight_grad", ("x", "dy"), ("dw",), (*c.attrs, *taps)),
+        Step("conv_input_grad", ("dy", "w"), ("dx",), (*c.attrs, *image)),
+        Step("conv_weight_grad", ("x", "dy"), ("dw",), (*c.attrs, *taps)),
     )
     made = []
     for which, name in enumerate(("input", "weight")):

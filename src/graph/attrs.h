@@ -16,10 +16,12 @@ namespace tegula {
 struct MatmulAttrs {
   int64_t transpose_a, transpose_b;
 };
-// conv2d, conv2d_input_grad, conv2d_weight_grad; [0] is height, [1] is width. After them the
-// gradients have two more words: the size of the image, or of the kernel.
+// conv, conv_input_grad, conv_weight_grad, in one to three dimensions: the last words are those of
+// the last axis, and axes that are not there have stride and dilation 1. Zeros are padded before
+// and after each axis. After these words the gradients have three more: the spatial sizes of the
+// image, or of the kernel.
 struct ConvAttrs {
-  int64_t stride[2], padding[2], dilation[2], groups;  // padding on both sides of each axis
+  int64_t stride[3], padding[3], padding_after[3], dilation[3], groups;
 };
 // max_pool2d, avg_pool2d and their gradients; avg_pool2d_grad has two more words, the size of the
 // image. avg divides by the whole window

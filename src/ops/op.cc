@@ -79,6 +79,13 @@ Dims Args::axes(size_t i, size_t rank) const {
   return all;
 }
 
+Dims Args::per_axis(size_t i, size_t count, const std::string& what) const {
+  const Dims& given = ints(i);
+  require(given.size() == 1 || given.size() == count, what, " needs one int, or ", count, ", got ",
+          given);
+  return given.size() == count ? given : Dims(count, given[0]);
+}
+
 Dims Args::pair(size_t i, const char* op) const {
   const Dims& given = ints(i);
   require(given.size() == 1 || given.size() == 2, op, ": needs one int or a pair, got ", given);

@@ -419,11 +419,11 @@ class Builder {
     const auto size = [](const View& v) { return double(numel(v.shape)); };
     if (step.kind == "matmul")
       return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
-    if (step.kind == "conv2d")
+    if (step.kind == "conv")
       return 2 * size(step.outputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
-    if (step.kind == "conv2d_input_grad")
+    if (step.kind == "conv_input_grad")
       return 2 * size(step.inputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
-    if (step.kind == "conv2d_weight_grad")
+    if (step.kind == "conv_weight_grad")
       return 2 * size(step.inputs[1]) * size(step.outputs[0]) / double(step.outputs[0].shape[0]);
     return 0;
   }

@@ -14,7 +14,10 @@ struct Case {
   Shape x() const { return {images, channels, height, width}; }
   Shape w() const { return {filters, channels, 3, 3}; }
   Shape y() const { return {images, filters, height + 2 * padding - 2, width + 2 * padding - 2}; }
-  Attrs attrs() const { return write_attrs(ConvAttrs{{1, 1}, {padding, padding}, {1, 1}, 1}); }
+  Attrs attrs() const {
+    return write_attrs(
+        ConvAttrs{{1, 1, 1}, {0, padding, padding}, {0, padding, padding}, {1, 1, 1}, 1});
+  }
 };
 
 // While it lives, convolutions run like this.
@@ -76,7 +79,7 @@ TEST_CASE("winograd: forward within the bounds of docs/numerics.md") {
       CAPTURE(c.height);
       const auto error = [&](ConvAlgorithm algorithm) {
         const Algorithm scope(algorithm);
-        convolve("conv2d", c, x.view(), w.view(), y.view());
+        convolve("conv", c, x.view(), w.view(), y.view());
         return largest_error(y, want, largest(want));
       };
       CHECK(error(ConvAlgorithm::direct) < 1e-6);
@@ -96,12 +99,12 @@ TEST_CASE("winograd: the input gradient is that of the direct kernel") {
       fill_normal(w, random);
       {
         const Algorithm scope(ConvAlgorithm::direct);
-        convolve("conv2d_input_grad", c, dy.view(), w.view(), direct.view());
+        convolve("conv_input_grad", c, dy.view(), w.view(), direct.view());
       }
       const auto want = direct.values();
       for (ConvAlgorithm algorithm : {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
         const Algorithm scope(algorithm);
-        convolve("conv2d_input_grad", c, dy.view(), w.view(), dx.view());
+        convolve("conv_input_grad", c, dy.view(), w.view(), dx.view());
         CAPTURE(c.channels);
         CHECK(largest_error(dx, want, largest(want)) <
               (algorithm == ConvAlgorithm::winograd2 ? 2e-6 : 2e-5));
@@ -119,10 +122,10 @@ TEST_CASE("winograd: the same bits for every layout and number of threads") {
         Array x(dtype, c.x()), w(dtype, c.w()), y(dtype, c.y());
         fill_normal(x, random);
         fill_normal(w, random);
-        check_threads(y, [&] { convolve("conv2d", c, x.view(), w.view(), y.view()); });
+        check_threads(y, [&] { convolve("conv", c, x.view(), w.view(), y.view()); });
         for (Layout layout : {Layout::reversed_axes, Layout::flipped, Layout::gaps}) {
           Array x2 = in_layout(x, layout), w2 = in_layout(w, layout), y2(dtype, c.y(), layout);
-          convolve("conv2d", c, x2.view(), w2.view(), y2.view());
+          convolve("conv", c, x2.view(), w2.view(), y2.view());
           CHECK(y2.values() == y.values());
         }
       }
@@ -137,7 +140,7 @@ TEST_CASE("winograd: what is not finite stays in its tiles") {
   fill_normal(w, random);
   x.set(5 * 16 + 8, std::numeric_limits<double>::infinity());  // channel 0, row 5, column 8
   const Algorithm scope(ConvAlgorithm::winograd2);
-  convolve("conv2d", c, x.view(), w.view(), y.view());
+  convolve("conv", c, x.view(), w.view(), y.view());
   for (int64_t row = 0; row < 16; ++row)
     for (int64_t column = 0; column < 16; ++column) {
       const bool near = row >= 4 && row < 8 && column >= 6 && column < 10;

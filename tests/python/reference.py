@@ -25,16 +25,60 @@ def _windows(x: Array, kernel, stride, padding, dilation=(1, 1), fill: float = 0
     return view[:, :, :: stride[0], :: stride[1], ::dh, ::dw]
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Array:
-    if x.ndim == 3:
-        return conv2d(x[None], weight, bias, stride, padding, dilation, groups)[0]
-    windows = _windows(x, weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation))
+def _each(value, count) -> tuple[int, ...]:
+    return (value,) * count if isinstance(value, int) else tuple(value)
+
+
+def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Array:
+    axes = weight.ndim - 2
+    if x.ndim == axes + 1:
+        return conv(x[None], weight, bias, stride, padding, dilation, groups)[0]
+    stride, dilation = _each(stride, axes), _each(dilation, axes)
+    borders = _each(padding, axes) * (1 if np.size(padding) == 2 * axes else 2)
+    x = np.pad(x, [(0, 0), (0, 0), *zip(borders[:axes], borders[axes:], strict=True)])
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, axes + 2)))
+    view = view[(slice(None), slice(None), *(slice(None, None, s) for s in stride))]
+    view = view[(..., *(slice(None, None, d) for d in dilation))]
+    taps = "uvw"[:axes]
     parts = [
-        np.einsum("nchwij,ocij->nohw", xs, ws)
-        for xs, ws in zip(np.split(windows, groups, 1), np.split(weight, groups, 0), strict=True)
+        np.einsum(f"nc...{taps},oc{taps}->no...", xs, ws)
+        for xs, ws in zip(np.split(view, groups, 1), np.split(weight, groups, 0), strict=True)
     ]
     y = np.concatenate(parts, 1)
-    return y if bias is None else y + bias[:, None, None]
+    return y if bias is None else y + bias.reshape(-1, *[1] * axes)
+
+
+def conv_transpose(
+    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+) -> Array:
+    """Element by element: each spreads over a window."""
+    axes = weight.ndim - 2
+    if x.ndim == axes + 1:
+        settings = stride, padding, output_padding, groups, dilation
+        return conv_transpose(x[None], weight, bias, *settings)[0]
+    stride, padding = _each(stride, axes), _each(padding, axes)
+    more, dilation = _each(output_padding, axes), _each(dilation, axes)
+    taps, sizes = weight.shape[2:], x.shape[2:]
+    whole = [
+        (n - 1) * s + d * (k - 1) + 1 + e
+        for n, s, d, k, e in zip(sizes, stride, dilation, taps, more, strict=True)
+    ]
+    y = np.zeros((x.shape[0], weight.shape[1] * groups, *whole), np.result_type(x, weight))
+    parts = zip(
+        np.split(y, groups, 1), np.split(x, groups, 1), np.split(weight, groups, 0), strict=True
+    )
+    for ys, xs, ws in parts:
+        for at in np.ndindex(*sizes):
+            for tap in np.ndindex(*taps):
+                where = tuple(
+                    i * s + d * t for i, s, d, t in zip(at, stride, dilation, tap, strict=True)
+                )
+                ys[(slice(None), slice(None), *where)] += (
+                    xs[(slice(None), slice(None), *at)] @ ws[(slice(None), slice(None), *tap)]
+                )
+    y = y[(..., *(slice(p, n - p) for p, n in zip(padding, whole, strict=True)))]
+    return y if bias is None else y + bias.reshape(-1, *[1] * axes)
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0) -> Array:

@@ -7,8 +7,8 @@
 namespace tegula::cpu {
 
 void run_matmul(const KernelArgs& args);
-void run_conv2d(const KernelArgs& args);
-void run_conv2d_input_grad(const KernelArgs& args);
-void run_conv2d_weight_grad(const KernelArgs& args);
+void run_conv(const KernelArgs& args);
+void run_conv_input_grad(const KernelArgs& args);
+void run_conv_weight_grad(const KernelArgs& args);
 
 }  // namespace tegula::cpu

@@ -6,9 +6,9 @@ namespace {
 
 constexpr KernelEntry kEntries[] = {
     {"matmul", {run_matmul}},
-    {"conv2d", {run_conv2d}},
-    {"conv2d_input_grad", {run_conv2d_input_grad}},
-    {"conv2d_weight_grad", {run_conv2d_weight_grad}},
+    {"conv", {run_conv}},
+    {"conv_input_grad", {run_conv_input_grad}},
+    {"conv_weight_grad", {run_conv_weight_grad}},
 };
 
 }  // namespace

@@ -92,19 +92,19 @@ void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& s
 
 }  // namespace
 
-void run_conv2d(const KernelArgs& args) {
+void run_conv(const KernelArgs& args) {
   const View& y = args.outputs[0];
   if (numel(y.shape) == 0) return;
-  with_compute_type(y, "conv2d", [&](auto zero) {
+  with_compute_type(y, "conv", [&](auto zero) {
     conv<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(y),
                          steps_of(args.attrs));
   });
 }
 
-void run_conv2d_input_grad(const KernelArgs& args) {
+void run_conv_input_grad(const KernelArgs& args) {
   const View& dx = args.outputs[0];
   if (numel(dx.shape) == 0) return;
-  with_compute_type(dx, "conv2d_input_grad", [&](auto zero) {
+  with_compute_type(dx, "conv_input_grad", [&](auto zero) {
     input_grad<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(dx),
                                steps_of(args.attrs));
   });

@@ -19,11 +19,11 @@ Image image_of(const View& view) {
 
 Steps steps_of(std::span<const int64_t> words) {
   const ConvAttrs attrs = read_attrs<ConvAttrs>(words);
-  Steps steps{{1, 1, 1}, {0, 0, 0}, {1, 1, 1}, attrs.groups};
-  for (int axis = 0; axis < 2; ++axis) {
-    steps.stride[1 + axis] = attrs.stride[axis];
-    steps.padding[1 + axis] = attrs.padding[axis];
-    steps.dilation[1 + axis] = attrs.dilation[axis];
+  Steps steps{{}, {}, {}, attrs.groups};
+  for (int axis = 0; axis < kAxes; ++axis) {
+    steps.stride[axis] = attrs.stride[axis];
+    steps.padding[axis] = attrs.padding[axis];
+    steps.dilation[axis] = attrs.dilation[axis];
   }
   return steps;
 }

@@ -26,7 +26,7 @@ struct Image {
 };
 Image image_of(const View& view);
 
-// Stride, padding and dilation per axis.
+// Stride, padding before the first element, and dilation per axis.
 struct Steps {
   int64_t stride[kAxes], padding[kAxes], dilation[kAxes], groups;
 };

@@ -186,7 +186,7 @@ class WeightGrad {
 
 }  // namespace
 
-void run_conv2d_weight_grad(const KernelArgs& args) {
+void run_conv_weight_grad(const KernelArgs& args) {
   const View& dw = args.outputs[0];
   if (numel(dw.shape) == 0) return;
   const Image x = image_of(args.inputs[0]), dy = image_of(args.inputs[1]), out = image_of(dw);
@@ -199,7 +199,7 @@ void run_conv2d_weight_grad(const KernelArgs& args) {
     depthwise ? run_depthwise_weight_grad<float>(x, dy, out, steps)
               : WeightGrad<float>(x, dy, out, steps).run();
   } else {
-    fail(ErrorKind::type, "conv2d_weight_grad: dtype ", dw.dtype, " is not a floating dtype");
+    fail(ErrorKind::type, "conv_weight_grad: dtype ", dw.dtype, " is not a floating dtype");
   }
 }
 
