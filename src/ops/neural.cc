@@ -90,6 +90,33 @@ Tensor rms_norm(const Tensor& given, const Tensor& weight, int64_t count, double
   return astype(scale_and_shift(y, weight, {}), float_dtype(given.dtype()));
 }
 
+// As layer_norm over the elements of each group of channels of x (N, C, ...).
+Tensor group_norm(const Tensor& given, int64_t groups, const Tensor& weight, const Tensor& bias,
+                  double eps) {
+  require(given.rank() >= 2, "group_norm: x must be (N, C, ...), got shape ", given.shape());
+  const int64_t channels = given.shape()[1];
+  require(groups > 0 && channels % groups == 0, "group_norm: the ", channels,
+          " channels of x do not divide into ", groups, " groups");
+  check_affine(weight, {channels}, "group_norm", "weight");
+  check_affine(bias, {channels}, "group_norm", "bias");
+  const Tensor x = widened(given);
+  Shape grouped = given.shape(), along(given.rank(), 1);
+  grouped[1] = channels / groups;
+  grouped.insert(1, groups);
+  along[0] = groups;
+  along[1] = channels / groups;
+  const Tensor parts = reshape(x, grouped);
+  Dims axes;
+  for (size_t axis = 2; axis < grouped.size(); ++axis) axes.push_back(int64_t(axis));
+  const Tensor apart = parts - mean(parts, axes, true);
+  const Tensor y = apart * rsqrt(mean(square(apart), axes, true) + constant(eps));
+  const auto shaped = [&](const Tensor& parameter) {
+    return parameter ? reshape(parameter, along) : Tensor();
+  };
+  return astype(reshape(scale_and_shift(y, shaped(weight), shaped(bias)), given.shape()),
+                float_dtype(given.dtype()));
+}
+
 // The running statistic moved towards the batch's.
 Tensor moved(const Tensor& running, const Tensor& batch, const Tensor& momentum) {
   if (!running) return {};
@@ -260,6 +287,22 @@ const Family kNormalisations("Normalisations", {
          },
      .samples = "f(3, 8), 1, f(8), f(8);;f(3, 8);;f(2, 3, 4), 2, f(3, 4), f(3, 4)",
      .reference = "reference.layer_norm",
+     .method = false,
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "group_norm",
+     .parameters = "x: Tensor, num_groups: int, weight: Tensor? = None, bias: Tensor? = None, "
+                   "eps: float = 1e-05",
+     .doc = "x (N, C, ...) brought to mean 0 and variance 1 over each example's num_groups groups "
+            "of channels, then times weight (C,) plus bias (C,) (Wu and He, 2018).",
+     .call =
+         [](const Args& a) {
+           return Tensors{group_norm(a.tensor(0), a.integer(1), a.optional_tensor(2),
+                                     a.optional_tensor(3), a.real(4))};
+         },
+     .samples = "f(3, 8), 2, f(8), f(8);;f(2, 6, 5), 6;;f(2, 6, 3, 4), 3, f(6), f(6);;"
+                "f(2, 4, 2, 3, 2), 1",
+     .reference = "reference.group_norm",
      .method = false,
      .differentiable = true,
      .tolerance = 1e-5},

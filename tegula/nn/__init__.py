@@ -15,7 +15,17 @@ from tegula.nn.activation import (
 )
 from tegula.nn.attention import MultiheadAttention
 from tegula.nn.containers import ModuleDict, ModuleList, Sequential
-from tegula.nn.conv import AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d
+from tegula.nn.conv import (
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    MaxPool2d,
+)
 from tegula.nn.linear import Dropout, Embedding, Flatten, Identity, Linear
 from tegula.nn.loss import (
     BCEWithLogitsLoss,
@@ -27,7 +37,17 @@ from tegula.nn.loss import (
     SmoothL1Loss,
 )
 from tegula.nn.module import Module, Parameter
-from tegula.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
+from tegula.nn.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    RMSNorm,
+)
 
 __all__ = [
     "ELU",
@@ -37,13 +57,23 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BatchNorm3d",
+    "Conv1d",
     "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GroupNorm",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "L1Loss",
     "LayerNorm",
     "LeakyReLU",

@@ -8,16 +8,37 @@ import tegula as tg
 from tegula._core import Tensor
 
 
-def pair(value: Any, name: str) -> tuple[int, int]:
-    """``value`` as (height, width): an int stands for both.
+def per_axis(value: Any, axes: int, name: str) -> tuple[int, ...]:
+    """``value`` for each of ``axes`` axes: an int stands for all.
 
     Raises:
-        TypeError: it is neither an int nor two ints.
+        TypeError: it is neither an int nor as many ints.
     """
-    both = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) != 2 or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in both):
-        raise TypeError(f"{name} must be an int or a pair of ints, got {value!r}")
-    return int(both[0]), int(both[1])
+    each = value if isinstance(value, (tuple, list)) else (value,) * axes
+    if len(each) != axes or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in each):
+        raise TypeError(f"{name} must be an int or {axes} ints, got {value!r}")
+    return tuple(int(v) for v in each)
+
+
+def named_padding(padding: Any, stride: Any, dilation: Any, weight: Tensor) -> Any:
+    """``padding`` of a convolution as ints: "valid" is none, "same" keeps the extents.
+
+    Raises:
+        ValueError: another name, or "same" with a stride.
+    """
+    if not isinstance(padding, str):
+        return padding
+    axes = weight.ndim - 2
+    if padding == "valid":
+        return 0
+    if padding != "same" or set(per_axis(stride, axes, "stride")) != {1}:
+        raise ValueError(
+            f"padding must be ints, 'valid', or (with stride 1) 'same'; got {padding!r} with "
+            f"stride {stride}"
+        )
+    spread = per_axis(dilation, axes, "dilation")
+    spans = [d * (k - 1) for d, k in zip(spread, weight.shape[2:], strict=True)]
+    return tuple(s // 2 for s in spans) + tuple(s - s // 2 for s in spans)
 
 
 # ---- layers ----------------------------------------------------------------------------------
@@ -26,6 +47,20 @@ def pair(value: Any, name: str) -> tuple[int, int]:
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: (…, in) with weight (out, in) and bias (out,) → (…, out)."""
     return tg.linear(input, weight, bias)
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation: (N, C, L) with weight (O, C / groups, k) → (N, O, L')."""
+    padding = named_padding(padding, stride, dilation, weight)
+    return tg.conv1d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -37,10 +72,31 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation: (N, C, H, W) with weight (O, C / groups, kh, kw) → (N, O, H', W')."""
-    return tg.conv2d(
-        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+    """Cross-correlation: (N, C, H, W) with weight (O, C / groups, kh, kw) → (N, O, H', W').
+
+    ``padding``: ints, "valid" (none) or "same" (keeps the extents, with stride 1).
+    """
+    padding = named_padding(padding, stride, dilation, weight)
+    return tg.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation: (N, C, D, H, W) with weight (O, C / groups, kd, kh, kw) → (N, O, …)."""
+    padding = named_padding(padding, stride, dilation, weight)
+    return tg.conv3d(input, weight, bias, stride, padding, dilation, groups)
+
+
+conv_transpose1d = tg.conv_transpose1d
+conv_transpose2d = tg.conv_transpose2d
+conv_transpose3d = tg.conv_transpose3d
 
 
 def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
@@ -75,7 +131,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     size = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if len(size) == 2:
         size = [image[i] if size[i] is None else size[i] for i in range(2)]
-    grid = pair(size, "adaptive_avg_pool2d: output_size")
+    grid = per_axis(size, 2, "adaptive_avg_pool2d: output_size")
     if min(grid) < 1 or any(extent % n for extent, n in zip(image, grid, strict=True)):
         raise ValueError(f"adaptive_avg_pool2d: a grid of {grid} does not divide {image} evenly")
     if grid == (1, 1):

@@ -1,4 +1,4 @@
-"""Batch and layer normalisation."""
+"""Normalisations: over the batch, over each example or over parts of it."""
 
 from __future__ import annotations
 
@@ -105,6 +105,126 @@ class BatchNorm2d(_BatchNorm):
     """
 
     _ranks, _layout = (4,), "(N, C, H, W)"
+
+
+class BatchNorm3d(_BatchNorm):
+    """Normalises each channel of (N, C, D, H, W); see ``BatchNorm2d`` for the arguments."""
+
+    _ranks, _layout = (5,), "(N, C, D, H, W)"
+
+
+class GroupNorm(Module):
+    """Normalises each example over groups of its channels; Wu & He 2018.
+
+    Args:
+        num_groups: how many groups the channels are cut into.
+        num_channels: channels C.
+        eps: added to the variance.
+        affine: whether to scale and shift each channel by learned weight and bias.
+        dtype: dtype of the parameters, float32 unless said.
+
+    Attributes:
+        weight, bias: (C,), 1 and 0 at first, or None.
+    """
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        positive(self, num_groups=num_groups, num_channels=num_channels)
+        if num_channels % num_groups:
+            raise ValueError(
+                f"{type(self).__name__}: num_groups={num_groups} must divide "
+                f"num_channels={num_channels}"
+            )
+        self.num_groups, self.num_channels, self.eps, self.affine = (
+            num_groups,
+            num_channels,
+            eps,
+            affine,
+        )
+        self.weight = Parameter(tg.ones((num_channels,), dtype=dtype)) if affine else None
+        self.bias = Parameter(tg.zeros((num_channels,), dtype=dtype)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) → the same shape."""
+        return tg.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class _InstanceNorm(Module):
+    """``InstanceNorm2d`` describes it."""
+
+    _ranks: tuple[int, int] = (0, 0)
+    _layout = ""
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, affine: bool = False, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        positive(self, num_features=num_features)
+        self.num_features, self.eps, self.affine = num_features, eps, affine
+        self.weight = Parameter(tg.ones((num_features,), dtype=dtype)) if affine else None
+        self.bias = Parameter(tg.zeros((num_features,), dtype=dtype)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) or (C, …) → the same shape."""
+        channel_axis = x.ndim - self._ranks[0]
+        if x.ndim not in self._ranks or x.shape[channel_axis] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}: the input must be {self._layout} with "
+                f"C = {self.num_features}, got {x.shape}"
+            )
+        batch = x if channel_axis else tg.expand_dims(x, 0)
+        y = tg.group_norm(batch, self.num_features, self.weight, self.bias, self.eps)
+        return y if channel_axis else tg.squeeze(y, 0)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.num_features}, eps={self.eps}, affine={self.affine}"
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Normalises each channel of each sequence; see ``InstanceNorm2d`` for the arguments."""
+
+    _ranks, _layout = (2, 3), "(N, C, L) or (C, L)"
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Normalises each channel of each image (N, C, H, W) or (C, H, W); Ulyanov et al. 2016.
+
+    By the image's own statistics, in training and evaluation alike.
+
+    Args:
+        num_features: channels C.
+        eps: added to the variance.
+        affine: whether to scale and shift each channel by learned weight and bias.
+        dtype: dtype of the parameters, float32 unless said.
+
+    Attributes:
+        weight, bias: (C,), 1 and 0 at first, or None.
+    """
+
+    _ranks, _layout = (3, 4), "(N, C, H, W) or (C, H, W)"
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Normalises each channel of each volume; see ``InstanceNorm2d`` for the arguments."""
+
+    _ranks, _layout = (4, 5), "(N, C, D, H, W) or (C, D, H, W)"
 
 
 class LayerNorm(Module):

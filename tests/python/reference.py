@@ -154,6 +154,15 @@ def layer_norm(x, normalized_ndim=1, weight=None, bias=None, eps=1e-5) -> Array:
     return y * (1 if weight is None else weight) + (0 if bias is None else bias)
 
 
+def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5) -> Array:
+    parts = x.reshape(x.shape[0], num_groups, -1).astype(np.float64)
+    mean, variance = parts.mean(-1, keepdims=True), parts.var(-1, keepdims=True)
+    y = ((parts - mean) / np.sqrt(variance + eps)).reshape(x.shape)
+    along = (-1, *[1] * (x.ndim - 2))
+    y = y if weight is None else y * weight.reshape(along)
+    return y if bias is None else y + bias.reshape(along)
+
+
 def rms_norm(x, normalized_ndim=1, weight=None, eps=1e-5) -> Array:
     axes = tuple(range(-normalized_ndim, 0))
     y = x / np.sqrt((x**2).mean(axes, keepdims=True) + eps)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import reference
 import scipy.signal
 import scipy.special
 
@@ -123,7 +124,8 @@ def conv_reference(x, w, stride, padding, dilation, groups):
 def test_conv2d(rng, kernel, stride, padding, dilation, groups):
     layer = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups).to(tg.float64)
     x = rng.standard_normal((2, 4, 9, 8))
-    settings = layer.stride, layer.padding, layer.dilation, groups
+    border = {"same": (1, 1), "valid": (0, 0)}.get(padding, layer.padding)
+    settings = layer.stride, border, layer.dilation, groups
     expected = conv_reference(x, layer.weight.numpy(), *settings)
     expected = expected + layer.bias.numpy()[:, None, None]
     np.testing.assert_allclose(layer(tensor(x)).numpy(), expected, rtol=1e-10, atol=1e-10)
@@ -135,13 +137,53 @@ def test_conv2d_errors():
         nn.Conv2d(4, 6, 3, groups=3)
     with pytest.raises(ValueError, match="kernel_size must be at least 1"):
         nn.Conv2d(1, 1, 0)
-    with pytest.raises(TypeError, match="stride must be an int or a pair of ints"):
+    with pytest.raises(TypeError, match="stride must be an int or 2 ints"):
         nn.Conv2d(1, 1, 3, stride=(1, 2, 3))
-    with pytest.raises(ValueError, match="padding must be ints, 'valid'"):
-        nn.Conv2d(1, 1, 2, padding="same")
+    with pytest.raises(ValueError, match="Conv2d: padding must be ints, 'valid'"):
+        nn.Conv2d(1, 1, 2, stride=2, padding="same")
+    with pytest.raises(TypeError, match="ConvTranspose1d: padding must be ints"):
+        nn.ConvTranspose1d(1, 1, 2, padding="same")
     with pytest.raises(ValueError, match="conv2d"):
         nn.Conv2d(2, 1, 3)(tg.ones((1, 3, 8, 8)))
     assert "padding=(1, 1), bias=False" in repr(nn.Conv2d(1, 2, 3, padding=1, bias=False))
+
+
+@pytest.mark.parametrize(("make", "axes"), [(nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3)])
+def test_conv_same_padding(rng, make, axes):
+    """An even extent has one more zero after the image, as TensorFlow and PyTorch have it."""
+    layer = make(2, 3, 4, padding="same", dilation=3).to(tg.float64)
+    x = rng.standard_normal((2, 2, *(7, 8, 6)[:axes]))
+    borders = (4,) * axes + (5,) * axes
+    parameters = layer.weight.numpy(), layer.bias.numpy()
+    expected = reference.conv(x, *parameters, padding=borders, dilation=3)
+    assert expected.shape == (2, 3, *x.shape[2:])
+    np.testing.assert_allclose(layer(tensor(x)).numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "axes"),
+    [(nn.ConvTranspose1d, 1), (nn.ConvTranspose2d, 2), (nn.ConvTranspose3d, 3)],
+)
+def test_conv_transpose(rng, make, axes):
+    layer = make(4, 6, 3, 2, 1, 1, 2, dilation=2).to(tg.float64)
+    x = rng.standard_normal((2, 4, *(4, 3, 2)[:axes]))
+    parameters = layer.weight.numpy(), layer.bias.numpy()
+    expected = reference.conv_transpose(x, *parameters, 2, 1, 1, 2, 2)
+    np.testing.assert_allclose(layer(tensor(x)).numpy(), expected, rtol=1e-10, atol=1e-10)
+    check_gradients(layer, x)
+    assert "stride=" in repr(layer)
+    assert "output_padding=" in repr(layer)
+
+
+def test_conv_transpose_shapes_are_those_of_the_convolution_it_transposes(rng):
+    """<conv(x), y> = <x, conv_transpose(y)>."""
+    x = tensor(rng.standard_normal((2, 3, 9, 8)))
+    w = tensor(rng.standard_normal((5, 3, 3, 2)))
+    there = tg.conv2d(x, w, None, (2, 3), (1, 0))
+    y = tensor(rng.standard_normal(there.shape))
+    back = tg.conv_transpose2d(y, w, None, (2, 3), (1, 0), (0, 0))
+    assert back.shape == x.shape
+    assert (there * y).sum().item() == pytest.approx((x * back).sum().item(), rel=1e-12)
 
 
 def windows(x, kernel, stride, padding, fill):
@@ -381,3 +423,51 @@ def test_layer_norm_errors():
         nn.LayerNorm(4)(tg.ones((2, 3)))
     with pytest.raises(ValueError, match="normalized_shape"):
         nn.LayerNorm(())
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (2, 6, 5), (2, 6, 3, 4), (2, 6, 2, 2, 3)])
+def test_group_norm(rng, shape):
+    layer = nn.GroupNorm(3, 6).to(tg.float64)
+    layer.weight._bind(tensor(rng.standard_normal(6)))
+    layer.bias._bind(tensor(rng.standard_normal(6)))
+    x = rng.standard_normal(shape)
+    expected = reference.group_norm(x, 3, layer.weight.numpy(), layer.bias.numpy())
+    np.testing.assert_allclose(layer(tensor(x)).numpy(), expected, rtol=1e-10, atol=1e-10)
+    check_gradients(layer, x)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (nn.InstanceNorm1d, (2, 4, 7)),
+        (nn.InstanceNorm2d, (2, 4, 5, 3)),
+        (nn.InstanceNorm3d, (2, 4, 3, 2, 3)),
+    ],
+)
+def test_instance_norm(rng, make, shape):
+    x = rng.standard_normal(shape)
+    axes = tuple(range(2, len(shape)))
+    apart = x - x.mean(axes, keepdims=True)
+    expected = apart / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(make(4)(tensor(x)).numpy(), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(make(4)(tensor(x[0])).numpy(), expected[0], rtol=1e-9, atol=1e-9)
+    assert make(4).weight is None
+    check_gradients(make(4, affine=True).to(tg.float64), x)
+    with pytest.raises(ValueError, match="C = 5"):
+        make(5)(tensor(x))
+
+
+def test_group_norm_errors():
+    with pytest.raises(ValueError, match="num_groups=4 must divide num_channels=6"):
+        nn.GroupNorm(4, 6)
+    with pytest.raises(ValueError, match="do not divide into 4 groups"):
+        tg.group_norm(tg.ones((2, 6)), 4)
+    with pytest.raises(ValueError, match="weight has shape"):
+        tg.group_norm(tg.ones((2, 6)), 3, tg.ones(3))
+
+
+def test_batch_norm_3d(rng):
+    x = rng.standard_normal((3, 2, 4, 3, 2))
+    y = nn.BatchNorm3d(2)(tensor(x).astype(tg.float32)).numpy()
+    np.testing.assert_allclose(y.mean((0, 2, 3, 4)), 0, atol=1e-6)
+    np.testing.assert_allclose(y.var((0, 2, 3, 4)), 1, rtol=1e-3)
