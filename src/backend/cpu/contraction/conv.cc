@@ -1,6 +1,7 @@
 // Convolution and its input gradient.
 #include "backend/cpu/contraction/contraction.h"
 #include "backend/cpu/contraction/depthwise.h"
+#include "backend/cpu/contraction/pointwise.h"
 #include "backend/cpu/contraction/window_product.h"
 #include "backend/cpu/contraction/winograd.h"
 
@@ -33,9 +34,12 @@ void multiply_windows(const Windows& windows, const Image& source, int64_t group
                       const FilterLayout& filters, const Image& out, const Placement& placement) {
   if (is_depthwise(source, out, groups))
     return run_depthwise<T>(windows, source, filters, out, placement);
+  const bool scattered = placement.step[0] != 1 || placement.step[1] != 1 || placement.step[2] != 1;
+  if (!scattered)
+    if (const auto products = as_pointwise(windows, source, groups, filters, out))
+      return multiply_batch(gemm_kernels<T>(), products->product, products->images);
   if constexpr (std::is_same_v<T, float>) {
     const ConvAlgorithm algorithm = conv_algorithm();
-    const bool scattered = placement.step[1] != 1 || placement.step[2] != 1;
     if (algorithm != ConvAlgorithm::direct && !scattered &&
         winograd_applies(windows, source, out, groups))
       return run_winograd(algorithm, windows, source, filters, out);

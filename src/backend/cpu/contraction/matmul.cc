@@ -85,22 +85,6 @@ void matmul_integer(Product p, const Batch& batch) {
   }
 }
 
-// A batch axis of A that continues its rows, with one B for all of it, is more rows: the product
-// has the same sums.
-void fold_batch_into_rows(Product& p, Batch& batch) {
-  while (!batch.shape.empty()) {
-    const int64_t size = batch.shape.back();
-    if (size != 1 &&
-        (p.m == 1 || p.n == 1 || batch.b.back() != 0 || batch.a.back() != p.m * p.a.row))
-      return;
-    p.m *= size;
-    batch.count /= size;
-    batch.shape.pop_back();
-    batch.a.pop_back();
-    batch.b.pop_back();
-  }
-}
-
 }  // namespace
 
 void run_matmul(const KernelArgs& args) {

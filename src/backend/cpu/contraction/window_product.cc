@@ -8,7 +8,9 @@ namespace {
 
 constexpr int64_t kResults = 448, kTasks = 12;
 
+// A single tap has the depth blocks of a product of matrices, which it may be run as.
 int64_t channel_block(int64_t channels, int64_t taps) {
+  if (taps == 1) return depth_block<float>(channels);
   constexpr int64_t kDepth = 640, kMultiple = 16;
   const int64_t blocks = std::max<int64_t>(1, ceil_div(channels * taps, kDepth));
   return ceil_div(ceil_div(std::max<int64_t>(1, channels), blocks), kMultiple) * kMultiple;
