@@ -39,10 +39,12 @@ constexpr int64_t kLanes = int64_t(hn::MaxLanes(hn::ScalableTag<T>()));
 template <class T>
 constexpr int64_t kPanel = kTileVectors * kLanes<T>;
 
-// kDepthMajor: a(i, k) is at a[k * a_stride + i]; otherwise at a[i * a_stride + k].
+// kDepthMajor: a(i, k) is at a[k * a_stride + i]; otherwise at a[i * a_stride + k]. The tile that
+// comes next has its rows at `next`, which are brought near meanwhile.
 template <class T, int kRows, int kVectors, bool kDepthMajor>
 void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRICT b,
-                  int64_t b_stride, T* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+                  int64_t b_stride, T* HWY_RESTRICT c, int64_t c_stride, bool accumulate,
+                  const T* next) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   V sums[kRows][kVectors];
@@ -55,6 +57,10 @@ void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride, cons
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::Zero(d);
   for (int64_t k = 0; k < depth; ++k) {
+    constexpr int64_t kLine = 64 / sizeof(T);  // elements of a cache line
+    constexpr int kLevel2 = 2;
+    __builtin_prefetch(
+        next + (kDepthMajor ? k * a_stride : k % kLine * a_stride + k / kLine * kLine), 0, kLevel2);
     V right[kVectors];
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) right[j] = hn::LoadU(d, b + j * kLanes<T>);
@@ -81,7 +87,8 @@ void micro_kernel(int64_t depth, const T* HWY_RESTRICT a, int64_t a_stride, cons
 }
 
 template <class T>
-using MicroKernel = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t, bool);
+using MicroKernel = void (*)(int64_t, const T*, int64_t, const T*, int64_t, T*, int64_t, bool,
+                             const T*);
 
 template <class T, int kVectors, bool kDepthMajor, int... kRows>
 constexpr std::array<MicroKernel<T>, kTileRows> micro_kernel_row(
