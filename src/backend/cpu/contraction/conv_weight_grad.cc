@@ -31,6 +31,9 @@ class WeightGrad {
         boxes_(x.images, windows_, kResults),
         chains_(std::clamp<int64_t>(ceil_div(kTasks, groups_ * blocks_), 1, boxes_.count())) {
     drop_unread(windows_, x_);
+    // Rows of dy that share cache sets are copied, like those that are not whole vectors.
+    dy_in_place_ = dy.dtype == kNative<T> && dy.channel_stride == 1 && outputs_ % pitch_ == 0 &&
+                   dy.stride[2] * int64_t(sizeof(T)) % 2048 != 0;
   }
 
   void run() {
@@ -86,7 +89,7 @@ class WeightGrad {
       const Region region = region_of(windows_, box), upstream = region_of(results_, box);
       const Scratch<T> source(ScratchUse::planes,
                               in_place ? 0 : size_t(region.pixels() * channels));
-      const Scratch<T> right(ScratchUse::right, size_t(box.results() * width_));
+      const Scratch<T> right(ScratchUse::right, dy_in_place_ ? 0 : size_t(box.results() * width_));
       TableProduct<T> product{};
       int64_t strides[1 + kAxes];
       if (in_place) {
@@ -101,7 +104,7 @@ class WeightGrad {
         kernels_.fill(x_, region, channel, channels, channels, source.get());
         product.a = source;
       }
-      for (int64_t o = 0; o < outputs_; o += pitch_)
+      for (int64_t o = 0; o < outputs_ && !dy_in_place_; o += pitch_)
         kernels_.fill(dy_, upstream, group * outputs_ + o, std::min(pitch_, outputs_ - o), pitch_,
                       right.get() + o * box.results());
       int64_t* row = a_rows;
@@ -119,16 +122,25 @@ class WeightGrad {
       lines.end[3] = lines.begin[3] + 1;
       for_results(lines, [&](int64_t n, int64_t z, int64_t y, int64_t) {
         *segment = {n * strides[0] + z * strides[1] + y * strides[2],
-                    (segment - segments) * box.extent(3) * pitch_};
+                    dy_in_place_ ? n * dy_.image_stride + z * dy_.stride[0] + y * dy_.stride[1]
+                                 : (segment - segments) * box.extent(3) * pitch_};
         ++segment;
       });
       product.m = rows;
       product.n = width_;
       product.a_rows = a_rows;
       product.a_step = strides[3];
-      product.b = right;
-      product.b_step = pitch_;
-      product.b_panel = pitch_ * box.results();
+      if (dy_in_place_) {
+        int64_t offset = group * outputs_ + box.begin[0] * dy_.image_stride;
+        for (int i = 0; i < kAxes; ++i) offset += box.begin[1 + i] * dy_.stride[i];
+        product.b = dy_.as<const T>(offset);
+        product.b_step = dy_.stride[2];
+        product.b_panel = pitch_;
+      } else {
+        product.b = right;
+        product.b_step = pitch_;
+        product.b_panel = pitch_ * box.results();
+      }
       product.segments = segments;
       product.segment_count = segment - segments;
       product.length = box.extent(3);
@@ -182,6 +194,7 @@ class WeightGrad {
   const int64_t groups_, channels_, outputs_, pitch_, width_, taps_, blocks_;
   const Boxes boxes_;
   const int64_t chains_;
+  bool dy_in_place_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #define TEGULA_TABLE_KERNEL_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <array>
@@ -22,6 +23,7 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Rows [row, row + kRows) and kVectors vectors of columns, the last of which has `lanes` columns.
+// The rows that come next are brought near meanwhile.
 template <class T, int kRows, int kVectors>
 void table_kernel(const TableProduct<T>& p, int64_t row, int64_t column, int64_t lanes) {
   const hn::ScalableTag<T> d;
@@ -32,14 +34,21 @@ void table_kernel(const TableProduct<T>& p, int64_t row, int64_t column, int64_t
   for (int i = 0; i < kRows; ++i) {
     rows[i] = p.a + p.a_rows[row + i];
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) sums[i][j] = hn::Zero(d);
+    for (int j = 0; j < kVectors; ++j) {
+      sums[i][j] = hn::Zero(d);
+      hwy::Prefetch(p.c + column + p.c_rows[row + i] + j * kLanes<T>);
+    }
   }
+  constexpr int64_t kAhead = 16;
+  const int64_t ahead_mask = p.m >= kAhead ? kAhead - 1 : 0;
+  const int64_t* const ahead = p.a_rows + std::max<int64_t>(0, std::min(row + kRows, p.m - kAhead));
   const T* const panel = p.b + column / kPanel<T> * p.b_panel;
   const int64_t a_step = p.a_step, b_step = p.b_step, length = p.length;
   for (const Segment* s = p.segments; s != p.segments + p.segment_count; ++s) {
     int64_t a = s->a;
     const T* b = panel + s->b;
     for (int64_t k = 0; k < length; ++k) {
+      hwy::Prefetch(p.a + ahead[k & ahead_mask] + a);
       V right[kVectors];
 #pragma GCC unroll 2
       for (int j = 0; j < kVectors; ++j) right[j] = hn::LoadU(d, b + j * kLanes<T>);
