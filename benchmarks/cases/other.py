@@ -48,7 +48,7 @@ def _both(function: Torch) -> dict[str, Peer]:
 
 def _batch_norm(channels: int, size: int) -> list[Kernel]:
     shape = (16, channels, size, size)
-    x, w = Array(shape, fill=normal, order=LAST), Array((channels,), fill=normal)
+    x, w = Array(shape, fill=normal), Array((channels,), fill=normal)
     forward = "y = batch_norm x None None w b training=True"
 
     def run(torch: Any, x: Any, w: Any, b: Any) -> Any:

@@ -14,10 +14,6 @@ Reduction reduction_named(const std::string& name, const char* op) {
   return Reduction::none;
 }
 
-Tensor widened(const Tensor& x) {
-  return astype(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32);
-}
-
 Tensor total(const Tensor& x) { return sum(x, all_axes(x), false); }
 
 Tensor reduce_loss(const Tensor& loss, Reduction reduction) {

@@ -11,11 +11,6 @@ namespace {
 
 Tensor floating(const Tensor& x) { return astype(x, float_dtype(x.dtype())); }
 
-// x in at least float32.
-Tensor widened(const Tensor& x) {
-  return astype(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32);
-}
-
 // The largest elements along axes, as constants: what they are subtracted from does not depend on
 // them.
 Tensor constant_max(const Tensor& x, const Dims& axes) {
@@ -108,8 +103,8 @@ Tensor group_norm(const Tensor& given, int64_t groups, const Tensor& weight, con
   const Tensor parts = reshape(x, grouped);
   Dims axes;
   for (size_t axis = 2; axis < grouped.size(); ++axis) axes.push_back(int64_t(axis));
-  const Tensor apart = parts - mean(parts, axes, true);
-  const Tensor y = apart * rsqrt(mean(square(apart), axes, true) + constant(eps));
+  const Tensors both = moments(parts, axes);
+  const Tensor y = (parts - both[0]) * rsqrt(both[1] + constant(eps));
   const auto shaped = [&](const Tensor& parameter) {
     return parameter ? reshape(parameter, along) : Tensor();
   };
@@ -149,9 +144,10 @@ Tensors batch_norm(const Args& a) {
   if (training) {
     Dims axes = all_axes(x);
     axes.erase(1);
-    center = mean(x, axes, true);
+    const Tensors both = moments(given, axes);
+    center = both[0];
+    variance = both[1];
     apart = x - center;
-    variance = mean(square(apart), axes, true);
     GradMode off(false);
     const double unbiased = double(count) / double(count - 1);
     new_mean = moved(running_mean, reshape(center, {channels}), a.tensor(6));
@@ -341,6 +337,10 @@ const Family kNormalisations("Normalisations", {
 // clang-format on
 
 }  // namespace
+
+Tensor widened(const Tensor& x) {
+  return astype(x, x.dtype() == DType::float64 ? DType::float64 : DType::float32);
+}
 
 Tensor relu(const Tensor& x) {
   const Tensor zero = scalar(int64_t(0), x.dtype());

@@ -112,6 +112,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);  // bi
 Tensor max_pool2d(const Tensor& x, const PoolAttrs& attrs);
 Tensor avg_pool2d(const Tensor& x, const PoolAttrs& attrs);
 
+// ---- moments.cc ----------------------------------------------------------------------------
+Tensors moments(const Tensor& x, const Dims& axes);  // mean and variance, axes kept as size 1
+
 // ---- attention.cc --------------------------------------------------------------------------
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                                     const Tensor& mask, bool is_causal, double scale);
@@ -163,6 +166,7 @@ class GeneratorScope {
 Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, DType dtype);
 
 // ---- neural.cc: composites -----------------------------------------------------------------
+Tensor widened(const Tensor& x);  // in at least float32
 Tensor relu(const Tensor& x);
 Tensor softmax(const Tensor& x, int64_t axis);
 Tensor log_softmax(const Tensor& x, int64_t axis);

@@ -1,6 +1,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/neural/attention.h"
 #include "backend/cpu/neural/log_softmax_at.h"
+#include "backend/cpu/neural/moments.h"
 
 namespace tegula::cpu {
 namespace {
@@ -10,6 +11,7 @@ constexpr KernelEntry kEntries[] = {
     {"attention_grad", {run_attention_grad}},
     {"log_softmax_at", {run_log_softmax_at}},
     {"log_softmax_at_grad", {run_log_softmax_at_grad}},
+    {"moments", {run_moments}},
 };
 
 }  // namespace
