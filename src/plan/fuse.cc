@@ -2,6 +2,7 @@
 // inputs where the iteration spaces agree and joining makes no cycle among the steps.
 #include <algorithm>
 #include <queue>
+#include <unordered_map>
 
 #include "plan/lowering.h"
 
@@ -127,7 +128,34 @@ class Fuser {
       if (candidate != current && can_merge(candidate, current))
         current = merge(candidate, current);
     }
+    if (!drafts_[size_t(current)].group.reduced.empty()) join_sibling(current);
   }
+
+  // Reductions of one space that read the same large value are one step, which reads it once.
+  void join_sibling(int32_t id) {
+    const std::vector<ValueRef> reads = drafts_[size_t(id)].reads;
+    for (const ValueRef& base : reads) {
+      const auto found = last_reduction_.find(key(base));
+      if (found == last_reduction_.end()) continue;
+      const int32_t sibling = find(found->second);
+      const Draft &a = drafts_[size_t(sibling)], &b = drafts_[size_t(id)];
+      if (sibling == id || !a.group.tile || !(a.group.extent == b.group.extent) ||
+          !(a.group.reduced == b.group.reduced) || a.group.tree != b.group.tree ||
+          a.before.test(size_t(id)) || b.before.test(size_t(sibling)) ||
+          a.group.members.size() + b.group.members.size() > kMaxMembers ||
+          a.reads.size() + b.reads.size() > kMaxOperands)
+        continue;
+      id = merge(sibling, id);
+      break;
+    }
+    for (const ValueRef& base : reads)
+      if (is_large(base)) last_reduction_[key(base)] = id;
+  }
+  bool is_large(ValueRef base) const {
+    return numel(resolved_.shape(base)) * int64_t(itemsize(resolved_.dtype(base))) >=
+           large_value_bytes();
+  }
+  static int64_t key(ValueRef base) { return int64_t(base.node) << 32 | uint32_t(base.index); }
 
   void read(Draft& draft, ValueRef base) const {
     if (std::find(draft.reads.begin(), draft.reads.end(), base) == draft.reads.end())
@@ -270,6 +298,7 @@ class Fuser {
   std::vector<int32_t> group_of_;  // by node
   std::vector<Draft> drafts_;
   std::vector<int32_t> merged_into_;
+  std::unordered_map<int64_t, int32_t> last_reduction_;  // that reads a large value: a group
 };
 
 }  // namespace

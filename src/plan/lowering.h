@@ -54,8 +54,15 @@ struct Group {
   std::vector<int32_t> members;
 };
 
+// Values of so many bytes and more do not stay in a cache: they are better read by one step than by
+// two, and better made again than stored where that moves fewer bytes.
+int64_t& large_value_bytes();
+
 // Groups in an order in which they can run.
 std::vector<Group> fuse(const Resolved& resolved);
+// Adds to groups the nodes they had better compute again than read; a node may then be a member of
+// several. The first of them in order is where it was.
+void recompute(const Resolved& resolved, std::vector<Group>& groups);
 
 // How a value is used in a group's iteration space.
 enum class Level : uint8_t { none, full, row };

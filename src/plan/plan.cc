@@ -41,6 +41,7 @@ class Builder {
       plan_->dynamic_words =
           snapshot.dynamic_begin.back() + int32_t(snapshot.nodes.back()->dynamic.size());
     groups_ = fuse(resolved_);
+    recompute(resolved_, groups_);
     find_stored();
     draft_steps();
     keep_outputs();
@@ -60,9 +61,6 @@ class Builder {
     stored_nodes_.assign(count, 0);
     stored_ids_.resize(count);
     read_.resize(count);
-    std::vector<int32_t> group_of(count, -1);
-    for (size_t g = 0; g < groups_.size(); ++g)
-      for (int32_t m : groups_[g].members) group_of[size_t(m)] = int32_t(g);
     for (size_t i = 0; i < count; ++i) {
       stored_ids_[i].assign(snapshot_.nodes[i]->outputs.size(), -1);
       read_[i].assign(snapshot_.nodes[i]->outputs.size(), 0);
@@ -71,11 +69,15 @@ class Builder {
         const Located& located = resolved_.locate({int32_t(i), int32_t(k)});
         if (!located.base.is_leaf()) note_read(located.base);
       }
-      if (!resolved_.computed(int32_t(i))) continue;
-      for (const ValueRef& input : snapshot_.inputs[i]) {
-        const ValueRef base = resolved_.locate(input).base;
-        if (!base.is_leaf() && group_of[size_t(base.node)] != group_of[i]) note_read(base);
-      }
+    }
+    std::vector<int32_t> computed_in(count, -1);  // the last group that computes a node
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      for (int32_t m : groups_[g].members) computed_in[size_t(m)] = int32_t(g);
+      for (int32_t m : groups_[g].members)
+        for (const ValueRef& input : snapshot_.inputs[size_t(m)]) {
+          const ValueRef base = resolved_.locate(input).base;
+          if (!base.is_leaf() && computed_in[size_t(base.node)] != int32_t(g)) note_read(base);
+        }
     }
   }
   void note_read(ValueRef base) {
