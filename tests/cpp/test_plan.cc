@@ -80,6 +80,40 @@ TEST_CASE("plan: what is recorded twice is computed once") {
   CHECK(kinds(*pending_plan(null())) == Kinds{"matmul"});
 }
 
+TEST_CASE("plan: cheap values are computed again where storing them moves more bytes") {
+  const Tensor x = leaf(null(), {8, 64, 256}), w = leaf(null(), {256, 4});
+  const int64_t whole = x.size() * int64_t(sizeof(float));
+  const auto scaled = [&](const Tensor& apart) {
+    return apart * mean(square(apart), {0, 2}, true);
+  };
+  {
+    const Tensor y = scaled(x - mean(x, {0, 2}, true));
+    CHECK(pending_plan(null())->arena_bytes < whole);
+  }
+  {
+    const Tensor y = scaled(exp(x - mean(x, {0, 2}, true)));
+    CHECK(pending_plan(null())->arena_bytes >= whole);  // not cheap
+  }
+  const auto multiplied = [&](const Tensor& apart) {
+    return Tensors{scaled(apart), matmul(apart, w)};
+  };
+  const Tensors y = multiplied(x - mean(x, {0, 2}, true));
+  CHECK(pending_plan(null())->arena_bytes >= whole);  // the product needs it in memory
+}
+
+TEST_CASE("plan: reductions that read the same large value are one step") {
+  const Tensor x = leaf(null(), {64, 512}), y = leaf(null(), {64, 512});
+  const Tensor a = sum(x, {1}, false), b = sum(x * y, {1}, false);
+  CHECK(kinds(*pending_plan(null())) == Kinds{"tile"});
+}
+
+TEST_CASE("plan: but not where one of them waits for the other") {
+  const Tensor x = leaf(null(), {64, 512}), w = leaf(null(), {64, 1});
+  const Tensor a = matmul(matrix_transpose(sum(x, {1}, true)), w);
+  const Tensor b = sum(x * a, {1}, false);
+  CHECK(kinds(*pending_plan(null())) == Kinds{"tile", "matmul", "tile"});
+}
+
 TEST_CASE("plan: random draws of the same kind stay apart") {
   Generator generator{7, 0};
   const Tensor a = random_tensor(generator, kRandomUniform, {100}, DType::float32);
