@@ -70,17 +70,20 @@ def _batch_norm(channels: int, size: int) -> list[Kernel]:
     ]  # fmt: skip
 
 
-def _pooling(kind: str, kernel: int, stride: int, padding: int) -> list[Kernel]:
-    size = (112 + 2 * padding - kernel) // stride + 1
-    x = Array((16, 64, 112, 112), fill=normal, order=LAST)
-    y = Array((16, 64, size, size), fill=normal, order=LAST)
+def _pooling(
+    kind: str, kernel: int, stride: int, padding: int, shape: tuple[int, ...] = (16, 64, 112)
+) -> list[Kernel]:
+    images, channels, extent = shape
+    size = (extent + 2 * padding - kernel) // stride + 1
+    x = Array((images, channels, extent, extent), fill=normal, order=LAST)
+    y = Array((images, channels, size, size), fill=normal, order=LAST)
     forward = f"y = {kind}_pool2d x {kernel} {stride} {padding}"
 
     def run(torch: Any, x: Any) -> Any:
         pool = getattr(torch.nn.functional, f"{kind}_pool2d")
         return pool(x, kernel, stride, padding)
 
-    name = f"{kind} pooling {kernel}×{kernel} stride {stride}, 64@112²"
+    name = f"{kind} pooling {kernel}×{kernel} stride {stride}, {channels}@{extent}²"
     return [
         _case(f"{name}, forward", {"x": x, "y": y}, (forward,), ("x",), ("y",),
               traffic(1, 1, x.bytes), _both(run), HALF_MORE),
@@ -136,8 +139,15 @@ _FOUR = Array((1 << 22,), fill=normal)
 KERNELS = [
     *_batch_norm(64, 56),
     *_pooling("max", 2, 2, 0),
+    *_pooling("max", 2, 2, 0, (128, 32, 28)),
     *_pooling("max", 3, 2, 1),
     *_pooling("avg", 2, 2, 0),
+    _simple(
+        "global average pooling 512@7²", Array((32, 512, 7, 7), fill=normal),
+        Array((32, 512, 1, 1)), "y = adaptive_avg_pool2d x 1",
+        lambda torch, x: torch.nn.functional.adaptive_avg_pool2d(x, 1),
+        traffic(1, 0, 32 * 512 * 49 * 4), HALF_MORE,
+    ),
     _embedding_gradient(20_000, 256, 16_384),
     _simple(
         "sum of 16 Mi", _MANY, Array(()), "y = sum x", lambda torch, x: x.sum(),

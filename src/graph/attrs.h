@@ -23,21 +23,22 @@ struct MatmulAttrs {
 struct ConvAttrs {
   int64_t stride[3], padding[3], padding_after[3], dilation[3], groups;
 };
-// max_pool2d, avg_pool2d and their gradients; avg_pool2d_grad has two more words, the size of the
-// image. avg divides by the whole window
-// when count_padding, else by the elements inside the image.
+// max_pool, avg_pool and their gradients: the sizes of the image and of the grid of windows; the
+// missing ones of three spatial axes come first and have size 1. Adaptive windows go from
+// floor(i * size / grid) to ceil((i + 1) * size / grid) and have at most `kernel` elements. An
+// average divides by what a window has inside the padded image when count_padding, else by what it
+// has inside the image.
 struct PoolAttrs {
-  int64_t kernel[2], stride[2], padding[2], count_padding;
+  int64_t size[3], grid[3], kernel[3], stride[3], padding[3], dilation[3], count_padding, adaptive;
+
+  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  // Whether the number of a tap needs more than a byte: choices are then uint32, else uint8.
+  bool wide() const { return taps() > 256; }
 };
 // gather, take_along_axis, scatter, scatter_along_axis, concat, sort, cumulative, argreduce.
 struct AxisAttrs {
   int64_t axis;
   int64_t mode;  // ScatterMode, SortMode, CumulativeMode or ArgMode
-};
-// topk, along the last axis.
-struct TopKAttrs {
-  int64_t k;
-  int64_t mode;  // SortMode
 };
 enum ScatterMode : int64_t { kScatterSet = 0, kScatterAdd = 1 };
 enum SortMode : int64_t { kAscending = 0, kDescending = 1 };

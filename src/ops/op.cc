@@ -86,12 +86,6 @@ Dims Args::per_axis(size_t i, size_t count, const std::string& what) const {
   return given.size() == count ? given : Dims(count, given[0]);
 }
 
-Dims Args::pair(size_t i, const char* op) const {
-  const Dims& given = ints(i);
-  require(given.size() == 1 || given.size() == 2, op, ": needs one int or a pair, got ", given);
-  return given.size() == 2 ? given : Dims{given[0], given[0]};
-}
-
 Family::Family(std::string_view title, std::vector<Op> rows) {
   auto* info = new FamilyInfo{title, std::move(rows)};  // lives as long as the process
   Registry& r = registry();

@@ -55,8 +55,6 @@ class Args {
   Dims axes(size_t i, size_t rank) const;
   // One int for each of `count` axes; a single one stands for all. `what` begins the message.
   Dims per_axis(size_t i, size_t count, const std::string& what) const;
-  // A single int stands for a pair of equal ones.
-  Dims pair(size_t i, const char* op) const;
 
  private:
   std::vector<Arg>& values_;

@@ -109,8 +109,6 @@ Tensor iota(int64_t count);  // int64 0, 1, ..., count - 1
 // ---- contraction.cc ------------------------------------------------------------------------
 Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);  // bias may be empty
-Tensor max_pool2d(const Tensor& x, const PoolAttrs& attrs);
-Tensor avg_pool2d(const Tensor& x, const PoolAttrs& attrs);
 
 // ---- moments.cc ----------------------------------------------------------------------------
 Tensors moments(const Tensor& x, const Dims& axes);  // mean and variance, axes kept as size 1

@@ -1,5 +1,5 @@
-// Pooling over windows of images.
-#include <limits>
+// Pooling over windows of images in one to three dimensions.
+#include <algorithm>
 
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -7,176 +7,335 @@
 namespace tegula {
 namespace {
 
-constexpr uint32_t kX = 1u << 0;
-constexpr uint32_t kGrad = 1u << 1;
-constexpr size_t kWords = sizeof(PoolAttrs) / sizeof(int64_t);
+constexpr uint32_t kChoices = 1u << 0;
+constexpr size_t kAxes = 3;
 
-Shape pooled_shape(const Shape& x, std::span<const int64_t> attrs) {
-  const PoolAttrs pool = read_attrs<PoolAttrs>(attrs);
-  Shape shape = x;
-  for (size_t i = 0; i < 2; ++i)
-    shape[2 + i] = (x[2 + i] + 2 * pool.padding[i] - pool.kernel[i]) / pool.stride[i] + 1;
-  checked_numel(shape, "pooling");
+// The first of the words for the axes of x (N, C, axes...).
+size_t first_axis(const Shape& x) { return kAxes + 2 - x.size(); }
+
+// (N, C) of x, then `sizes` of its axes.
+Shape with_axes(const Shape& x, const int64_t* sizes) {
+  Shape shape{x[0], x[1]};
+  shape.append(sizes + first_axis(x), sizes + kAxes);
   return shape;
 }
 
-void infer_pool(const InferContext& c, OutputSpecs& out) {
-  out.push_back({c.dtype(0), pooled_shape(c.shape(0), c.attrs)});
+template <int64_t (PoolAttrs::*kSizes)[3], size_t kLike>
+void infer(const InferContext& c, OutputSpecs& out) {
+  const PoolAttrs pool = read_attrs<PoolAttrs>(c.attrs);
+  Shape shape = with_axes(c.shape(kLike), pool.*kSizes);
+  checked_numel(shape, "pooling");
+  out.push_back({c.dtype(kLike), std::move(shape)});
 }
 
-Tensor max_pool_grad(const Tensor& x, const Tensor& dy, const PoolAttrs& attrs);
-Tensor avg_pool_grad(const Tensor& dy, const PoolAttrs& attrs, const Shape& image);
+const Primitive& max_pool_grad_primitive();
+const Primitive& avg_pool_grad_primitive();
 
+// x (N, C, axes...) -> the maxima (N, C, windows...) and, for the gradient alone, the number of the
+// tap that each window chose.
 const Primitive kMaxPool = {
-    .name = "max_pool2d",
-    .kind = Kind::opaque,
-    .infer = infer_pool,
-    .vjp =
-        [](VjpContext& c) {
-          c.give(0, max_pool_grad(c.input(0), c.grad(), read_attrs<PoolAttrs>(c.attrs())));
-        },
-    .uses = {kX},
-};
-
-// The elements of x that window position (row, column) sees, one for every window; `fill` where it
-// sees padding.
-Tensor window_element(const Tensor& padded, const PoolAttrs& pool, const Shape& windows,
-                      int64_t row, int64_t column) {
-  return slice(padded, {0, 0, row, column}, windows, {1, 1, pool.stride[0], pool.stride[1]});
-}
-
-// What each window takes of g: the element where x has its maximum. Only for second derivatives.
-Tensor pick_maxima(const Tensor& x, const Tensor& g, const PoolAttrs& pool) {
-  const Shape windows = pooled_shape(x.shape(), write_attrs(pool));
-  const Dims edge{0, 0, pool.padding[0], pool.padding[1]};
-  const Tensor padded_x = pad(x, edge, edge, constant(-std::numeric_limits<double>::infinity()));
-  const Tensor padded_g = pad(g, edge, edge, constant(0));
-  Tensors seen_x, seen_g;
-  for (int64_t row = 0; row < pool.kernel[0]; ++row) {
-    for (int64_t column = 0; column < pool.kernel[1]; ++column) {
-      seen_x.push_back(window_element(padded_x, pool, windows, row, column));
-      seen_g.push_back(window_element(padded_g, pool, windows, row, column));
-    }
-  }
-  const Tensor where_max = arg_reduce(stack(seen_x, 0), 0, kArgMax, true);
-  return squeeze(take_along_axis(stack(seen_g, 0), where_max, 0), {0});
-}
-
-// x, dy -> dx. Piecewise constant in x, linear in dy.
-const Primitive kMaxPoolGrad = {
-    .name = "max_pool2d_grad",
-    .kind = Kind::opaque,
-    .infer = [](const InferContext& c,
-                OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
-    .vjp =
-        [](VjpContext& c) {
-          if (c.needs(1))
-            c.give(1, pick_maxima(c.input(0), c.grad(), read_attrs<PoolAttrs>(c.attrs())));
-        },
-    .uses = {kUsesNothing, kX},
-};
-
-const Primitive kAvgPool = {
-    .name = "avg_pool2d",
-    .kind = Kind::opaque,
-    .infer = infer_pool,
-    .vjp =
-        [](VjpContext& c) {
-          c.give(0, avg_pool_grad(c.grad(), read_attrs<PoolAttrs>(c.attrs()), c.input_shape(0)));
-        },
-};
-
-// dy -> dx; attrs end in {H, W}.
-const Primitive kAvgPoolGrad = {
-    .name = "avg_pool2d_grad",
+    .name = "max_pool",
     .kind = Kind::opaque,
     .infer =
         [](const InferContext& c, OutputSpecs& out) {
-          const Shape& dy = c.shape(0);
-          out.push_back({c.dtype(0), {dy[0], dy[1], c.attrs[kWords], c.attrs[kWords + 1]}});
+          infer<&PoolAttrs::grid, 0>(c, out);
+          const bool wide = read_attrs<PoolAttrs>(c.attrs).wide();
+          out.push_back({wide ? DType::uint32 : DType::uint8, Shape(out[0].shape)});
         },
     .vjp =
         [](VjpContext& c) {
-          const Attrs pool = write_attrs(read_attrs<PoolAttrs>(c.attrs()));
-          c.give(0, record(kAvgPool, {c.grad()}, pool));
+          c.give(0, record(max_pool_grad_primitive(), {c.output(1), c.grad()},
+                           Attrs(c.attrs().begin(), c.attrs().end())));
+        },
+    .uses = {kUsesOutput},
+};
+
+Tensor whole(int64_t value) { return scalar(double(value), DType::int64, true); }
+
+// What each window takes of g (N, C, axes...): the element it chose of the pooled image.
+Tensor take_choices(const Tensor& choices, const Tensor& g, const PoolAttrs& pool) {
+  const Tensor number = astype(choices, DType::int64);
+  Tensor index;
+  int64_t inner = pool.taps();
+  for (size_t axis = first_axis(g.shape()); axis < kAxes; ++axis) {
+    inner /= pool.kernel[axis];
+    const Tensor tap = remainder(floor_divide(number, whole(inner)), whole(pool.kernel[axis]));
+    const Tensor window = iota(pool.grid[axis]);
+    const Tensor start = pool.adaptive
+                             ? floor_divide(window * whole(pool.size[axis]), whole(pool.grid[axis]))
+                             : window * whole(pool.stride[axis]) - whole(pool.padding[axis]);
+    Shape along(kAxes - axis, 1);
+    along[0] = pool.grid[axis];
+    const Tensor position = reshape(start, along) + tap * whole(pool.dilation[axis]);
+    index = index ? index * whole(pool.size[axis]) + position : position;
+  }
+  const Shape windows = number.shape();
+  const int64_t n = windows[0], c = windows[1];
+  const Tensor picked =
+      take_along_axis(reshape(g, {n, c, pool.size[0] * pool.size[1] * pool.size[2]}),
+                      reshape(index, {n, c, pool.grid[0] * pool.grid[1] * pool.grid[2]}), 2);
+  return reshape(picked, windows);
+}
+
+// choices, dy -> dx. Linear in dy.
+const Primitive kMaxPoolGrad = {
+    .name = "max_pool_grad",
+    .kind = Kind::opaque,
+    .infer = infer<&PoolAttrs::size, 1>,
+    .vjp =
+        [](VjpContext& c) {
+          if (c.needs(1))
+            c.give(1, take_choices(c.input(0), c.grad(), read_attrs<PoolAttrs>(c.attrs())));
+        },
+    .uses = {kUsesNothing, kChoices},
+};
+const Primitive& max_pool_grad_primitive() { return kMaxPoolGrad; }
+
+const Primitive kAvgPool = {
+    .name = "avg_pool",
+    .kind = Kind::opaque,
+    .infer = infer<&PoolAttrs::grid, 0>,
+    .vjp =
+        [](VjpContext& c) {
+          c.give(0, record(avg_pool_grad_primitive(), {c.grad()},
+                           Attrs(c.attrs().begin(), c.attrs().end())));
         },
 };
 
-Tensor max_pool_grad(const Tensor& x, const Tensor& dy, const PoolAttrs& attrs) {
-  return record(kMaxPoolGrad, {x, dy}, write_attrs(attrs));
-}
-Tensor avg_pool_grad(const Tensor& dy, const PoolAttrs& attrs, const Shape& image) {
-  Attrs words = write_attrs(attrs);
-  words.push_back(image[2]);
-  words.push_back(image[3]);
-  return record(kAvgPoolGrad, {dy}, std::move(words));
-}
+// dy -> dx.
+const Primitive kAvgPoolGrad = {
+    .name = "avg_pool_grad",
+    .kind = Kind::opaque,
+    .infer = infer<&PoolAttrs::size, 0>,
+    .vjp =
+        [](VjpContext& c) {
+          c.give(0, record(kAvgPool, {c.grad()}, Attrs(c.attrs().begin(), c.attrs().end())));
+        },
+};
+const Primitive& avg_pool_grad_primitive() { return kAvgPoolGrad; }
 
-void check_pool(const Tensor& x, const PoolAttrs& pool, const char* op) {
-  require(x.rank() == 4, op, ": x must be (N, C, H, W) or (C, H, W), got shape ", x.shape());
-  if (!is_floating(x.dtype()))
-    fail(ErrorKind::type, op, ": needs a floating-point tensor, got ", x.dtype());
-  for (size_t i = 0; i < 2; ++i) {
-    const int64_t kernel = pool.kernel[i], stride = pool.stride[i], padding = pool.padding[i];
-    constexpr int64_t kMax = int64_t(1) << 30;
-    require(kernel > 0 && kernel < kMax && stride > 0 && stride < kMax, op,
-            ": kernel_size and stride must be positive, got ", kernel, " and ", stride);
-    require(padding >= 0 && padding <= kernel / 2, op,
-            ": padding must be between 0 and half of kernel_size ", kernel, ", got ", padding);
-    require(x.shape()[2 + i] + 2 * padding >= kernel, op, ": the window of ", kernel,
-            " does not fit into x of shape ", x.shape(), " with padding ", padding);
+constexpr int64_t kMost = int64_t(1) << 30;  // of sizes, strides and dilations
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The arguments of a pooling over the last `axes` axes.
+struct Call {
+  const Args& args;
+  size_t axes;
+  std::string op;
+
+  Dims per_axis(size_t i, const char* what) const {
+    return args.per_axis(i, axes, op + ": " + what);
   }
+  Tensor image() const {
+    const Tensor& x = args.tensor(0);
+    require(x.rank() == axes + 1 || x.rank() == axes + 2, op, ": x must be (N, C, ", axes,
+            axes == 1 ? " axis) or (C, " : " axes) or (C, ", axes,
+            axes == 1 ? " axis), got shape " : " axes), got shape ", x.shape());
+    if (!is_floating(x.dtype()))
+      fail(ErrorKind::type, op, ": needs a floating-point tensor, got ", x.dtype());
+    const Tensor batch = x.rank() == axes + 1 ? expand_dims(x, 0) : x;
+    for (size_t i = 2; i < batch.rank(); ++i)
+      require(batch.shape()[i] > 0 && batch.shape()[i] < kMost, op, ": x of shape ", x.shape(),
+              " is empty or too large");
+    return batch;
+  }
+  Tensors finished(const Tensor& y) const {
+    return {args.tensor(0).rank() == axes + 1 ? squeeze(y, {0}) : y};
+  }
+};
+
+constexpr PoolAttrs kEverySizeOne = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1},
+                                     {0, 0, 0}, {1, 1, 1}, 0,         0};
+
+// Windows of kernel_size, stride and padding: arguments 1 to 3.
+PoolAttrs window_attrs(const Call& call, const Shape& x, const Dims& dilation, bool ceil) {
+  PoolAttrs pool = kEverySizeOne;
+  const Dims kernels = call.per_axis(1, "kernel_size"), paddings = call.per_axis(3, "padding");
+  const Dims strides = call.args.has(2) ? call.per_axis(2, "stride") : kernels;
+  for (size_t i = 0, axis = kAxes - call.axes; axis < kAxes; ++i, ++axis) {
+    const int64_t size = x[2 + i], kernel = kernels[i], stride = strides[i], padding = paddings[i];
+    require(kernel > 0 && kernel < kMost && stride > 0 && stride < kMost, call.op,
+            ": kernel_size and stride must be positive, got ", kernel, " and ", stride);
+    require(dilation[i] > 0 && dilation[i] < kMost, call.op, ": dilation must be positive, got ",
+            dilation[i]);
+    require(padding >= 0 && padding <= kernel / 2, call.op,
+            ": padding must be between 0 and half of kernel_size ", kernel, ", got ", padding);
+    const int64_t room = size + 2 * padding - dilation[i] * (kernel - 1) - 1;
+    require(room >= 0, call.op, ": the window of ", kernel, " does not fit into x of shape ", x,
+            " with padding ", padding);
+    int64_t grid = room / stride + 1;
+    // A last window may reach beyond the padding, not begin there.
+    if (ceil && room % stride && grid * stride < size + padding) ++grid;
+    for (int64_t w = 0; dilation[i] > 1 && w < grid && w * stride < padding; ++w) {
+      const int64_t before = ceil_div(padding - w * stride, dilation[i]);
+      require(w * stride - padding + before * dilation[i] < size, call.op, ": a window of ", kernel,
+              " with dilation ", dilation[i], " sees only padding of x of shape ", x);
+    }
+    pool.size[axis] = size;
+    pool.grid[axis] = grid;
+    pool.kernel[axis] = kernel;
+    pool.stride[axis] = stride;
+    pool.padding[axis] = padding;
+    pool.dilation[axis] = dilation[i];
+  }
+  return pool;
 }
 
-Tensors call_pool(const Args& a, const char* op, bool count_padding,
-                  Tensor (*pool)(const Tensor&, const PoolAttrs&)) {
-  const Dims kernel = a.pair(1, op), padding = a.pair(3, op);
-  const Dims stride = a.has(2) ? a.pair(2, op) : kernel;
-  const PoolAttrs attrs{
-      {kernel[0], kernel[1]}, {stride[0], stride[1]}, {padding[0], padding[1]}, count_padding};
-  const Tensor& x = a.tensor(0);
-  if (x.rank() != 3) return {pool(x, attrs)};
-  return {squeeze(pool(expand_dims(x, 0), attrs), {0})};
+// Windows that cover x evenly, as many as argument 1 says.
+PoolAttrs adaptive_attrs(const Call& call, const Shape& x) {
+  PoolAttrs pool = kEverySizeOne;
+  const Dims grid = call.per_axis(1, "output_size");
+  for (size_t i = 0, axis = kAxes - call.axes; axis < kAxes; ++i, ++axis) {
+    require(grid[i] > 0 && grid[i] < kMost, call.op, ": output_size must be positive, got ",
+            grid[i]);
+    const int64_t size = x[2 + i], least = size / grid[i];
+    pool.size[axis] = size;
+    pool.grid[axis] = grid[i];
+    pool.kernel[axis] = size % grid[i] ? std::min(size, least + 2) : least;
+    pool.stride[axis] = pool.kernel[axis];
+    if (size % grid[i]) pool.adaptive = 1;
+  }
+  return pool;
+}
+
+Tensor maxima(const Tensor& x, const PoolAttrs& pool, const Call& call) {
+  int64_t taps = 1;
+  for (int64_t kernel : pool.kernel) {
+    require(taps <= 2 * kMost / kernel, call.op, ": the window is too large");
+    taps *= kernel;
+  }
+  return record_all(kMaxPool, {&x, 1}, write_attrs(pool))[0];
+}
+
+template <size_t kRank>
+Tensors call_max_pool(const Args& a) {
+  const Call call{a, kRank, "max_pool" + std::to_string(kRank) + "d"};
+  const Tensor x = call.image();
+  const PoolAttrs pool = window_attrs(call, x.shape(), call.per_axis(4, "dilation"), a.boolean(5));
+  return call.finished(maxima(x, pool, call));
+}
+
+template <size_t kRank>
+Tensors call_avg_pool(const Args& a) {
+  const Call call{a, kRank, "avg_pool" + std::to_string(kRank) + "d"};
+  const Tensor x = call.image();
+  PoolAttrs pool = window_attrs(call, x.shape(), Dims(kRank, 1), a.boolean(4));
+  pool.count_padding = a.boolean(5);
+  return call.finished(record(kAvgPool, {x}, write_attrs(pool)));
+}
+
+template <size_t kRank>
+Tensors call_adaptive_max_pool(const Args& a) {
+  const Call call{a, kRank, "adaptive_max_pool" + std::to_string(kRank) + "d"};
+  const Tensor x = call.image();
+  return call.finished(maxima(x, adaptive_attrs(call, x.shape()), call));
+}
+
+template <size_t kRank>
+Tensors call_adaptive_avg_pool(const Args& a) {
+  const Call call{a, kRank, "adaptive_avg_pool" + std::to_string(kRank) + "d"};
+  const Tensor x = call.image();
+  const PoolAttrs pool = adaptive_attrs(call, x.shape());
+  if (std::ranges::all_of(pool.grid, [](int64_t n) { return n == 1; })) {
+    Dims axes;
+    for (size_t i = 0; i < kRank; ++i) axes.push_back(int64_t(2 + i));
+    return call.finished(mean(x, axes, true));
+  }
+  return call.finished(record(kAvgPool, {x}, write_attrs(pool)));
+}
+
+// The reference has the operation's name.
+Op pool_row(std::string_view reference, std::string_view doc, Tensors (*call)(const Args&),
+            std::string_view samples) {
+  const std::string_view name = reference.substr(reference.find('.') + 1);
+  constexpr std::string_view kMax =
+      "x: Tensor, kernel_size: ints, stride: ints? = None, padding: ints = 0, dilation: ints = 1, "
+      "ceil_mode: bool = False";
+  constexpr std::string_view kAvg =
+      "x: Tensor, kernel_size: ints, stride: ints? = None, padding: ints = 0, "
+      "ceil_mode: bool = False, count_include_pad: bool = True";
+  return {.name = name,
+          .parameters = name.starts_with("adaptive") ? "x: Tensor, output_size: ints"
+                        : name.starts_with("max")    ? kMax
+                                                     : kAvg,
+          .doc = doc,
+          .call = call,
+          .samples = samples,
+          .reference = reference,
+          .method = false,
+          .differentiable = true};
 }
 
 // clang-format off
 const Family kPooling("Pooling", {
-    {.name = "max_pool2d",
-     .parameters =
-         "x: Tensor, kernel_size: ints, stride: ints? = None, padding: ints = 0",
-     .doc = "The largest element of every window of images x (N, C, H, W) or (C, H, W), NaN if "
-            "there is one; windows are stride (by default kernel_size) apart. Padding never wins. "
-            "The gradient goes to the first largest.",
-     .call = [](const Args& a) { return call_pool(a, "max_pool2d", false, max_pool2d); },
-     .samples = "f(2, 3, 6, 8), 2;;f(2, 3, 7, 6), (3, 2), 2, 1;;f(3, 5, 5), 3, 1;;"
-                "f(2, 3, 7, 7), 3, 2, (1, 0);;f(0, 3, 4, 4), 2",
-     .reference = "reference.max_pool2d",
-     .method = false,
-     .differentiable = true},
-    {.name = "avg_pool2d",
-     .parameters = "x: Tensor, kernel_size: ints, stride: ints? = None, padding: ints = 0, "
-                   "count_include_pad: bool = True",
-     .doc = "The mean of every window of images x (N, C, H, W) or (C, H, W); windows are stride "
-            "(by default kernel_size) apart. Padded zeros count as elements if count_include_pad.",
-     .call = [](const Args& a) { return call_pool(a, "avg_pool2d", a.boolean(4), avg_pool2d); },
-     .samples = "f(2, 3, 6, 8), 2;;f(2, 3, 7, 6), (3, 2), 2, 1;;f(3, 5, 5), 3, 1;;"
-                "f(2, 3, 7, 7), 3, 2, 1, False;;f(0, 3, 4, 4), 2",
-     .reference = "reference.avg_pool2d",
-     .method = false,
-     .differentiable = true},
+    pool_row("reference.max_pool1d",
+             "The largest element of every window of sequences x (N, C, L) or (C, L); the arguments "
+             "are those of max_pool2d.",
+             call_max_pool<1>,
+             "f(2, 3, 9), 2;;f(2, 3, 10), 3, 2, 1, 2, True;;f(3, 7), 3, 1"),
+    pool_row("reference.max_pool2d",
+             "The largest element of every window of images x (N, C, H, W) or (C, H, W), NaN if "
+             "there is one; windows are stride (by default kernel_size) apart, their elements "
+             "dilation. Padding never wins. With ceil_mode a last window may reach beyond the "
+             "padding. Each is one int, or one for every axis. The gradient goes to the first "
+             "largest.",
+             call_max_pool<2>,
+             "f(2, 3, 6, 8), 2;;f(2, 3, 7, 6), (3, 2), 2, 1;;f(3, 5, 5), 3, 1;;"
+             "f(2, 3, 7, 7), 3, 2, (1, 0);;f(0, 3, 4, 4), 2;;f(2, 3, 6, 8), 3, 2, 1, 1, True;;"
+             "f(1, 2, 9, 8), (3, 2), (1, 2), 1, (2, 3)"),
+    pool_row("reference.max_pool3d",
+             "The largest element of every window of volumes x (N, C, D, H, W) or (C, D, H, W); the "
+             "arguments are those of max_pool2d.",
+             call_max_pool<3>,
+             "f(2, 3, 4, 5, 4), 2;;f(1, 2, 5, 4, 6), (2, 3, 3), (1, 2, 2), (1, 0, 1), 1, True"),
+    pool_row("reference.avg_pool1d",
+             "The mean of every window of sequences x (N, C, L) or (C, L); the arguments are those "
+             "of avg_pool2d.",
+             call_avg_pool<1>,
+             "f(2, 3, 9), 2;;f(2, 3, 10), 3, 2, 1, True, False;;f(3, 7), 3, 1"),
+    pool_row("reference.avg_pool2d",
+             "The mean of every window of images x (N, C, H, W) or (C, H, W); windows are stride "
+             "(by default kernel_size) apart. With ceil_mode a last window may reach beyond the "
+             "padding. Padded zeros count as elements if count_include_pad.",
+             call_avg_pool<2>,
+             "f(2, 3, 6, 8), 2;;f(2, 3, 7, 6), (3, 2), 2, 1;;f(3, 5, 5), 3, 1;;"
+             "f(2, 3, 7, 7), 3, 2, 1, False, False;;f(0, 3, 4, 4), 2;;"
+             "f(2, 3, 6, 8), 3, 2, 1, True;;f(1, 2, 6, 8), 3, 2, 1, True, False"),
+    pool_row("reference.avg_pool3d",
+             "The mean of every window of volumes x (N, C, D, H, W) or (C, D, H, W); the arguments "
+             "are those of avg_pool2d.",
+             call_avg_pool<3>,
+             "f(2, 3, 4, 5, 4), 2;;f(1, 2, 5, 4, 6), (2, 3, 3), (1, 2, 2), (1, 0, 1), True"),
+    pool_row("reference.adaptive_max_pool1d",
+             "The largest element of each of output_size windows that cover x (N, C, L) or (C, L); "
+             "see adaptive_max_pool2d.",
+             call_adaptive_max_pool<1>, "f(2, 3, 9), 4;;f(3, 8), 2"),
+    pool_row("reference.adaptive_max_pool2d",
+             "The largest element of each window of a grid of output_size that covers x (N, C, H, "
+             "W) or (C, H, W): window i goes from floor(i * size / output_size) to ceil((i + 1) * "
+             "size / output_size).",
+             call_adaptive_max_pool<2>,
+             "f(2, 3, 7, 9), (3, 4);;f(3, 6, 8), (3, 2);;f(2, 2, 5, 4), (7, 1)"),
+    pool_row("reference.adaptive_max_pool3d",
+             "The largest element of each window of a grid of output_size that covers x (N, C, D, "
+             "H, W) or (C, D, H, W); see adaptive_max_pool2d.",
+             call_adaptive_max_pool<3>, "f(2, 3, 4, 5, 4), (2, 3, 4)"),
+    pool_row("reference.adaptive_avg_pool1d",
+             "The mean of each of output_size windows that cover x (N, C, L) or (C, L); see "
+             "adaptive_max_pool2d.",
+             call_adaptive_avg_pool<1>, "f(2, 3, 9), 4;;f(3, 8), 1"),
+    pool_row("reference.adaptive_avg_pool2d",
+             "The mean of each window of a grid of output_size that covers x (N, C, H, W) or (C, H, "
+             "W); see adaptive_max_pool2d.",
+             call_adaptive_avg_pool<2>,
+             "f(2, 3, 7, 9), (3, 4);;f(3, 6, 8), (3, 2);;f(2, 2, 5, 4), (7, 1);;f(2, 3, 4, 5), 1"),
+    pool_row("reference.adaptive_avg_pool3d",
+             "The mean of each window of a grid of output_size that covers x (N, C, D, H, W) or (C, "
+             "D, H, W); see adaptive_max_pool2d.",
+             call_adaptive_avg_pool<3>, "f(2, 3, 4, 5, 4), (2, 3, 4);;f(1, 2, 3, 4, 5), 1"),
 });
 // clang-format on
 
 }  // namespace
-
-Tensor max_pool2d(const Tensor& x, const PoolAttrs& attrs) {
-  check_pool(x, attrs, "max_pool2d");
-  return record(kMaxPool, {x}, write_attrs(attrs));
-}
-
-Tensor avg_pool2d(const Tensor& x, const PoolAttrs& attrs) {
-  check_pool(x, attrs, "avg_pool2d");
-  return record(kAvgPool, {x}, write_attrs(attrs));
-}
-
 }  // namespace tegula

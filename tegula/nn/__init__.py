@@ -16,15 +16,12 @@ from tegula.nn.activation import (
 from tegula.nn.attention import MultiheadAttention
 from tegula.nn.containers import ModuleDict, ModuleList, Sequential
 from tegula.nn.conv import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
     Conv1d,
     Conv2d,
     Conv3d,
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
-    MaxPool2d,
 )
 from tegula.nn.linear import Dropout, Embedding, Flatten, Identity, Linear
 from tegula.nn.loss import (
@@ -48,12 +45,33 @@ from tegula.nn.normalization import (
     LayerNorm,
     RMSNorm,
 )
+from tegula.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 
 __all__ = [
     "ELU",
     "GELU",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -80,7 +98,9 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
     "Module",
     "ModuleDict",
     "ModuleList",

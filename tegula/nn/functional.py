@@ -99,9 +99,52 @@ conv_transpose2d = tg.conv_transpose2d
 conv_transpose3d = tg.conv_transpose3d
 
 
-def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The maximum of each window: (N, C, L) → (N, C, L'). Padding never wins."""
+    return tg.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
     """The maximum of each window: (N, C, H, W) → (N, C, H', W'). Padding never wins."""
-    return tg.max_pool2d(input, kernel_size, stride=stride, padding=padding)
+    return tg.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The maximum of each window: (N, C, D, H, W) → (N, C, D', H', W'). Padding never wins."""
+    return tg.max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window: (N, C, L) → (N, C, L')."""
+    return tg.avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(
@@ -109,35 +152,72 @@ def avg_pool2d(
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window: (N, C, H, W) → (N, C, H', W')."""
-    return tg.avg_pool2d(
-        input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad
-    )
+    return tg.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window: (N, C, D, H, W) → (N, C, D', H', W')."""
+    return tg.avg_pool3d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def _grid(input: Tensor, output_size: Any, axes: int) -> tuple[int, ...]:
+    """``output_size`` for each of the last axes; None keeps an extent."""
+    each = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * axes
+    if len(each) == axes and input.ndim > axes:
+        each = [
+            size if given is None else given
+            for given, size in zip(each, input.shape[-axes:], strict=True)
+        ]
+    return per_axis(each, axes, "output_size")
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """The maximum of each window of a grid: (N, C, L) → (N, C, output_size)."""
+    return tg.adaptive_max_pool1d(input, _grid(input, output_size, 1))
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """The maximum of each window of a grid: (N, C, H, W) → (N, C, *output_size).
+
+    Window i of an axis goes from floor(i * size / output_size) to
+    ceil((i + 1) * size / output_size); None keeps an extent.
+    """
+    return tg.adaptive_max_pool2d(input, _grid(input, output_size, 2))
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """The maximum of each window of a grid: (N, C, D, H, W) → (N, C, *output_size)."""
+    return tg.adaptive_max_pool3d(input, _grid(input, output_size, 3))
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """The mean of each window of a grid: (N, C, L) → (N, C, output_size)."""
+    return tg.adaptive_avg_pool1d(input, _grid(input, output_size, 1))
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """The mean of each cell of a grid of ``output_size`` (int or pair; None keeps that extent).
+    """The mean of each window of a grid: (N, C, H, W) → (N, C, *output_size).
 
-    (N, C, H, W) → (N, C, *output_size).
-
-    Raises:
-        ValueError: the grid does not divide the image evenly.
+    Window i of an axis goes from floor(i * size / output_size) to
+    ceil((i + 1) * size / output_size); None keeps an extent.
     """
-    if input.ndim != 4:
-        raise ValueError(f"adaptive_avg_pool2d: the input must be (N, C, H, W), got {input.shape}")
-    image = input.shape[2:]
-    size = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    if len(size) == 2:
-        size = [image[i] if size[i] is None else size[i] for i in range(2)]
-    grid = per_axis(size, 2, "adaptive_avg_pool2d: output_size")
-    if min(grid) < 1 or any(extent % n for extent, n in zip(image, grid, strict=True)):
-        raise ValueError(f"adaptive_avg_pool2d: a grid of {grid} does not divide {image} evenly")
-    if grid == (1, 1):
-        return tg.mean(input, axis=(2, 3), keepdims=True)
-    window = (image[0] // grid[0], image[1] // grid[1])
-    return tg.avg_pool2d(input, window, stride=window)
+    return tg.adaptive_avg_pool2d(input, _grid(input, output_size, 2))
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """The mean of each window of a grid: (N, C, D, H, W) → (N, C, *output_size)."""
+    return tg.adaptive_avg_pool3d(input, _grid(input, output_size, 3))
 
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:

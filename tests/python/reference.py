@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from typing import Any
+import math
 
 import numpy as np
 import scipy.special
 
 Array = np.ndarray
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def _windows(x: Array, kernel, stride, padding, dilation=(1, 1), fill: float = 0.0) -> Array:
-    """(N, C, OH, OW, kh, kw)."""
-    (ph, pw), (dh, dw), (kh, kw) = padding, dilation, kernel
-    x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)), constant_values=fill)
-    view = np.lib.stride_tricks.sliding_window_view(
-        x, (dh * (kh - 1) + 1, dw * (kw - 1) + 1), axis=(2, 3)
-    )
-    return view[:, :, :: stride[0], :: stride[1], ::dh, ::dw]
 
 
 def _each(value, count) -> tuple[int, ...]:
@@ -81,23 +68,69 @@ def conv_transpose(
     return y if bias is None else y + bias.reshape(-1, *[1] * axes)
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0) -> Array:
-    if x.ndim == 3:
-        return max_pool2d(x[None], kernel_size, stride, padding)[0]
-    kernel = _pair(kernel_size)
-    stride = kernel if stride is None else _pair(stride)
-    return _windows(x, kernel, stride, _pair(padding), fill=-np.inf).max((-1, -2))
+def _pool(x, spans, reduce) -> Array:
+    """reduce(elements, counts) of every window: spans tell, for each axis, a window's elements."""
+    axes = tuple(range(-len(spans), 0))
+    y = np.empty((*x.shape[: -len(spans)], *map(len, spans)), x.dtype)
+    for at in np.ndindex(*map(len, spans)):
+        inside = [spans[axis][i][0] for axis, i in enumerate(at)]
+        counted = math.prod(spans[axis][i][1] for axis, i in enumerate(at))
+        y[(..., *at)] = reduce(x[(..., *np.ix_(*inside))], axes, counted)
+    return y
 
 
-def avg_pool2d(x, kernel_size, stride=None, padding=0, count_include_pad=True) -> Array:
-    if x.ndim == 3:
-        return avg_pool2d(x[None], kernel_size, stride, padding, count_include_pad)[0]
-    kernel = _pair(kernel_size)
-    stride = kernel if stride is None else _pair(stride)
-    total = _windows(x, kernel, stride, _pair(padding)).sum((-1, -2))
-    if count_include_pad:
-        return total / (kernel[0] * kernel[1])
-    return total / _windows(np.ones_like(x), kernel, stride, _pair(padding)).sum((-1, -2))
+def _max(x, axes, counted) -> Array:
+    return x.max(axes)
+
+
+def _mean(x, axes, counted) -> Array:
+    return x.sum(axes) / counted
+
+
+def _spans(size, kernel, stride, padding, dilation, ceil_mode, count_include_pad):
+    """PyTorch's windows: a last one may reach beyond the padding, not begin there."""
+    spans = []
+    for start in itertools.count(-padding, stride):
+        taps = np.arange(kernel) * dilation + start
+        fits = taps[-1] < size + padding
+        if not (fits or (ceil_mode and start < size and spans[-1][2] < size + padding - 1)):
+            return spans
+        inside = taps[(taps >= 0) & (taps < size)]
+        counted = (taps < size + padding).sum() if count_include_pad else len(inside)
+        spans.append((inside, counted, taps[-1]))
+
+
+def _pool_windows(axes, reduce, x, kernel_size, stride, padding, dilation, *modes) -> Array:
+    stride = kernel_size if stride is None else stride
+    each = [_each(v, axes) for v in (kernel_size, stride, padding, dilation)]
+    sizes = zip(x.shape[-axes:], *each, strict=True)
+    return _pool(x, [_spans(*size, *modes) for size in sizes], reduce)
+
+
+def _max_pool(axes, x, size, stride=None, padding=0, dilation=1, ceil_mode=False) -> Array:
+    return _pool_windows(axes, _max, x, size, stride, padding, dilation, ceil_mode, False)
+
+
+def _avg_pool(axes, x, size, stride=None, padding=0, ceil_mode=False, include=True) -> Array:
+    return _pool_windows(axes, _mean, x, size, stride, padding, 1, ceil_mode, include)
+
+
+def _adaptive_pool(axes, reduce, x, output_size) -> Array:
+    spans = []
+    for size, grid in zip(x.shape[-axes:], _each(output_size, axes), strict=True):
+        cuts = [range(i * size // grid, -(-(i + 1) * size // grid)) for i in range(grid)]
+        spans.append([(np.array(cut), len(cut)) for cut in cuts])
+    return _pool(x, spans, reduce)
+
+
+max_pool1d, max_pool2d, max_pool3d = (functools.partial(_max_pool, n) for n in (1, 2, 3))
+avg_pool1d, avg_pool2d, avg_pool3d = (functools.partial(_avg_pool, n) for n in (1, 2, 3))
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
+    functools.partial(_adaptive_pool, n, _max) for n in (1, 2, 3)
+)
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (
+    functools.partial(_adaptive_pool, n, _mean) for n in (1, 2, 3)
+)
 
 
 def _along(x: Array, indices: Array, values, axis: int, add: bool) -> Array:

@@ -186,39 +186,48 @@ def test_conv_transpose_shapes_are_those_of_the_convolution_it_transposes(rng):
     assert (there * y).sum().item() == pytest.approx((x * back).sum().item(), rel=1e-12)
 
 
-def windows(x, kernel, stride, padding, fill):
-    x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=fill)
-    view = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))
-    return view[:, :, ::stride, ::stride]
-
-
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, None, 0), (3, 2, 1), (3, 1, 0)])
-def test_pooling(rng, kernel, stride, padding):
-    x = rng.standard_normal((2, 3, 8, 9))
-    step = stride or kernel
-    peak = windows(x, kernel, step, padding, -np.inf).max((-1, -2))
-    layer = nn.MaxPool2d(kernel, stride, padding)
-    np.testing.assert_array_equal(layer(tensor(x)).numpy(), peak)
-    check_gradients(layer, x)
-    mean = windows(x, kernel, step, padding, 0).mean((-1, -2))
-    layer = nn.AvgPool2d(kernel, stride, padding)
-    np.testing.assert_allclose(layer(tensor(x)).numpy(), mean, rtol=1e-12, atol=1e-12)
-    check_gradients(layer, x)
-    inside = np.nanmean(windows(x, kernel, step, padding, np.nan), (-1, -2))
-    layer = nn.AvgPool2d(kernel, stride, padding, count_include_pad=False)
-    np.testing.assert_allclose(layer(tensor(x)).numpy(), inside, rtol=1e-12, atol=1e-12)
-
-
-def test_adaptive_pooling(rng):
-    x = rng.standard_normal((2, 3, 6, 8))
-    got = nn.AdaptiveAvgPool2d(1)(tensor(x)).numpy()
-    np.testing.assert_allclose(got, x.mean((2, 3), keepdims=True))
-    got = nn.AdaptiveAvgPool2d((3, None))(tensor(x)).numpy()
-    np.testing.assert_allclose(got, x.reshape(2, 3, 3, 2, 8).mean(3))
-    with pytest.raises(ValueError, match=r"a grid of \(4, 4\) does not divide \(6, 8\) evenly"):
-        nn.AdaptiveAvgPool2d(4)(tensor(x))
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_pooling(rng, axes):
+    x = rng.standard_normal((2, 3, 8, 9, 7)[: axes + 2])
+    reference_of = {kind: getattr(reference, f"{kind}_pool{axes}d") for kind in ("max", "avg")}
+    for settings in ((2,), (3, 2, 1), (3, 1, 0, 2), (3, 2, 1, 1, True)):
+        layer = getattr(nn, f"MaxPool{axes}d")(*settings)
+        np.testing.assert_array_equal(layer(tensor(x)).numpy(), reference_of["max"](x, *settings))
+        check_gradients(layer, x)
+    for settings in ((2,), (3, 2, 1), (3, 2, 1, True), (3, 2, 1, True, False)):
+        layer = getattr(nn, f"AvgPool{axes}d")(*settings)
+        want = reference_of["avg"](x, *settings)
+        np.testing.assert_allclose(layer(tensor(x)).numpy(), want, rtol=1e-12, atol=1e-12)
+        check_gradients(layer, x)
+    assert repr(nn.MaxPool2d(3, 2, 1, ceil_mode=True)) == (
+        "MaxPool2d(kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), ceil_mode=True)"
+    )
     with pytest.raises(ValueError, match="padding must be at most half"):
         nn.MaxPool2d(2, padding=2)
+
+
+def test_pooling_of_infinities_and_nan():
+    x = tensor(np.array([[[-np.inf, -np.inf, 1.0, np.nan, 2.0, np.nan]]])).requires_grad_()
+    y = tg.max_pool1d(x, 2)
+    np.testing.assert_array_equal(y.numpy(), [[[-np.inf, np.nan, np.nan]]])
+    y.backward(tg.ones(y.shape, dtype=y.dtype))
+    np.testing.assert_array_equal(x.grad.numpy(), [[[1, 0, 0, 1, 0, 1]]])
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_adaptive_pooling(rng, axes):
+    x = rng.standard_normal((2, 3, 6, 8, 5)[: axes + 2])
+    for kind, close in (("Avg", 1e-12), ("Max", 0)):
+        layer = getattr(nn, f"Adaptive{kind}Pool{axes}d")
+        expected = getattr(reference, f"adaptive_{kind.lower()}_pool{axes}d")
+        for grid in (1, 4, (3, 8, 2)[:axes]):
+            got = layer(grid)(tensor(x)).numpy()
+            np.testing.assert_allclose(got, expected(x, grid), rtol=close, atol=close)
+        check_gradients(layer(4), x)
+        kept = layer((*[2] * (axes - 1), None))(tensor(x))
+        assert kept.shape == (2, 3, *[2] * (axes - 1), x.shape[-1])
+    with pytest.raises(ValueError, match="output_size must be positive"):
+        nn.AdaptiveAvgPool2d(0)(tg.ones((1, 1, 4, 4)))
 
 
 def test_flatten_and_identity():

@@ -1,416 +1,210 @@
-// Maximum and average pooling over the last two axes of (N, C, H, W), and their gradients. Each
-// plane is computed by one thread; overlapping windows add to a gradient in row-major order.
-#include "backend/cpu/targets.h"
-
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/pooling.cc"
-#include <hwy/foreach_target.h>
-#include <hwy/highway.h>
+#include "backend/cpu/pooling.h"
 
 #include <algorithm>
-#include <limits>
-#include <type_traits>
-#include <vector>
+#include <optional>
 
 #include "backend/cpu/isa.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/strided_copy.h"
-#include "graph/attrs.h"
+#include "backend/cpu/pooling_field.h"
+#include "backend/cpu/pooling_lines.h"
+#include "backend/cpu/pooling_shapes.h"
 #include "runtime/thread_pool.h"
 
-#ifndef TEGULA_POOLING_CC_ONCE_
-#define TEGULA_POOLING_CC_ONCE_
-namespace tegula::cpu {
-
-// Dense planes; `image` is the larger side (x or dx), `pooled` the smaller (y or dy).
-struct Pooling {
-  DType dtype;
-  PoolAttrs attrs;
-  int64_t image[2], pooled[2];  // heights and widths
-
-  int64_t image_size() const { return image[0] * image[1]; }
-  int64_t pooled_size() const { return pooled[0] * pooled[1]; }
-  // The part of window `i` inside the image.
-  int64_t begin(int axis, int64_t i) const {
-    return std::max<int64_t>(0, i * attrs.stride[axis] - attrs.padding[axis]);
-  }
-  int64_t end(int axis, int64_t i) const {
-    return std::min(image[axis], i * attrs.stride[axis] - attrs.padding[axis] + attrs.kernel[axis]);
-  }
-  // Windows of 2 x 2 side by side, without padding.
-  bool halves() const {
-    return attrs.kernel[0] == 2 && attrs.kernel[1] == 2 && attrs.stride[0] == 2 &&
-           attrs.stride[1] == 2 && attrs.padding[0] == 0 && attrs.padding[1] == 0;
-  }
-};
-
-}  // namespace tegula::cpu
-#endif
-
-HWY_BEFORE_NAMESPACE();
-namespace tegula::cpu {
-namespace HWY_NAMESPACE {
-
-// Whether `value` replaces the maximum found before it: the first of equals stays, and so does the
-// first NaN.
-template <class T>
-bool beats(T value, T best) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return (value > best) | ((value != value) & (best == best));
-  } else {
-    return value > best;
-  }
-}
-
-template <class T>
-constexpr T lowest() {
-  if constexpr (std::is_floating_point_v<T>) {
-    return -std::numeric_limits<T>::infinity();
-  } else {
-    return std::numeric_limits<T>::lowest();
-  }
-}
-
-#if HWY_TARGET != HWY_SCALAR
-namespace hn = hwy::HWY_NAMESPACE;
-
-// `value` where it beats `best`: see beats().
-template <class V>
-auto beats_mask(V value, V best) {
-  return hn::Not(hn::Or(hn::Le(value, best), hn::IsNaN(best)));
-}
-
-// Calls body(d, s) so that vectors of tag d at every s cover [0, windows), the last overlapping
-// the one before; returns false if there are fewer windows than the shortest vector has lanes.
-template <class D, class F>
-bool for_vectors(D d, int64_t windows, F&& body) {
-  const int64_t lanes = int64_t(hn::Lanes(d));
-  if (windows >= lanes) {
-    for (int64_t s = 0; s + lanes < windows; s += lanes) body(d, s);
-    body(d, windows - lanes);
-    return true;
-  }
-  if constexpr (hn::MaxLanes(D()) * sizeof(hn::TFromD<D>) > 16)
-    return for_vectors(hn::Half<D>(), windows, body);
-  return false;
-}
-
-template <class T>
-bool max_halves_vectors(const T* top, const T* bottom, int64_t windows, T* y) {
-  return for_vectors(hn::ScalableTag<T>(), windows, [&](auto d, int64_t s) HWY_ATTR {
-    hn::Vec<decltype(d)> a, b, c, e;
-    hn::LoadInterleaved2(d, top + 2 * s, a, b);
-    hn::LoadInterleaved2(d, bottom + 2 * s, c, e);
-    a = hn::IfThenElse(beats_mask(b, a), b, a);
-    a = hn::IfThenElse(beats_mask(c, a), c, a);
-    hn::StoreU(hn::IfThenElse(beats_mask(e, a), e, a), d, y + s);
-  });
-}
-
-template <class T>
-bool max_grad_halves_vectors(const T* top, const T* bottom, const T* dy, int64_t windows, T* out,
-                             T* below) {
-  return for_vectors(hn::ScalableTag<T>(), windows, [&](auto d, int64_t s) HWY_ATTR {
-    hn::Vec<decltype(d)> a, b, c, e;
-    hn::LoadInterleaved2(d, top + 2 * s, a, b);
-    hn::LoadInterleaved2(d, bottom + 2 * s, c, e);
-    const auto second = beats_mask(b, a);
-    a = hn::IfThenElse(second, b, a);
-    const auto third = beats_mask(c, a);
-    a = hn::IfThenElse(third, c, a);
-    const auto fourth = beats_mask(e, a), lower = hn::Or(third, fourth);
-    const auto up = hn::LoadU(d, dy + s);
-    hn::StoreInterleaved2(hn::IfThenZeroElse(hn::Or(second, lower), up),
-                          hn::IfThenElseZero(hn::AndNot(lower, second), up), d, out + 2 * s);
-    hn::StoreInterleaved2(hn::IfThenElseZero(hn::AndNot(fourth, third), up),
-                          hn::IfThenElseZero(fourth, up), d, below + 2 * s);
-  });
-}
-#endif
-
-template <class T>
-void max_halves(const Pooling& p, const T* HWY_RESTRICT x, T* HWY_RESTRICT y) {
-  for (int64_t r = 0; r < p.pooled[0]; ++r, y += p.pooled[1]) {
-    const T* HWY_RESTRICT top = x + 2 * r * p.image[1];
-    const T* HWY_RESTRICT bottom = top + p.image[1];
-#if HWY_TARGET != HWY_SCALAR
-    if constexpr (std::is_floating_point_v<T>)
-      if (max_halves_vectors(top, bottom, p.pooled[1], y)) continue;
-#endif
-    for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      T best = top[2 * s];
-      best = beats(top[2 * s + 1], best) ? top[2 * s + 1] : best;
-      best = beats(bottom[2 * s], best) ? bottom[2 * s] : best;
-      best = beats(bottom[2 * s + 1], best) ? bottom[2 * s + 1] : best;
-      y[s] = best;
-    }
-  }
-}
-
-template <class T>
-void max_plane(const Pooling& p, const T* x, T* y) {
-  using C = compute_t<T>;
-  if constexpr (std::is_same_v<C, T>)
-    if (p.halves()) return max_halves(p, x, y);
-  for (int64_t r = 0; r < p.pooled[0]; ++r)
-    for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      const int64_t first = p.begin(1, s), last = p.end(1, s);
-      C best = lowest<C>();
-      for (int64_t i = p.begin(0, r); i < p.end(0, r); ++i)
-        for (int64_t j = first; j < last; ++j) {
-          const C value = C(x[i * p.image[1] + j]);
-          best = beats(value, best) ? value : best;
-        }
-      *y++ = T(best);
-    }
-}
-
-// Whether windows of 2 x 2 leave a last row or column uncovered.
-inline bool has_remainder(const Pooling& p) {
-  return p.image[0] != 2 * p.pooled[0] || p.image[1] != 2 * p.pooled[1];
-}
-
-template <class T>
-void max_grad_halves(const Pooling& p, const T* HWY_RESTRICT x, const T* HWY_RESTRICT dy,
-                     T* HWY_RESTRICT dx) {
-  const int64_t width = p.image[1];
-  if (has_remainder(p)) std::fill_n(dx, p.image_size(), T(0));
-  for (int64_t r = 0; r < p.pooled[0]; ++r, dy += p.pooled[1]) {
-    const T* HWY_RESTRICT top = x + 2 * r * width;
-    const T* HWY_RESTRICT bottom = top + width;
-    T* HWY_RESTRICT out = dx + 2 * r * width;
-    T* HWY_RESTRICT below = out + width;
-#if HWY_TARGET != HWY_SCALAR
-    if (max_grad_halves_vectors(top, bottom, dy, p.pooled[1], out, below)) continue;
-#endif
-    for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      out[2 * s] = out[2 * s + 1] = below[2 * s] = below[2 * s + 1] = T(0);
-      T best = top[2 * s];
-      T* at = out + 2 * s;
-      const auto consider = [&](T value, T* place) {
-        if (!beats(value, best)) return;
-        best = value;
-        at = place;
-      };
-      consider(top[2 * s + 1], out + 2 * s + 1);
-      consider(bottom[2 * s], below + 2 * s);
-      consider(bottom[2 * s + 1], below + 2 * s + 1);
-      *at = dy[s];
-    }
-  }
-}
-
-// `sums` is a plane of scratch.
-template <class T>
-void max_grad_plane(const Pooling& p, const T* x, const T* dy, compute_t<T>* sums, T* dx) {
-  using C = compute_t<T>;
-  if constexpr (std::is_same_v<C, T>)
-    if (p.halves()) return max_grad_halves(p, x, dy, dx);
-  std::fill_n(sums, p.image_size(), C(0));
-  for (int64_t r = 0; r < p.pooled[0]; ++r)
-    for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      const C up = C(*dy++);
-      const int64_t top = p.begin(0, r), left = p.begin(1, s);
-      if (top >= p.end(0, r) || left >= p.end(1, s)) continue;
-      int64_t at = top * p.image[1] + left;
-      for (int64_t i = top; i < p.end(0, r); ++i)
-        for (int64_t j = left; j < p.end(1, s); ++j)
-          if (beats(C(x[i * p.image[1] + j]), C(x[at]))) at = i * p.image[1] + j;
-      sums[at] = C(sums[at] + up);
-    }
-  for (int64_t i = 0; i < p.image_size(); ++i) dx[i] = T(sums[i]);
-}
-
-template <class C>
-C divisor(const Pooling& p, int64_t r, int64_t s) {
-  if (p.attrs.count_padding) return C(p.attrs.kernel[0] * p.attrs.kernel[1]);
-  return C((p.end(0, r) - p.begin(0, r)) * (p.end(1, s) - p.begin(1, s)));
-}
-
-template <class T>
-void average_plane(const Pooling& p, const T* HWY_RESTRICT x, T* HWY_RESTRICT y) {
-  using C = compute_t<T>;
-  if (p.halves()) {
-    for (int64_t r = 0; r < p.pooled[0]; ++r, y += p.pooled[1]) {
-      const T* HWY_RESTRICT top = x + 2 * r * p.image[1];
-      const T* HWY_RESTRICT bottom = top + p.image[1];
-      for (int64_t s = 0; s < p.pooled[1]; ++s)
-        y[s] =
-            T((C(top[2 * s]) + C(top[2 * s + 1]) + C(bottom[2 * s]) + C(bottom[2 * s + 1])) / C(4));
-    }
-    return;
-  }
-  for (int64_t r = 0; r < p.pooled[0]; ++r)
-    for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      C sum = C(0);
-      bool first = true;
-      for (int64_t i = p.begin(0, r); i < p.end(0, r); ++i)
-        for (int64_t j = p.begin(1, s); j < p.end(1, s); ++j) {
-          const C value = C(x[i * p.image[1] + j]);
-          sum = first ? value : sum + value;
-          first = false;
-        }
-      *y++ = T(sum / divisor<C>(p, r, s));
-    }
-}
-
-template <class T>
-void average_grad_plane(const Pooling& p, const T* HWY_RESTRICT dy, compute_t<T>* sums,
-                        T* HWY_RESTRICT dx) {
-  using C = compute_t<T>;
-  if (p.halves()) {
-    if (has_remainder(p)) std::fill_n(dx, p.image_size(), T(C(0)));
-    for (int64_t r = 0; r < p.pooled[0]; ++r, dy += p.pooled[1]) {
-      T* HWY_RESTRICT top = dx + 2 * r * p.image[1];
-      T* HWY_RESTRICT bottom = top + p.image[1];
-      for (int64_t s = 0; s < p.pooled[1]; ++s)
-        top[2 * s] = top[2 * s + 1] = bottom[2 * s] = bottom[2 * s + 1] = T(C(dy[s]) / C(4));
-    }
-    return;
-  }
-  std::fill_n(sums, p.image_size(), C(0));
-  for (int64_t r = 0; r < p.pooled[0]; ++r)
-    for (int64_t s = 0; s < p.pooled[1]; ++s) {
-      const C share = C(*dy++) / divisor<C>(p, r, s);
-      for (int64_t i = p.begin(0, r); i < p.end(0, r); ++i)
-        for (int64_t j = p.begin(1, s); j < p.end(1, s); ++j) sums[i * p.image[1] + j] += share;
-    }
-  for (int64_t i = 0; i < p.image_size(); ++i) dx[i] = T(sums[i]);
-}
-
-// Planes [begin, end) of each kernel.
-void max_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x, std::byte* y) {
-  dispatch(p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = begin; i < end; ++i)
-      max_plane(p, reinterpret_cast<const T*>(x) + i * p.image_size(),
-                reinterpret_cast<T*>(y) + i * p.pooled_size());
-  });
-}
-
-void max_pool_grad(const Pooling& p, int64_t begin, int64_t end, const std::byte* x,
-                   const std::byte* dy, std::byte* dx) {
-  dispatch_floating(p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    std::vector<compute_t<T>> sums(p.halves() && sizeof(T) > 2 ? 0 : p.image_size());
-    for (int64_t i = begin; i < end; ++i)
-      max_grad_plane(p, reinterpret_cast<const T*>(x) + i * p.image_size(),
-                     reinterpret_cast<const T*>(dy) + i * p.pooled_size(), sums.data(),
-                     reinterpret_cast<T*>(dx) + i * p.image_size());
-  });
-}
-
-void average_pool(const Pooling& p, int64_t begin, int64_t end, const std::byte* x, std::byte* y) {
-  dispatch_floating(p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = begin; i < end; ++i)
-      average_plane(p, reinterpret_cast<const T*>(x) + i * p.image_size(),
-                    reinterpret_cast<T*>(y) + i * p.pooled_size());
-  });
-}
-
-void average_pool_grad(const Pooling& p, int64_t begin, int64_t end, const std::byte* dy,
-                       std::byte* dx) {
-  dispatch_floating(p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    std::vector<compute_t<T>> sums(p.halves() ? 0 : p.image_size());
-    for (int64_t i = begin; i < end; ++i)
-      average_grad_plane(p, reinterpret_cast<const T*>(dy) + i * p.pooled_size(), sums.data(),
-                         reinterpret_cast<T*>(dx) + i * p.image_size());
-  });
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace tegula::cpu
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace tegula::cpu {
 namespace {
 
-HWY_EXPORT(max_pool);
-HWY_EXPORT(max_pool_grad);
-HWY_EXPORT(average_pool);
-HWY_EXPORT(average_pool_grad);
+constexpr int64_t kSlice = 64;           // channels of a piece, at most
+constexpr int64_t kElements = 1536;      // of a piece's image in each channel, about
+constexpr double kPerMicrosecond = 5e3;  // bytes
 
-Pooling pooling_of(const KernelArgs& args, const View& image, const View& pooled) {
-  Pooling p;
-  p.dtype = image.dtype;
-  p.attrs = read_attrs<PoolAttrs>(args.attrs);
-  for (int axis = 0; axis < 2; ++axis) {
-    p.image[axis] = image.shape[2 + axis];
-    p.pooled[axis] = pooled.shape[2 + axis];
+// Planes of different images serve as channels of one wherever they are equally far apart.
+void join_images(PoolViews& v) {
+  const auto even = [](const Image& i) { return i.image_stride == i.channels * i.channel_stride; };
+  if (!even(v.image) || !even(v.windows) || (v.choices.data && !even(v.choices))) return;
+  for (Image* image : {&v.image, &v.windows, &v.choices}) {
+    image->channels *= image->images;
+    image->images = 1;
   }
-  return p;
 }
 
-void require_floating(const View& view, const char* op) {
-  if (!is_floating(view.dtype))
-    fail(ErrorKind::type, op, ": dtype ", view.dtype, " is not a floating dtype");
-}
-
-// Calls body(begin, end) for runs of planes worth claiming.
+// Calls piece(box, slice) for parts that cover `image`: boxes of its elements, cut to about `most`.
 template <class F>
-void for_planes(const View& image, const Pooling& p, F&& body) {
-  static const int64_t elements = tile_size(16'384);
-  const int64_t planes = image.shape[0] * image.shape[1];
-  const int64_t run = std::max<int64_t>(1, elements / std::max<int64_t>(1, p.image_size()));
-  const int64_t runs = (planes + run - 1) / run;
-  const auto piece = [&](int64_t i) { body(i * run, std::min(planes, (i + 1) * run)); };
-  if (planes * p.image_size() < 32'768) {
-    for (int64_t i = 0; i < runs; ++i) piece(i);
-  } else {
-    parallel_for(runs, piece);
+void for_pieces(const PoolViews& v, const Image& image, int64_t most, F&& piece) {
+  Windows cut;
+  std::copy_n(image.size, kAxes, cut.grid);
+  const Boxes boxes(image.images, cut, std::max<int64_t>(1, tile_size(most)));
+  const int64_t slices = ceil_div(image.channels, kSlice), count = boxes.count() * slices;
+  const double bytes = double(v.image.images * v.image.channels * itemsize(image.dtype)) *
+                       double(v.image.size[0] * v.image.size[1] * v.image.size[2]);
+  const bool slices_first = image.channel_stride == 1;  // follows the memory
+  parallel_for(
+      count,
+      [&](int64_t i) {
+        const int64_t box = slices_first ? i / slices : i % boxes.count();
+        const int64_t slice = slices_first ? i % slices : i / boxes.count();
+        const int64_t first = tile_start(image.channels, slices, slice);
+        piece(boxes[box], Slice{first, tile_start(image.channels, slices, slice + 1) - first});
+      },
+      bytes / kPerMicrosecond);
+}
+
+// The taps of window (z, y, x) inside the image; offsets are from the first element it might see.
+template <class T>
+int64_t list_taps(const Pooling& p, const Field<T>& from, const int64_t* window, PoolTap* taps) {
+  int64_t first[kAxes], end[kAxes], step[kAxes], base = 0;
+  for (int axis = 0; axis < kAxes; ++axis) {
+    const int64_t i = window[axis];
+    first[axis] = p.first_tap(axis, i);
+    end[axis] = p.end_tap(axis, i);
+    step[axis] = p.dilation[axis] * from.stride(axis);
+    base += (p.start(axis, i) - p.begin(axis, i)) * from.stride(axis);
   }
+  PoolTap* tap = taps;
+  for (int64_t z = first[0]; z < end[0]; ++z)
+    for (int64_t y = first[1]; y < end[1]; ++y)
+      for (int64_t x = first[2]; x < end[2]; ++x)
+        *tap++ = {base + z * step[0] + y * step[1] + x * step[2],
+                  (z * p.kernel[1] + y) * p.kernel[2] + x};
+  return tap - taps;
 }
 
-void run_max_pool2d(const KernelArgs& args) {
-  const View& x = args.inputs[0];
-  const View& y = args.outputs[0];
-  if (numel(y.shape) == 0) return;
-  const Pooling p = pooling_of(args, x, y);
-  const DenseInput dense(x);
-  const auto run = HWY_DYNAMIC_DISPATCH(max_pool);
-  for_planes(x, p, [&](int64_t begin, int64_t end) { run(p, begin, end, dense.data(), y.data); });
+template <class C>
+PoolChoices choices_from(const Field<C>& choices, int64_t offset) {
+  return {reinterpret_cast<std::byte*>(choices.data() + offset), choices.step(), sizeof(C) > 1};
 }
 
-void run_max_pool2d_grad(const KernelArgs& args) {
-  const View& dx = args.outputs[0];
-  if (numel(dx.shape) == 0) return;
-  require_floating(dx, "max_pool2d_grad");
-  const Pooling p = pooling_of(args, dx, args.inputs[1]);
-  const DenseInput x(args.inputs[0]), dy(args.inputs[1]);
-  const auto run = HWY_DYNAMIC_DISPATCH(max_pool_grad);
-  for_planes(dx, p,
-             [&](int64_t begin, int64_t end) { run(p, begin, end, x.data(), dy.data(), dx.data); });
+template <class T, class C>
+void pool_piece(const Pooling& p, const PoolViews& v, bool average, const Box& box,
+                const Slice& slice) {
+  const Region results = region_of(box);
+  Field<T> from(v.image, p.seen_by(box), slice, ScratchUse::planes);
+  from.load();
+  Field<T> to(v.windows, results, slice, ScratchUse::tile, !v.windows.data);
+  std::optional<Field<C>> choices;
+  if (v.choices.data) choices.emplace(v.choices, results, slice, ScratchUse::right);
+  const Scratch<PoolTap> taps(ScratchUse::vector, size_t(p.taps()));
+  const int64_t alike = std::clamp(p.first_alike(2), box.begin[3], box.end[3]);
+  const int64_t end_alike = std::clamp(p.end_alike(2), alike, box.end[3]);
+  for_rows(results, [&](int64_t n, int64_t z, int64_t y) {
+    for (int64_t x = box.begin[3], run; x < box.end[3]; x += run) {
+      run = x == alike && x < end_alike ? end_alike - x : 1;
+      const int64_t window[kAxes] = {z, y, x};
+      const PoolWindows<T> windows{from.at(n, p.begin(0, z), p.begin(1, y), p.begin(2, x)),
+                                   p.stride[2] * from.step(),
+                                   taps,
+                                   list_taps(p, from, window, taps),
+                                   run,
+                                   slice.lanes(),
+                                   to.at(n, z, y, x),
+                                   to.step()};
+      if (average) {
+        pool_kernels<T>().average(windows, T(p.counted(0, z) * p.counted(1, y) * p.counted(2, x)));
+      } else {
+        pool_kernels<T>().max(windows, choices ? choices_from(*choices, choices->offset(n, z, y, x))
+                                               : PoolChoices{nullptr, 0, false});
+      }
+    }
+  });
+  to.store();
+  if (choices) choices->store();
 }
 
-void run_avg_pool2d(const KernelArgs& args) {
-  const View& x = args.inputs[0];
-  const View& y = args.outputs[0];
-  if (numel(y.shape) == 0) return;
-  require_floating(y, "avg_pool2d");
-  const Pooling p = pooling_of(args, x, y);
-  const DenseInput dense(x);
-  const auto run = HWY_DYNAMIC_DISPATCH(average_pool);
-  for_planes(x, p, [&](int64_t begin, int64_t end) { run(p, begin, end, dense.data(), y.data); });
+// What each window gives to every element that it counts, in place.
+template <class T>
+void divide_windows(const Pooling& p, const Field<T>& windows, const Slice& slice) {
+  const Region& region = windows.region();
+  const Scratch<T> divisors(ScratchUse::shared, size_t(region.extent[2]));
+  for_rows(region, [&](int64_t n, int64_t z, int64_t y) {
+    const int64_t rows = p.counted(0, z) * p.counted(1, y);
+    for (int64_t x = 0; x < region.extent[2]; ++x)
+      divisors.get()[x] = T(rows * p.counted(2, region.first[2] + x));
+    pool_kernels<T>().divide(windows.at(n, z, y, region.first[2]), slice.pitch(), divisors,
+                             region.extent[2]);
+  });
 }
 
-void run_avg_pool2d_grad(const KernelArgs& args) {
-  const View& dx = args.outputs[0];
-  if (numel(dx.shape) == 0) return;
-  require_floating(dx, "avg_pool2d_grad");
-  const Pooling p = pooling_of(args, dx, args.inputs[0]);
-  const DenseInput dy(args.inputs[0]);
-  const auto run = HWY_DYNAMIC_DISPATCH(average_pool_grad);
-  for_planes(dx, p, [&](int64_t begin, int64_t end) { run(p, begin, end, dy.data(), dx.data); });
+template <class T, class C>
+void gradient_piece(const Pooling& p, const PoolViews& v, const Box& box, const Slice& slice) {
+  const bool average = !v.choices.data;
+  const Region elements = region_of(box), region = p.windows_of(box);
+  Field<T> upstream(v.windows, region, slice, ScratchUse::planes, average);
+  upstream.load();
+  std::optional<Field<C>> choices;
+  if (average) {
+    divide_windows(p, upstream, slice);
+  } else {
+    choices.emplace(v.choices, region, slice, ScratchUse::right);
+    choices->load();
+  }
+  Field<T> to(v.image, elements, slice, ScratchUse::tile);
+  const PoolChoices chosen = choices ? choices_from(*choices, 0) : PoolChoices{nullptr, 0, false};
+  const Covers covers(p, elements, region);
+  const Scratch<PoolCoverRow> rows(ScratchUse::partials,
+                                   size_t(region.extent[0] * region.extent[1]));
+  for_rows(elements, [&](int64_t n, int64_t z, int64_t y) {
+    PoolCoverRow* row = rows;
+    for (const PoolCover& depth : covers.of(0, z))
+      for (const PoolCover& height : covers.of(1, y))
+        *row++ = {upstream.offset(n, depth.window, height.window, 0),
+                  choices ? choices->offset(n, depth.window, height.window, 0) : 0,
+                  (depth.tap * p.kernel[1] + height.tap) * p.kernel[2]};
+    pool_kernels<T>().gather({upstream.data(), upstream.step(), chosen, rows, row - rows,
+                              covers.covers(), covers.firsts(2), box.extent(3), slice.lanes(),
+                              to.at(n, z, y, box.begin[3]), to.step()});
+  });
+  to.store();
+}
+
+// Calls f with a zero of the type that computes, and one of the type that choices are stored in.
+template <class F>
+void with_types(const char* op, DType dtype, const Pooling& p, F&& f) {
+  if (!is_floating(dtype)) fail(ErrorKind::type, op, ": dtype ", dtype, " is not a floating dtype");
+  dispatch_floating(dtype, [&](auto zero) {
+    using T = compute_t<decltype(zero)>;
+    if (p.wide()) {
+      f(T(), uint32_t());
+    } else {
+      f(T(), uint8_t());
+    }
+  });
+}
+
+void run_pool(const char* op, const KernelArgs& args, bool average) {
+  if (numel(args.outputs[0].shape) == 0) return;
+  PoolViews v{image_of(args.inputs[0]), image_of(args.outputs[0]), {}};
+  if (!average && args.outputs[1].data) v.choices = image_of(args.outputs[1]);
+  const Pooling p{read_attrs<PoolAttrs>(args.attrs)};
+  const int64_t most = kElements / (p.stride[0] * p.stride[1] * p.stride[2]);
+  with_types(op, v.image.dtype, p, [&](auto value, auto choice) {
+    if (have_lines<decltype(value)>(p, v)) return pool_lines<decltype(value)>(p, v, average);
+    join_images(v);
+    for_pieces(v, v.windows, most, [&](const Box& box, const Slice& slice) {
+      pool_piece<decltype(value), decltype(choice)>(p, v, average, box, slice);
+    });
+  });
+}
+
+void run_gradient(const char* op, const KernelArgs& args, bool average) {
+  if (numel(args.outputs[0].shape) == 0) return;
+  PoolViews v{image_of(args.outputs[0]), image_of(args.inputs[average ? 0 : 1]), {}};
+  if (!average) v.choices = image_of(args.inputs[0]);
+  const Pooling p{read_attrs<PoolAttrs>(args.attrs)};
+  with_types(op, v.image.dtype, p, [&](auto value, auto choice) {
+    if (have_lines<decltype(value)>(p, v)) return pool_lines_gradient<decltype(value)>(p, v);
+    join_images(v);
+    for_pieces(v, v.image, kElements, [&](const Box& box, const Slice& slice) {
+      gradient_piece<decltype(value), decltype(choice)>(p, v, box, slice);
+    });
+  });
 }
 
 constexpr KernelEntry kEntries[] = {
-    {"max_pool2d", {run_max_pool2d}},
-    {"max_pool2d_grad", {run_max_pool2d_grad}},
-    {"avg_pool2d", {run_avg_pool2d}},
-    {"avg_pool2d_grad", {run_avg_pool2d_grad}},
+    {"max_pool",
+     {.run = [](const KernelArgs& args) { run_pool("max_pool", args, false); },
+      .optional_outputs = true}},
+    {"max_pool_grad", {[](const KernelArgs& args) { run_gradient("max_pool_grad", args, false); }}},
+    {"avg_pool", {[](const KernelArgs& args) { run_pool("avg_pool", args, true); }}},
+    {"avg_pool_grad", {[](const KernelArgs& args) { run_gradient("avg_pool_grad", args, true); }}},
 };
 
 }  // namespace
@@ -418,4 +212,3 @@ constexpr KernelEntry kEntries[] = {
 std::span<const KernelEntry> pooling_kernels() { return kEntries; }
 
 }  // namespace tegula::cpu
-#endif

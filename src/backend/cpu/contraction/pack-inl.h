@@ -39,6 +39,7 @@ template <class S, class T>
 void convert(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
   if constexpr (std::is_same_v<S, T>) return copy(hn::ScalableTag<T>(), src, count, dst);
   int64_t i = 0;
+#if !HWY_ARCH_X86 || HWY_TARGET <= HWY_AVX2  // older ones take infinity and NaN for numbers
   if constexpr (std::is_same_v<S, float16> && std::is_same_v<T, float>) {
     const hn::ScalableTag<float> d;
     const hn::Rebind<hwy::float16_t, decltype(d)> half;
@@ -48,6 +49,7 @@ void convert(const S* HWY_RESTRICT src, int64_t count, T* HWY_RESTRICT dst) {
           hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(src + i))), d,
           dst + i);
   }
+#endif
   for (; i < count; ++i) dst[i] = T(src[i]);
 }
 
