@@ -54,6 +54,11 @@ struct AttentionAttrs {
   int64_t is_causal;
   double scale;
 };
+// row_norm and its gradient; a bias comes with a weight.
+struct RowNormAttrs {
+  int64_t has_weight, has_bias, centered;
+  double eps;
+};
 // optimizer updates over `count` tensors at once (see src/ops/optimizer.cc).
 struct OptimizerAttrs {
   int64_t count;

@@ -49,40 +49,10 @@ Tensor scale_and_shift(Tensor y, const Tensor& weight, const Tensor& bias) {
   return bias ? y + bias : y;
 }
 
-Dims last_axes(const Tensor& x, int64_t count, const char* op) {
-  require(count >= 1 && count <= int64_t(x.rank()), op, ": normalized_ndim must be between 1 and ",
-          x.rank(), " for shape ", x.shape(), ", got ", count);
-  Dims axes;
-  for (int64_t axis = int64_t(x.rank()) - count; axis < int64_t(x.rank()); ++axis)
-    axes.push_back(axis);
-  return axes;
-}
-
 void check_affine(const Tensor& parameter, const Shape& shape, const char* op, const char* what) {
   if (parameter)
     require(parameter.shape() == shape, op, ": ", what, " has shape ", parameter.shape(),
             ", needs ", shape);
-}
-
-Shape tail(const Shape& shape, int64_t count) { return Shape(shape.end() - count, shape.end()); }
-
-Tensor layer_norm(const Tensor& given, const Tensor& weight, const Tensor& bias, int64_t count,
-                  double eps) {
-  const Dims axes = last_axes(given, count, "layer_norm");
-  check_affine(weight, tail(given.shape(), count), "layer_norm", "weight");
-  check_affine(bias, tail(given.shape(), count), "layer_norm", "bias");
-  const Tensor x = widened(given);
-  const Tensor apart = x - mean(x, axes, true);
-  const Tensor y = apart * rsqrt(mean(square(apart), axes, true) + constant(eps));
-  return astype(scale_and_shift(y, weight, bias), float_dtype(given.dtype()));
-}
-
-Tensor rms_norm(const Tensor& given, const Tensor& weight, int64_t count, double eps) {
-  const Dims axes = last_axes(given, count, "rms_norm");
-  check_affine(weight, tail(given.shape(), count), "rms_norm", "weight");
-  const Tensor x = widened(given);
-  const Tensor y = x * rsqrt(mean(square(x), axes, true) + constant(eps));
-  return astype(scale_and_shift(y, weight, {}), float_dtype(given.dtype()));
 }
 
 // As layer_norm over the elements of each group of channels of x (N, C, ...).
@@ -271,21 +241,6 @@ const Family kActivations("Activations", {
 });
 
 const Family kNormalisations("Normalisations", {
-    {.name = "layer_norm",
-     .parameters = "x: Tensor, normalized_ndim: int = 1, weight: Tensor? = None, "
-                   "bias: Tensor? = None, eps: float = 1e-05",
-     .doc = "x brought to mean 0 and variance 1 over its last normalized_ndim axes, then times "
-            "weight plus bias, both of the shape of those axes (Ba et al., 2016).",
-     .call =
-         [](const Args& a) {
-           return Tensors{layer_norm(a.tensor(0), a.optional_tensor(2), a.optional_tensor(3),
-                                     a.integer(1), a.real(4))};
-         },
-     .samples = "f(3, 8), 1, f(8), f(8);;f(3, 8);;f(2, 3, 4), 2, f(3, 4), f(3, 4)",
-     .reference = "reference.layer_norm",
-     .method = false,
-     .differentiable = true,
-     .tolerance = 1e-5},
     {.name = "group_norm",
      .parameters = "x: Tensor, num_groups: int, weight: Tensor? = None, bias: Tensor? = None, "
                    "eps: float = 1e-05",
@@ -299,21 +254,6 @@ const Family kNormalisations("Normalisations", {
      .samples = "f(3, 8), 2, f(8), f(8);;f(2, 6, 5), 6;;f(2, 6, 3, 4), 3, f(6), f(6);;"
                 "f(2, 4, 2, 3, 2), 1",
      .reference = "reference.group_norm",
-     .method = false,
-     .differentiable = true,
-     .tolerance = 1e-5},
-    {.name = "rms_norm",
-     .parameters = "x: Tensor, normalized_ndim: int = 1, weight: Tensor? = None, "
-                   "eps: float = 1e-05",
-     .doc = "x divided by the root of its mean square over its last normalized_ndim axes, then "
-            "times weight (Zhang and Sennrich, 2019).",
-     .call =
-         [](const Args& a) {
-           return Tensors{
-               rms_norm(a.tensor(0), a.optional_tensor(2), a.integer(1), a.real(3))};
-         },
-     .samples = "f(3, 8), 1, f(8);;f(2, 3, 4), 2, f(3, 4)",
-     .reference = "reference.rms_norm",
      .method = false,
      .differentiable = true,
      .tolerance = 1e-5},

@@ -15,7 +15,7 @@ struct KernelEntry {
 
 std::span<const KernelEntry> contraction_kernels();  // matmul, conv and its two gradients
 std::span<const KernelEntry> indexing_kernels();  // gather, scatter, slice_update, concat, ...
-std::span<const KernelEntry> neural_kernels();  // attention, log_softmax_at, moments
+std::span<const KernelEntry> neural_kernels();  // attention, moments, row_norm, ...
 std::span<const KernelEntry> optimizer_kernels();  // sgd, adam
 std::span<const KernelEntry> pooling_kernels();
 std::span<const KernelEntry> random_kernels();

@@ -2,6 +2,7 @@
 #include "backend/cpu/neural/attention.h"
 #include "backend/cpu/neural/log_softmax_at.h"
 #include "backend/cpu/neural/moments.h"
+#include "backend/cpu/neural/row_norm.h"
 
 namespace tegula::cpu {
 namespace {
@@ -12,6 +13,8 @@ constexpr KernelEntry kEntries[] = {
     {"log_softmax_at", {run_log_softmax_at}},
     {"log_softmax_at_grad", {run_log_softmax_at_grad}},
     {"moments", {run_moments}},
+    {"row_norm", {run_row_norm}},
+    {"row_norm_grad", {run_row_norm_grad}},
 };
 
 }  // namespace
