@@ -40,6 +40,11 @@ struct AxisAttrs {
   int64_t axis;
   int64_t mode;  // ScatterMode, SortMode, CumulativeMode or ArgMode
 };
+// topk, along the last axis.
+struct TopKAttrs {
+  int64_t k;
+  int64_t mode;  // SortMode
+};
 enum ScatterMode : int64_t { kScatterSet = 0, kScatterAdd = 1 };
 enum SortMode : int64_t { kAscending = 0, kDescending = 1 };
 enum CumulativeMode : int64_t { kCumSum = 0, kCumProd = 1, kCumMax = 2, kCumMin = 3 };

@@ -109,12 +109,12 @@ inline void run_kernel(std::span<const cpu::KernelEntry> table, std::string_view
   FAIL("no kernel is called " << kind);
 }
 
-// The bytes that run() leaves in `out` must be the same with one, two and three threads.
+// The bytes that run() leaves in `out` must be the same with 1, 2, 3 and 8 threads.
 template <class F>
 void check_threads(Array& out, F&& run) {
   const int before = num_threads();
   std::vector<std::byte> first;
-  for (int threads = 1; threads <= 3; ++threads) {
+  for (int threads : {1, 2, 3, 8}) {
     set_num_threads(threads);
     std::fill(out.memory.begin(), out.memory.end(), std::byte(0));
     run();

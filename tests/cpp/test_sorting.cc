@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "kernel_harness.h"
 
@@ -137,6 +138,68 @@ TEST_CASE("sort without indices") {
       }
 }
 
+TEST_CASE("topk is the beginning of sort") {
+  std::mt19937 random(10);
+  const auto check = [&](Array& x, int64_t k, bool descending) {
+    Shape first = x.shell.shape;
+    const int64_t length = first.back(), last_axis = int64_t(first.size()) - 1;
+    first.back() = k;
+    Array values(x.shell.dtype, first), indices(DType::int64, first);
+    Array all(x.shell.dtype, x.shell.shape), order(DType::int64, x.shell.shape);
+    const int64_t mode = descending ? kDescending : kAscending;
+    sorting_kernel("sort", {x.view()}, {all.view(), order.view()}, {last_axis, mode});
+    check_threads(indices, [&] {
+      sorting_kernel("topk", {x.view()}, {values.view(), indices.view()}, {k, mode});
+    });
+    bool same = true;
+    for (int64_t i = 0; i < values.size(); ++i) {
+      const int64_t at = i / k * length + i % k;
+      same &= indices.get(i) == order.get(at) && same_bits(values.get(i), all.get(at));
+    }
+    CAPTURE(x.shell.dtype);
+    CAPTURE(x.shell.shape);
+    CAPTURE(k);
+    CAPTURE(descending);
+    CHECK(same);
+  };
+  for (DType dtype : kAllDTypes)
+    for (bool descending : {false, true}) {
+      for (Layout layout : kLayouts)
+        for (const Shape& shape : {Shape{1}, Shape{3, 700}, Shape{2, 5, 257}, Shape{0, 3}}) {
+          Array x(dtype, shape, layout);
+          fill_special(x, random);
+          for (int64_t k : {int64_t(1), shape.back() / 8, shape.back()}) check(x, k, descending);
+        }
+      for (const Shape& shape : {Shape{150'001}, Shape{300, 900}})
+        for (int kind : {0, 1, 2}) {
+          if (kind == 2 && !is_floating(dtype)) continue;
+          Array x(dtype, shape);
+          if (kind == 0) fill_special(x, random);
+          for (int64_t i = 0; kind == 1 && i < x.size(); ++i) x.set(i, double(random() % 50'000));
+          for (int64_t i = 0; kind == 2 && i < x.size(); ++i)  // the worst order, NaN between
+            x.set(i, i % 9 == 4 ? kNan : double(descending ? i : x.size() - i));
+          for (int64_t k : {1, 10, 100}) check(x, k, descending);
+        }
+    }
+}
+
+TEST_CASE("topk without indices or without values") {
+  std::mt19937 random(11);
+  Array x(DType::float32, {3, 500}), values(DType::float32, {3, 5}), indices(DType::int64, {3, 5}),
+      values_alone(DType::float32, {3, 5}), indices_alone(DType::int64, {3, 5});
+  x.fill(random, 0, 100);
+  const auto without = [](Array& a) {
+    View v = a.view();
+    v.data = nullptr;
+    return v;
+  };
+  sorting_kernel("topk", {x.view()}, {values.view(), indices.view()}, {5, kDescending});
+  sorting_kernel("topk", {x.view()}, {values_alone.view(), without(indices)}, {5, kDescending});
+  sorting_kernel("topk", {x.view()}, {without(values), indices_alone.view()}, {5, kDescending});
+  CHECK(values.memory == values_alone.memory);
+  CHECK(indices.memory == indices_alone.memory);
+}
+
 TEST_CASE("cumulative agrees with a loop in every dtype") {
   std::mt19937 random(3);
   for (DType dtype : kAllDTypes)
@@ -180,6 +243,71 @@ TEST_CASE("cumulative agrees with a loop in every dtype") {
             });
             CHECK(same);
           }
+}
+
+// The order that sorting_scan.cc promises.
+template <class C>
+std::vector<C> blocked_sums(const std::vector<C>& x) {
+  std::vector<C> sums;
+  C blocks = C(-0.0), segments = C(-0.0), total = C(-0.0);
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (i > 0 && i % 128 == 0) segments += std::exchange(total, C(-0.0));
+    if (i > 0 && i % 1024 == 0) blocks += std::exchange(segments, C(-0.0));
+    total += x[i];
+    sums.push_back((blocks + segments) + total);
+  }
+  return sums;
+}
+
+TEST_CASE("running sums have one order in every layout, for any number of threads") {
+  std::mt19937 random(12);
+  std::normal_distribution<double> normal;
+  for (DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64})
+    for (Layout layout : kLayouts)
+      for (const Shape& shape : {Shape{129}, Shape{1023}, Shape{5, 2500}, Shape{2500, 5},
+                                 Shape{70'001}, Shape{2, 66'000}, Shape{66'000, 2}}) {
+        const size_t axis = shape.size() == 2 && shape[1] > shape[0] ? 1 : 0;
+        Array x(dtype, shape, layout), out(dtype, shape);
+        for (int64_t i = 0; i < x.size(); ++i) x.set(i, normal(random));
+        CAPTURE(dtype);
+        CAPTURE(shape);
+        CAPTURE(int(layout));
+        check_threads(out, [&] {
+          sorting_kernel("cumulative", {x.view()}, {out.view()}, {int64_t(axis), kCumSum});
+        });
+        const int64_t length = shape[axis], lines = x.size() / length;
+        bool same = true;
+        dispatch_floating(dtype, [&](auto zero) {
+          using T = decltype(zero);
+          for (int64_t line = 0; line < lines; ++line) {
+            const auto at = [&](int64_t i) { return axis ? line * length + i : i * lines + line; };
+            std::vector<compute_t<T>> values;
+            for (int64_t i = 0; i < length; ++i) values.push_back(x.at<T>(at(i)));
+            const auto sums = blocked_sums(values);
+            for (int64_t i = 0; i < length; ++i)
+              same &= same_bits(double(T(sums[size_t(i)])), out.get(at(i)));
+          }
+        });
+        CHECK(same);
+      }
+}
+
+TEST_CASE("running sums of a long line stay accurate") {
+  Array x(DType::float32, {3'000'000}), out(DType::float32, {3'000'000});
+  std::fill_n(&x.at<float>(0), x.size(), 0.1f);
+  sorting_kernel("cumulative", {x.view()}, {out.view()}, {0, kCumSum});
+  double worst = 0;
+  for (int64_t i = 0; i < x.size(); ++i)
+    worst = std::max(worst, std::abs(out.at<float>(i) / (double(0.1f) * double(i + 1)) - 1));
+  CHECK(worst < 1e-4);
+}
+
+TEST_CASE("products go in order: nothing after a zero brings it back") {
+  Array x(DType::float32, {3000}), out(DType::float32, {3000});
+  std::fill_n(&x.at<float>(0), x.size(), 1e30f);
+  x.at<float>(0) = 0;
+  sorting_kernel("cumulative", {x.view()}, {out.view()}, {0, kCumProd});
+  for (double v : out.values()) CHECK(v == 0);
 }
 
 TEST_CASE("argreduce finds the first best, and the first NaN before any") {

@@ -47,6 +47,7 @@ void run_nonzero(const KernelArgs& args) {
 
 constexpr KernelEntry kEntries[] = {
     {"sort", {.run = run_sort, .optional_outputs = true}},
+    {"topk", {.run = run_topk, .optional_outputs = true}},
     {"cumulative", {run_cumulative}},
     {"argreduce", {run_argreduce}},
     {"nonzero", {run_nonzero}},

@@ -6,6 +6,7 @@
 namespace tegula::cpu {
 
 void run_sort(const KernelArgs& args);
+void run_topk(const KernelArgs& args);
 void run_cumulative(const KernelArgs& args);
 void run_argreduce(const KernelArgs& args);
 

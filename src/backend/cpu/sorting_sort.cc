@@ -17,33 +17,6 @@
 namespace tegula::cpu {
 namespace {
 
-// What is moved about: a key, with its position where that is wanted.
-template <class K>
-struct Key {
-  K word;
-  uint64_t key() const { return word; }
-  int64_t position() const { return 0; }
-  static Key make(K key, int64_t) { return {key}; }
-  bool operator<(const Key& other) const { return word < other.word; }
-};
-struct Packed {  // for keys of up to 32 bits in rows of up to 2^32 elements
-  uint64_t word;
-  uint64_t key() const { return word >> 32; }
-  int64_t position() const { return int64_t(word & 0xffffffffu); }
-  static Packed make(uint64_t key, int64_t position) { return {key << 32 | uint64_t(position)}; }
-  bool operator<(const Packed& other) const { return word < other.word; }
-};
-struct Wide {
-  uint64_t word;
-  int64_t index;
-  uint64_t key() const { return word; }
-  int64_t position() const { return index; }
-  static Wide make(uint64_t key, int64_t position) { return {key, position}; }
-  bool operator<(const Wide& other) const {
-    return word != other.word ? word < other.word : index < other.index;
-  }
-};
-
 constexpr int kDigitBits = 11;
 constexpr int64_t kDigits = int64_t(1) << kDigitBits;
 constexpr int64_t kRadixFrom = 768;           // fewer are compared
