@@ -10,6 +10,9 @@
 
 namespace tegula::cpu {
 
+// In a loop: it has so few turns that the compiler shall make no vectors of it.
+inline void few_turns() { asm volatile("" ::: "memory"); }
+
 // The place of an element in a window: its offset from the window's first one in memory, and its
 // number in the whole window, in row-major order.
 struct PoolTap {
@@ -65,8 +68,9 @@ struct PoolGather {
   int64_t to_step;
 };
 
-// Windows [begin, end) of a row of the grid, elements and results of which are neighbours in
-// memory.
+// The windows of a row of the grid, whose elements and results are neighbours in memory. They have
+// at most kPoolLineTaps taps.
+constexpr int64_t kPoolLineTaps = 256;
 template <class T>
 struct PoolLine {
   const T* from;  // of the first row's tap 0 in window 0, which may lie in the padding
@@ -77,8 +81,8 @@ struct PoolLine {
   int64_t alike, end_alike, end;  // [alike, end_alike) see nothing of the padding
   T* to;  // of window 0
 };
-// Elements [0, count) of a row of the image's gradient. `step` neighbours from `alike` on see the
-// same windows as the `step` before them, moved by one.
+// Elements [0, count) of a row of the image's gradient. From `alike` on there are `runs` of `step`
+// neighbours that see the same windows as the run before, moved by one.
 template <class T>
 struct PoolGatherLine {
   const T* gradients;
@@ -87,7 +91,7 @@ struct PoolGatherLine {
   int64_t row_count;
   const PoolCover* covers;
   const int64_t* firsts;
-  int64_t step, alike, end_alike, count;
+  int64_t step, alike, runs, count;
   T* to;
 };
 
@@ -107,6 +111,8 @@ struct PoolKernels {
   void (*average_line)(const PoolLine<T>& line, T rows, const T* counts);
   void (*divide_line)(const T* from, T rows, const T* counts, int64_t count, T* to);
   void (*gather_line)(const PoolGatherLine<T>& line);
+  // Copies past the caches.
+  void (*write_past)(const T* from, int64_t count, T* to);
 };
 template <class T>
 const PoolKernels<T>& pool_kernels();

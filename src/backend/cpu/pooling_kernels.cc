@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/pooling_kernels.cc"
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -252,43 +253,60 @@ void divide_line(const T* from, T rows, const T* counts, int64_t count, T* to) {
   });
 }
 
-// The sum for elements `step` apart of what their windows, neighbours, give them: `covers` are the
-// windows of the first.
-template <bool kChosen, class D, class T>
-HWY_INLINE hn::Vec<D> gathered(D d, const PoolGatherLine<T>& g, std::span<const PoolCover> covers,
-                               int64_t i) {
-  const Numbers<D> numbers;
-  using Number = hn::TFromD<decltype(numbers)>;
-  auto sum = hn::Zero(d);
+// A row of windows, moved so that window i sees the element i runs after the first, with `tap`.
+template <class T>
+struct Source {
+  const T* gradients;
+  const uint8_t* choices;
+  hwy::MakeUnsigned<T> tap;
+};
+// The sources of element `e` to `to`, in order; returns their end.
+template <class T>
+HWY_INLINE Source<T>* list_sources(const PoolGatherLine<T>& g, int64_t e, Source<T>* to) {
+  const PoolCover *const begin = g.covers + g.firsts[e], *const end = g.covers + g.firsts[e + 1];
   for (const PoolCoverRow* row = g.rows; row < g.rows + g.row_count; ++row)
-    for (const PoolCover& cover : covers) {
-      auto part = hn::LoadU(d, g.gradients + row->gradient + cover.window + i);
-      if constexpr (kChosen) {
-        const auto chosen = load_numbers(d, g.choices + row->choice + cover.window + i);
-        const auto tap = hn::Set(numbers, Number(row->tap + cover.tap));
-        part = hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(chosen, tap)), part);
-      }
-      sum = hn::Add(sum, part);
+    for (const PoolCover* c = begin; c < end; ++c, ++to) {
+      to->gradients = g.gradients + row->gradient + c->window;
+      to->choices = g.choices + row->choice + c->window;
+      to->tap = hwy::MakeUnsigned<T>(row->tap + c->tap);
+      few_turns();
     }
+  return to;
+}
+
+template <bool kChosen, class D, class T>
+HWY_INLINE hn::Vec<D> gathered(D d, const Source<T>* source, const Source<T>* end, int64_t i) {
+  const Numbers<D> numbers;
+  auto sum = hn::Zero(d);
+  for (; source < end; ++source) {
+    auto part = hn::LoadU(d, source->gradients + i);
+    if constexpr (kChosen) {
+      const auto chosen = load_numbers(d, source->choices + i);
+      const auto tap = hn::Set(numbers, source->tap);
+      part = hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(chosen, tap)), part);
+    }
+    sum = hn::Add(sum, part);
+  }
   return sum;
 }
 
 template <bool kChosen, class T>
 void gather_of_line(const PoolGatherLine<T>& g) {
-  const auto covers = [&](int64_t e) -> std::span<const PoolCover> {
-    return {g.covers + g.firsts[e], g.covers + g.firsts[e + 1]};
-  };
+  Source<T> sources[kPoolLineTaps];
   const auto edge = [&](int64_t e) HWY_ATTR {
     const hn::CappedTag<T, 1> d;
-    hn::StoreU(gathered<kChosen>(d, g, covers(e), 0), d, g.to + e);
+    const Source<T>* const end = list_sources(g, e, sources);
+    hn::StoreU(gathered<kChosen>(d, sources, end, 0), d, g.to + e);
   };
-  const int64_t runs = (g.end_alike - g.alike) / g.step, end = g.alike + runs * g.step;
   for (int64_t e = 0; e < g.alike; ++e) edge(e);
-  for_vectors(hn::ScalableTag<T>(), 0, runs, [&](auto d, int64_t i) HWY_ATTR {
-    const auto first = gathered<kChosen>(d, g, covers(g.alike), i);
+  for (int64_t e = g.alike + g.runs * g.step; e < g.count; ++e) edge(e);
+  Source<T>* const middle = list_sources(g, g.alike, sources);
+  Source<T>* const end = g.step == 1 ? middle : list_sources(g, g.alike + 1, middle);
+  for_vectors(hn::ScalableTag<T>(), 0, g.runs, [&](auto d, int64_t i) HWY_ATTR {
+    const auto first = gathered<kChosen>(d, sources, middle, i);
     T* to = g.to + g.alike + i * g.step;
     if (g.step == 1) return hn::StoreU(first, d, to);
-    const auto second = gathered<kChosen>(d, g, covers(g.alike + 1), i);
+    const auto second = gathered<kChosen>(d, middle, end, i);
     if constexpr (hn::MaxLanes(d) == 1) {
       hn::StoreU(first, d, to);
       hn::StoreU(second, d, to + 1);
@@ -296,7 +314,6 @@ void gather_of_line(const PoolGatherLine<T>& g) {
       hn::StoreInterleaved2(first, second, d, to);
     }
   });
-  for (int64_t e = end; e < g.count; ++e) edge(e);
 }
 
 template <class T>
@@ -305,8 +322,20 @@ void gather_line(const PoolGatherLine<T>& line) {
 }
 
 template <class T>
-constexpr PoolKernels<T> kKernels = {max<T>,      average<T>,      divide<T>,      gather<T>,
-                                     max_line<T>, average_line<T>, divide_line<T>, gather_line<T>};
+void write_past(const T* from, int64_t count, T* to) {
+  const hn::ScalableTag<T> d;
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i < count && uintptr_t(to + i) % (size_t(lanes) * sizeof(T)) != 0; ++i) to[i] = from[i];
+  for (; i + lanes <= count; i += lanes) hn::Stream(hn::LoadU(d, from + i), d, to + i);
+  for (; i < count; ++i) to[i] = from[i];
+  hwy::FlushStream();
+}
+
+template <class T>
+constexpr PoolKernels<T> kKernels = {max<T>,         average<T>,     divide<T>,
+                                     gather<T>,      max_line<T>,    average_line<T>,
+                                     divide_line<T>, gather_line<T>, write_past<T>};
 const PoolKernels<float>& pool_f32() { return kKernels<float>; }
 const PoolKernels<double>& pool_f64() { return kKernels<double>; }
 

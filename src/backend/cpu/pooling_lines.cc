@@ -7,6 +7,7 @@ namespace tegula::cpu {
 namespace {
 
 constexpr int64_t kElements = 16'384;    // of a piece, about
+constexpr int64_t kPastBytes = int64_t(8) << 20;
 constexpr double kPerMicrosecond = 5e3;  // bytes
 template <class T>
 constexpr DType kStored = std::is_same_v<T, double> ? DType::float64 : DType::float32;
@@ -32,13 +33,62 @@ void for_planes(const PoolViews& v, const Image& image, int64_t most, F&& piece)
       bytes / kPerMicrosecond);
 }
 
-// Where row (z, y) of a plane begins.
 template <class T>
-T* row_of(const Image& image, int64_t plane, int64_t z, int64_t y) {
+T* plane_of(const Image& image, int64_t plane) {
   return image.as<T>(plane / image.channels * image.image_stride +
-                     plane % image.channels * image.channel_stride + z * image.stride[0] +
-                     y * image.stride[1]);
+                     plane % image.channels * image.channel_stride);
 }
+
+bool is_dense(const Image& i) {
+  const int64_t plane = i.size[0] * i.size[1] * i.size[2];
+  return (i.size[1] == 1 || i.stride[1] == i.size[2]) &&
+         (i.size[0] == 1 || i.stride[0] == i.size[1] * i.size[2]) && i.channel_stride == plane &&
+         i.image_stride == i.channels * plane;
+}
+
+// Where the rows of a box go, which are asked for in order: results that no cache can hold are
+// collected and written past the caches, and those that nobody reads, which have no memory, are
+// lost.
+template <class T>
+class Results {
+ public:
+  Results(const Image& image, const Region& region)
+      : image_(image),
+        count_(region.pixels()),
+        past_(image.data && is_dense(image) &&
+              image.images * image.image_stride * int64_t(sizeof(T)) >= kPastBytes),
+        memory_(ScratchUse::tile, past_        ? size_t(count_)
+                                  : image.data ? 0
+                                               : size_t(image.size[2])),
+        next_(memory_) {}
+  T* row(T* plane, int64_t z, int64_t y) {
+    if (!image_.data) return next_;
+    T* const row = plane + z * image_.stride[0] + y * image_.stride[1];
+    if (!past_) return row;
+    if (next_ == memory_.get()) to_ = row;
+    next_ += image_.size[2];
+    return next_ - image_.size[2];
+  }
+  void finish() const {
+    if (past_) pool_kernels<T>().write_past(memory_, count_, to_);
+  }
+
+ private:
+  const Image& image_;
+  const int64_t count_;
+  const bool past_;
+  const Scratch<T> memory_;
+  T* next_;
+  T* to_ = nullptr;
+};
+
+// The same region of a single plane.
+Region rows_of(Region region) {
+  region.images = 1;
+  return region;
+}
+
+Region whole(const int64_t* size) { return {0, 1, {0, 0, 0}, {size[0], size[1], size[2]}}; }
 
 // How many elements of each window of a row an average divides by.
 template <class T>
@@ -54,7 +104,7 @@ bool have_lines(const Pooling& p, const PoolViews& v) {
     if (image->data &&
         (image->stride[2] != 1 || (image != &v.choices && image->dtype != kStored<T>)))
       return false;
-  return !p.adaptive && !p.wide() && p.dilation[2] == 1 && p.stride[2] <= 2 &&
+  return !p.adaptive && p.taps() <= kPoolLineTaps && p.dilation[2] == 1 && p.stride[2] <= 2 &&
          p.kernel[2] >= p.stride[2] && p.end_alike(2) - p.first_alike(2) >= kFew;
 }
 
@@ -65,32 +115,38 @@ void pool_lines(const Pooling& p, const PoolViews& v, bool average) {
   const int64_t most = kElements / (p.stride[0] * p.stride[1] * p.stride[2]);
   for_planes(v, v.windows, most, [&](const Box& box) {
     const Scratch<PoolTap> taps(ScratchUse::vector, size_t(p.kernel[0] * p.kernel[1]));
-    // Maxima that nobody reads.
-    const Scratch<T> unread(ScratchUse::tile, v.windows.data ? 0 : size_t(p.grid[2]));
-    for_rows(region_of(box), [&](int64_t plane, int64_t z, int64_t y) {
-      PoolTap* tap = taps;
-      for (int64_t i = p.first_tap(0, z); i < p.end_tap(0, z); ++i)
-        for (int64_t j = p.first_tap(1, y); j < p.end_tap(1, y); ++j)
-          *tap++ = {i * p.dilation[0] * v.image.stride[0] + j * p.dilation[1] * v.image.stride[1],
-                    (i * p.kernel[1] + j) * p.kernel[2]};
-      const PoolLine<T> line{row_of<T>(v.image, plane, p.start(0, z), p.start(1, y)) - p.padding[2],
-                             taps,
-                             tap - taps.get(),
-                             p.kernel[2],
-                             p.stride[2],
-                             p.padding[2],
-                             p.size[2],
-                             std::min(p.first_alike(2), p.grid[2]),
-                             p.end_alike(2),
-                             p.grid[2],
-                             v.windows.data ? row_of<T>(v.windows, plane, z, y) : unread.get()};
-      if (average) {
-        pool_kernels<T>().average_line(line, T(p.counted(0, z) * p.counted(1, y)), counts);
-      } else {
+    Results<T> results(v.windows, region_of(box));
+    for (int64_t plane = box.begin[0]; plane < box.end[0]; ++plane) {
+      const T* const x = plane_of<T>(v.image, plane);
+      T* const maxima = plane_of<T>(v.windows, plane);
+      uint8_t* const choices = v.choices.data ? plane_of<uint8_t>(v.choices, plane) : nullptr;
+      for_rows(rows_of(region_of(box)), [&](int64_t, int64_t z, int64_t y) {
+        PoolTap* tap = taps;
+        for (int64_t i = p.first_tap(0, z); i < p.end_tap(0, z); ++i)
+          for (int64_t j = p.first_tap(1, y); j < p.end_tap(1, y); ++j) {
+            *tap++ = {(p.start(0, z) + i * p.dilation[0]) * v.image.stride[0] +
+                          (p.start(1, y) + j * p.dilation[1]) * v.image.stride[1],
+                      (i * p.kernel[1] + j) * p.kernel[2]};
+            few_turns();
+          }
+        const PoolLine<T> line{x - p.padding[2],
+                               taps,
+                               tap - taps.get(),
+                               p.kernel[2],
+                               p.stride[2],
+                               p.padding[2],
+                               p.size[2],
+                               std::min(p.first_alike(2), p.grid[2]),
+                               p.end_alike(2),
+                               p.grid[2],
+                               results.row(maxima, z, y)};
+        if (average)
+          return pool_kernels<T>().average_line(line, T(p.counted(0, z) * p.counted(1, y)), counts);
         pool_kernels<T>().max_line(
-            line, v.choices.data ? row_of<uint8_t>(v.choices, plane, z, y) : nullptr);
-      }
-    });
+            line, choices ? choices + z * v.choices.stride[0] + y * v.choices.stride[1] : nullptr);
+      });
+    }
+    results.finish();
   });
 }
 
@@ -99,45 +155,47 @@ void pool_lines_gradient(const Pooling& p, const PoolViews& v) {
   const bool average = !v.choices.data;
   const Scratch<T> counts(ScratchUse::shared, size_t(p.grid[2]));
   if (average) count_columns(p, counts.get());
-  // Elements that see as many windows as those in the middle.
-  const int64_t alike = std::min(p.size[2], std::max<int64_t>(0, p.kernel[2] - 1 - p.padding[2]));
-  const int64_t end_alike = std::clamp(p.grid[2] * p.stride[2] - p.padding[2], alike, p.size[2]);
+  // Before and behind these elements, windows are missing.
+  const int64_t step = p.stride[2];
+  const int64_t alike = std::clamp<int64_t>(p.kernel[2] - step - p.padding[2], 0, p.size[2]);
+  const int64_t runs =
+      (std::clamp(p.grid[2] * step - p.padding[2], alike, p.size[2]) - alike) / step;
+  const Covers covers(p, whole(p.size), whole(p.grid));
   for_planes(v, v.image, kElements, [&](const Box& box) {
     const Region elements = region_of(box), region = p.windows_of(box);
-    const Covers covers(p, elements, region);
     const int64_t most_rows = region.extent[0] * region.extent[1];
     const Scratch<PoolCoverRow> rows(ScratchUse::partials, size_t(most_rows));
     const Scratch<T> shares(ScratchUse::planes, average ? size_t(most_rows * p.grid[2]) : 0);
-    for (int64_t plane = elements.image; plane < elements.image + elements.images; ++plane) {
-      const T* gradients = average ? shares.get() : row_of<T>(v.windows, plane, 0, 0);
-      for (int64_t i = 0; average && i < most_rows; ++i) {
-        const int64_t z = region.first[0] + i / region.extent[1];
-        const int64_t y = region.first[1] + i % region.extent[1];
-        pool_kernels<T>().divide_line(row_of<T>(v.windows, plane, z, y),
-                                      T(p.counted(0, z) * p.counted(1, y)), counts, p.grid[2],
-                                      shares.get() + i * p.grid[2]);
-      }
-      Region of_plane = elements;
-      of_plane.image = plane;
-      of_plane.images = 1;
-      for_rows(of_plane, [&](int64_t, int64_t z, int64_t y) {
+    Results<T> results(v.image, elements);
+    for (int64_t plane = box.begin[0]; plane < box.end[0]; ++plane) {
+      const T* const upstream = plane_of<T>(v.windows, plane);
+      const uint8_t* const choices = average ? nullptr : plane_of<uint8_t>(v.choices, plane);
+      T* const to = plane_of<T>(v.image, plane);
+      T* share = shares;
+      if (average)
+        for_rows(rows_of(region), [&](int64_t, int64_t z, int64_t y) {
+          pool_kernels<T>().divide_line(
+              upstream + z * v.windows.stride[0] + y * v.windows.stride[1],
+              T(p.counted(0, z) * p.counted(1, y)), counts, p.grid[2], share);
+          share += p.grid[2];
+        });
+      for_rows(rows_of(elements), [&](int64_t, int64_t z, int64_t y) {
         PoolCoverRow* row = rows;
         for (const PoolCover& depth : covers.of(0, z))
           for (const PoolCover& height : covers.of(1, y)) {
-            const int64_t window = (depth.window - region.first[0]) * region.extent[1] +
-                                   height.window - region.first[1];
+            const int64_t i = depth.window, j = height.window;
+            const int64_t number = (i - region.first[0]) * region.extent[1] + j - region.first[1];
             *row++ = {
-                average ? window * p.grid[2]
-                        : depth.window * v.windows.stride[0] + height.window * v.windows.stride[1],
-                depth.window * v.choices.stride[0] + height.window * v.choices.stride[1],
+                average ? number * p.grid[2] : i * v.windows.stride[0] + j * v.windows.stride[1],
+                i * v.choices.stride[0] + j * v.choices.stride[1],
                 (depth.tap * p.kernel[1] + height.tap) * p.kernel[2]};
           }
-        pool_kernels<T>().gather_line(
-            {gradients, average ? nullptr : row_of<uint8_t>(v.choices, plane, 0, 0), rows,
-             row - rows.get(), covers.covers(), covers.firsts(2), p.stride[2], alike, end_alike,
-             p.size[2], row_of<T>(v.image, plane, z, y)});
+        pool_kernels<T>().gather_line({average ? shares.get() : upstream, choices, rows,
+                                       row - rows.get(), covers.covers(), covers.firsts(2), step,
+                                       alike, runs, p.size[2], results.row(to, z, y)});
       });
     }
+    results.finish();
   });
 }
 

@@ -21,10 +21,13 @@ struct Pooling : PoolAttrs {
   }
   // Those taps of window i that lie inside the image.
   int64_t first_tap(int axis, int64_t i) const {
-    return ceil_div(std::max<int64_t>(0, -start(axis, i)), dilation[axis]);
+    const int64_t at = start(axis, i);
+    return at < 0 ? ceil_div(-at, dilation[axis]) : 0;
   }
   int64_t end_tap(int axis, int64_t i) const {
-    return std::min(taps_of(axis, i), ceil_div(size[axis] - start(axis, i), dilation[axis]));
+    const int64_t at = start(axis, i), taps = taps_of(axis, i);
+    const bool inside = at + dilation[axis] * (taps - 1) < size[axis];
+    return inside ? taps : ceil_div(size[axis] - at, dilation[axis]);
   }
   // The first element that window i might see.
   int64_t begin(int axis, int64_t i) const { return std::max<int64_t>(0, start(axis, i)); }
