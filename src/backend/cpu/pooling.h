@@ -81,12 +81,18 @@ struct PoolLine {
   int64_t alike, end_alike, end;  // [alike, end_alike) see nothing of the padding
   T* to;  // of window 0
 };
-// Elements [0, count) of a row of the image's gradient. From `alike` on there are `runs` of `step`
-// neighbours that see the same windows as the run before, moved by one.
+// Where a plane begins.
+struct PoolPlane {
+  int64_t gradient, choice, to;
+};
+// Elements [0, count) of the same row of the image's gradient in some planes. From `alike` on there
+// are `runs` of `step` neighbours that see the same windows as the run before, moved by one.
 template <class T>
 struct PoolGatherLine {
   const T* gradients;
   const uint8_t* choices;
+  const PoolPlane* planes;
+  int64_t plane_count;
   const PoolCoverRow* rows;
   int64_t row_count;
   const PoolCover* covers;

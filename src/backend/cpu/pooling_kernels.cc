@@ -275,13 +275,14 @@ HWY_INLINE Source<T>* list_sources(const PoolGatherLine<T>& g, int64_t e, Source
 }
 
 template <bool kChosen, class D, class T>
-HWY_INLINE hn::Vec<D> gathered(D d, const Source<T>* source, const Source<T>* end, int64_t i) {
+HWY_INLINE hn::Vec<D> gathered(D d, const Source<T>* source, const Source<T>* end, PoolPlane plane,
+                               int64_t i) {
   const Numbers<D> numbers;
   auto sum = hn::Zero(d);
   for (; source < end; ++source) {
-    auto part = hn::LoadU(d, source->gradients + i);
+    auto part = hn::LoadU(d, source->gradients + plane.gradient + i);
     if constexpr (kChosen) {
-      const auto chosen = load_numbers(d, source->choices + i);
+      const auto chosen = load_numbers(d, source->choices + plane.choice + i);
       const auto tap = hn::Set(numbers, source->tap);
       part = hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(chosen, tap)), part);
     }
@@ -292,28 +293,37 @@ HWY_INLINE hn::Vec<D> gathered(D d, const Source<T>* source, const Source<T>* en
 
 template <bool kChosen, class T>
 void gather_of_line(const PoolGatherLine<T>& g) {
-  Source<T> sources[kPoolLineTaps];
+  Source<T> list[kPoolLineTaps];
+  Source<T>* const sources = list;
+  const PoolPlane* const planes_end = g.planes + g.plane_count;
   const auto edge = [&](int64_t e) HWY_ATTR {
     const hn::CappedTag<T, 1> d;
     const Source<T>* const end = list_sources(g, e, sources);
-    hn::StoreU(gathered<kChosen>(d, sources, end, 0), d, g.to + e);
+    for (const PoolPlane* plane = g.planes; plane < planes_end; ++plane)
+      hn::StoreU(gathered<kChosen>(d, sources, end, *plane, 0), d, g.to + plane->to + e);
   };
   for (int64_t e = 0; e < g.alike; ++e) edge(e);
   for (int64_t e = g.alike + g.runs * g.step; e < g.count; ++e) edge(e);
+  if (g.runs == 0) return;
   Source<T>* const middle = list_sources(g, g.alike, sources);
   Source<T>* const end = g.step == 1 ? middle : list_sources(g, g.alike + 1, middle);
-  for_vectors(hn::ScalableTag<T>(), 0, g.runs, [&](auto d, int64_t i) HWY_ATTR {
-    const auto first = gathered<kChosen>(d, sources, middle, i);
-    T* to = g.to + g.alike + i * g.step;
-    if (g.step == 1) return hn::StoreU(first, d, to);
-    const auto second = gathered<kChosen>(d, middle, end, i);
-    if constexpr (hn::MaxLanes(d) == 1) {
-      hn::StoreU(first, d, to);
-      hn::StoreU(second, d, to + 1);
-    } else {
-      hn::StoreInterleaved2(first, second, d, to);
-    }
-  });
+  const int64_t step = g.step;
+  for (const PoolPlane* next = g.planes; next < planes_end; ++next) {
+    const PoolPlane plane = *next;
+    T* const line = g.to + plane.to + g.alike;
+    for_vectors(hn::ScalableTag<T>(), 0, g.runs, [=](auto d, int64_t i) HWY_ATTR {
+      const auto first = gathered<kChosen>(d, sources, middle, plane, i);
+      T* to = line + i * step;
+      if (step == 1) return hn::StoreU(first, d, to);
+      const auto second = gathered<kChosen>(d, middle, end, plane, i);
+      if constexpr (hn::MaxLanes(d) == 1) {
+        hn::StoreU(first, d, to);
+        hn::StoreU(second, d, to + 1);
+      } else {
+        hn::StoreInterleaved2(first, second, d, to);
+      }
+    });
+  }
 }
 
 template <class T>

@@ -6,7 +6,7 @@
 namespace tegula::cpu {
 namespace {
 
-constexpr int64_t kElements = 16'384;    // of a piece, about
+constexpr int64_t kElements = 32'768;    // of a piece, about
 constexpr int64_t kPastBytes = int64_t(8) << 20;
 constexpr double kPerMicrosecond = 5e3;  // bytes
 template <class T>
@@ -33,10 +33,13 @@ void for_planes(const PoolViews& v, const Image& image, int64_t most, F&& piece)
       bytes / kPerMicrosecond);
 }
 
+int64_t plane_offset(const Image& image, int64_t plane) {
+  return plane / image.channels * image.image_stride +
+         plane % image.channels * image.channel_stride;
+}
 template <class T>
 T* plane_of(const Image& image, int64_t plane) {
-  return image.as<T>(plane / image.channels * image.image_stride +
-                     plane % image.channels * image.channel_stride);
+  return image.as<T>(plane_offset(image, plane));
 }
 
 bool is_dense(const Image& i) {
@@ -46,40 +49,43 @@ bool is_dense(const Image& i) {
          i.image_stride == i.channels * plane;
 }
 
-// Where the rows of a box go, which are asked for in order: results that no cache can hold are
-// collected and written past the caches, and those that nobody reads, which have no memory, are
-// lost.
+// Where the rows of a box go: row (z, y) of a plane is at base() + of_plane() + of_row(). Results
+// that no cache can hold are collected and written past the caches; those that nobody reads have no
+// memory, and are lost.
 template <class T>
 class Results {
  public:
   Results(const Image& image, const Region& region)
       : image_(image),
-        count_(region.pixels()),
+        region_(region),
         past_(image.data && is_dense(image) &&
               image.images * image.image_stride * int64_t(sizeof(T)) >= kPastBytes),
-        memory_(ScratchUse::tile, past_        ? size_t(count_)
+        memory_(ScratchUse::tile, past_        ? size_t(region.pixels())
                                   : image.data ? 0
-                                               : size_t(image.size[2])),
-        next_(memory_) {}
-  T* row(T* plane, int64_t z, int64_t y) {
-    if (!image_.data) return next_;
-    T* const row = plane + z * image_.stride[0] + y * image_.stride[1];
-    if (!past_) return row;
-    if (next_ == memory_.get()) to_ = row;
-    next_ += image_.size[2];
-    return next_ - image_.size[2];
+                                               : size_t(image.size[2])) {}
+  T* base() const { return past_ || !image_.data ? memory_.get() : image_.as<T>(0); }
+  int64_t of_plane(int64_t plane) const {
+    if (!image_.data) return 0;
+    if (!past_) return plane_offset(image_, plane);
+    return (plane - region_.image) * region_.extent[0] * region_.extent[1] * region_.extent[2];
+  }
+  int64_t of_row(int64_t z, int64_t y) const {
+    if (!image_.data) return 0;
+    if (!past_) return z * image_.stride[0] + y * image_.stride[1];
+    return ((z - region_.first[0]) * region_.extent[1] + y - region_.first[1]) * region_.extent[2];
   }
   void finish() const {
-    if (past_) pool_kernels<T>().write_past(memory_, count_, to_);
+    if (!past_) return;
+    const int64_t first = plane_offset(image_, region_.image) +
+                          region_.first[0] * image_.stride[0] + region_.first[1] * image_.stride[1];
+    pool_kernels<T>().write_past(memory_, region_.pixels(), image_.as<T>(first));
   }
 
  private:
   const Image& image_;
-  const int64_t count_;
+  const Region region_;
   const bool past_;
   const Scratch<T> memory_;
-  T* next_;
-  T* to_ = nullptr;
 };
 
 // The same region of a single plane.
@@ -118,7 +124,7 @@ void pool_lines(const Pooling& p, const PoolViews& v, bool average) {
     Results<T> results(v.windows, region_of(box));
     for (int64_t plane = box.begin[0]; plane < box.end[0]; ++plane) {
       const T* const x = plane_of<T>(v.image, plane);
-      T* const maxima = plane_of<T>(v.windows, plane);
+      T* const to = results.base() + results.of_plane(plane);
       uint8_t* const choices = v.choices.data ? plane_of<uint8_t>(v.choices, plane) : nullptr;
       for_rows(rows_of(region_of(box)), [&](int64_t, int64_t z, int64_t y) {
         PoolTap* tap = taps;
@@ -139,7 +145,7 @@ void pool_lines(const Pooling& p, const PoolViews& v, bool average) {
                                std::min(p.first_alike(2), p.grid[2]),
                                p.end_alike(2),
                                p.grid[2],
-                               results.row(maxima, z, y)};
+                               to + results.of_row(z, y)};
         if (average)
           return pool_kernels<T>().average_line(line, T(p.counted(0, z) * p.counted(1, y)), counts);
         pool_kernels<T>().max_line(
@@ -165,36 +171,41 @@ void pool_lines_gradient(const Pooling& p, const PoolViews& v) {
     const Region elements = region_of(box), region = p.windows_of(box);
     const int64_t most_rows = region.extent[0] * region.extent[1];
     const Scratch<PoolCoverRow> rows(ScratchUse::partials, size_t(most_rows));
-    const Scratch<T> shares(ScratchUse::planes, average ? size_t(most_rows * p.grid[2]) : 0);
-    Results<T> results(v.image, elements);
-    for (int64_t plane = box.begin[0]; plane < box.end[0]; ++plane) {
-      const T* const upstream = plane_of<T>(v.windows, plane);
-      const uint8_t* const choices = average ? nullptr : plane_of<uint8_t>(v.choices, plane);
-      T* const to = plane_of<T>(v.image, plane);
-      T* share = shares;
+    const Scratch<PoolPlane> planes(ScratchUse::right, size_t(elements.images));
+    const Scratch<T> shares(ScratchUse::planes,
+                            average ? size_t(elements.images * most_rows * p.grid[2]) : 0);
+    const Results<T> results(v.image, elements);
+    for (int64_t i = 0; i < elements.images; ++i) {
+      const int64_t plane = elements.image + i, share = i * most_rows * p.grid[2];
+      planes.get()[i] = {average ? share : plane_offset(v.windows, plane),
+                         average ? 0 : plane_offset(v.choices, plane), results.of_plane(plane)};
+      T* to = shares.get() + share;
       if (average)
         for_rows(rows_of(region), [&](int64_t, int64_t z, int64_t y) {
           pool_kernels<T>().divide_line(
-              upstream + z * v.windows.stride[0] + y * v.windows.stride[1],
-              T(p.counted(0, z) * p.counted(1, y)), counts, p.grid[2], share);
-          share += p.grid[2];
+              plane_of<T>(v.windows, plane) + z * v.windows.stride[0] + y * v.windows.stride[1],
+              T(p.counted(0, z) * p.counted(1, y)), counts, p.grid[2], to);
+          to += p.grid[2];
         });
-      for_rows(rows_of(elements), [&](int64_t, int64_t z, int64_t y) {
-        PoolCoverRow* row = rows;
-        for (const PoolCover& depth : covers.of(0, z))
-          for (const PoolCover& height : covers.of(1, y)) {
-            const int64_t i = depth.window, j = height.window;
-            const int64_t number = (i - region.first[0]) * region.extent[1] + j - region.first[1];
-            *row++ = {
-                average ? number * p.grid[2] : i * v.windows.stride[0] + j * v.windows.stride[1],
-                i * v.choices.stride[0] + j * v.choices.stride[1],
-                (depth.tap * p.kernel[1] + height.tap) * p.kernel[2]};
-          }
-        pool_kernels<T>().gather_line({average ? shares.get() : upstream, choices, rows,
-                                       row - rows.get(), covers.covers(), covers.firsts(2), step,
-                                       alike, runs, p.size[2], results.row(to, z, y)});
-      });
     }
+    for_rows(rows_of(elements), [&](int64_t, int64_t z, int64_t y) {
+      PoolCoverRow* row = rows;
+      for (const PoolCover& depth : covers.of(0, z))
+        for (const PoolCover& height : covers.of(1, y)) {
+          const int64_t i = depth.window, j = height.window;
+          const int64_t number = (i - region.first[0]) * region.extent[1] + j - region.first[1];
+          *row++ = {
+              average ? number * p.grid[2] : i * v.windows.stride[0] + j * v.windows.stride[1],
+              i * v.choices.stride[0] + j * v.choices.stride[1],
+              (depth.tap * p.kernel[1] + height.tap) * p.kernel[2]};
+          few_turns();
+        }
+      pool_kernels<T>().gather_line({average ? shares.get() : v.windows.as<T>(0),
+                                     average ? nullptr : v.choices.as<uint8_t>(0), planes,
+                                     elements.images, rows, row - rows.get(), covers.covers(),
+                                     covers.firsts(2), step, alike, runs, p.size[2],
+                                     results.base() + results.of_row(z, y)});
+    });
     results.finish();
   });
 }
