@@ -287,3 +287,15 @@ def scaled_dot_product_attention(q, k, v, *, mask=None, is_causal=False, scale=N
     powers = np.exp(scores - np.where(np.isfinite(top), top, 0))
     total = powers.sum(-1, keepdims=True)
     return powers / np.where(total == 0, 1, total) @ v
+
+
+def lstm(x, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None) -> tuple[Array, Array, Array]:
+    """Gates i, f, g, o."""
+    h, c, ys = h0, c0, []
+    bias = sum(b for b in (b_ih, b_hh) if b is not None)
+    for row in x:
+        i, f, g, o = np.split(row @ w_ih.T + h @ w_hh.T + bias, 4, -1)
+        c = scipy.special.expit(f) * c + scipy.special.expit(i) * np.tanh(g)
+        h = scipy.special.expit(o) * np.tanh(c)
+        ys.append(h)
+    return np.reshape(ys, (len(x), *h0.shape)).astype(x.dtype), h, c

@@ -2,6 +2,7 @@
 #include "backend/cpu/neural/attention.h"
 #include "backend/cpu/neural/log_softmax_at.h"
 #include "backend/cpu/neural/moments.h"
+#include "backend/cpu/neural/recurrent.h"
 #include "backend/cpu/neural/row_norm.h"
 
 namespace tegula::cpu {
@@ -12,6 +13,8 @@ constexpr KernelEntry kEntries[] = {
     {"attention_grad", {run_attention_grad}},
     {"log_softmax_at", {run_log_softmax_at}},
     {"log_softmax_at_grad", {run_log_softmax_at_grad}},
+    {"lstm", {.run = run_lstm, .optional_outputs = true}},
+    {"lstm_grad", {.run = run_lstm_grad, .optional_outputs = true}},
     {"moments", {run_moments}},
     {"row_norm", {run_row_norm}},
     {"row_norm_grad", {run_row_norm_grad}},
