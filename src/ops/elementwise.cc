@@ -293,14 +293,6 @@ Tensor convert(const Tensor& x, DType dtype) {
   return x.node().state == NodeState::scalar ? cast_scalar(x, dtype) : astype(x, dtype);
 }
 
-// The dtype in which a and b meet; a Python number takes that of the tensor it meets.
-DType common_dtype(const Tensor& a, const Tensor& b) {
-  if (is_weak(a) == is_weak(b)) return promote(a.dtype(), b.dtype());
-  const DType weak = is_weak(a) ? a.dtype() : b.dtype();
-  const DType strong = is_weak(a) ? b.dtype() : a.dtype();
-  return category(weak) <= category(strong) ? strong : weak;
-}
-
 void check_operand(const Row& r, DType dtype) {
   if (r.rule == Rule::bitwise && is_floating(dtype))
     fail(ErrorKind::type, r.name, ": needs integers or bool, got ", dtype);
@@ -410,6 +402,13 @@ const Family kSelection("Selection and conversion", {
 // clang-format on
 
 }  // namespace
+
+DType common_dtype(const Tensor& a, const Tensor& b) {
+  if (is_weak(a) == is_weak(b)) return promote(a.dtype(), b.dtype());
+  const DType weak = is_weak(a) ? a.dtype() : b.dtype();
+  const DType strong = is_weak(a) ? b.dtype() : a.dtype();
+  return category(weak) <= category(strong) ? strong : weak;
+}
 
 DType float_dtype(DType dtype) { return is_floating(dtype) ? dtype : DType::float32; }
 

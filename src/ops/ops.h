@@ -66,6 +66,8 @@ inline Tensor operator-(const Tensor& x) { return negative(x); }
 // A weak constant: takes the dtype of the other operand.
 inline Tensor constant(double value) { return scalar(value, DType::float32, true); }
 
+// The dtype in which a and b meet; a Python number takes that of the tensor it meets.
+DType common_dtype(const Tensor& a, const Tensor& b);
 // The dtype of a result in floating point: of x if it has one, else float32.
 DType float_dtype(DType dtype);
 

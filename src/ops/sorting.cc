@@ -200,22 +200,11 @@ Tensors unique_inverse(const Args& a) {
   return {values, reshape(inverse, x.shape())};
 }
 
-Tensors searchsorted(const Args& a) {
-  const Tensor &x1 = a.tensor(0), &x2 = a.tensor(1);
-  const std::string& side = a.text(2);
-  require(x1.rank() == 1, "searchsorted: x1 must be 1-d, got shape ", x1.shape());
-  require(side == "left" || side == "right", "searchsorted: side must be 'left' or 'right', got '",
-          side, "'");
-  const Tensor wanted = expand_dims(x2, -1);
-  const Tensor below = side == "left" ? less(x1, wanted) : less_equal(x1, wanted);
-  return {sum(below, {-1}, false, DType::int64)};
-}
-
 constexpr std::string_view kAccumulate =
     "x: Tensor, axis: int? = None, *, dtype: dtype? = None, include_initial: bool = False";
 
 // clang-format off
-const Family kSorting("Sorting and searching", {
+const Family kSorting("Sorting", {
     {.name = "sort",
      .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False",
      .doc = "x in order along axis; NaN comes last, equal elements keep their order.",
@@ -282,13 +271,6 @@ const Family kSorting("Sorting and searching", {
                   "**options)",
      .differentiable = true,
      .tolerance = 1e-5},
-    {.name = "searchsorted",
-     .parameters = "x1: Tensor, x2: Tensor, side: str = 'left'",
-     .doc = "Where each element of x2 belongs in x1, which is 1-d and in order: before elements "
-            "equal to it for side='left', after them for 'right'. Compares all pairs.",
-     .call = searchsorted,
-     .samples = "numpy.sort(f(7)), f(3, 2);;numpy.sort(ints(0, 5, 9)), ints(-1, 6, 8), 'right'",
-     .reference = "numpy.searchsorted"},
     {.name = "unique_values",
      .parameters = "x: Tensor",
      .doc = "The different values in x, in order; every NaN is different. Evaluates x.",

@@ -370,6 +370,103 @@ TEST_CASE("nonzero lists coordinates in row-major order") {
     }
 }
 
+TEST_CASE("searchsorted finds the place of each element, NaN last") {
+  std::mt19937 random(13);
+  for (DType dtype : kAllDTypes)
+    for (Layout layout : {Layout::dense, Layout::flipped, Layout::gaps})
+      for (int64_t length : {0, 1, 2, 7, 1000})
+        for (const Shape& shape : {Shape{}, Shape{17}, Shape{30, 41}, Shape{0, 3}})
+          for (bool right : {false, true}) {
+            Array x(dtype, {length}, layout), wanted(dtype, shape, layout);
+            fill_special(x, random);
+            fill_special(wanted, random);
+            std::vector<double> sorted = x.values();
+            std::stable_sort(sorted.begin(), sorted.end(),
+                             [](double a, double b) { return before(a, b, false); });
+            for (int64_t i = 0; i < length; ++i) x.set(i, sorted[size_t(i)]);
+            Array out(DType::int64, shape);
+            check_threads(out, [&] {
+              sorting_kernel("searchsorted", {x.view(), wanted.view()}, {out.view()}, {right});
+            });
+            bool same = true;
+            for (int64_t i = 0; i < wanted.size(); ++i) {
+              const double v = wanted.get(i);
+              const auto at = std::partition_point(sorted.begin(), sorted.end(), [&](double e) {
+                return right ? !before(v, e, false) : before(e, v, false);
+              });
+              same &= out.get(i) == double(at - sorted.begin());
+            }
+            CAPTURE(dtype);
+            CAPTURE(length);
+            CAPTURE(right);
+            CHECK(same);
+          }
+}
+
+TEST_CASE("histogram counts between edges") {
+  std::mt19937 random(14);
+  for (DType dtype : kAllDTypes)
+    for (DType edge : {DType::float32, DType::float64})
+      for (Layout layout : {Layout::dense, Layout::flipped, Layout::gaps})
+        for (const Shape& shape : {Shape{0}, Shape{13}, Shape{300, 700}})
+          for (int64_t bins : {1, 6, 1000})
+            for (bool even : {false, true}) {
+              Array x(dtype, shape, layout), edges(edge, {bins + 1}), out(DType::int64, {bins});
+              fill_special(x, random);
+              for (int64_t b = 0; b <= bins; ++b) {
+                const double t = double(b) / double(bins);
+                edges.set(b, 10 * (even ? t : t * t) - 4);
+              }
+              check_threads(out, [&] {
+                sorting_kernel("histogram", {x.view(), edges.view()}, {out.view()}, {even});
+              });
+              const std::vector<double> e = edges.values();
+              std::vector<double> expected(size_t(bins), 0.0);
+              for (double v : x.values()) {
+                if (!(v >= e.front() && v <= e.back())) continue;
+                const int64_t bin = std::upper_bound(e.begin(), e.end(), v) - e.begin() - 1;
+                ++expected[size_t(std::min(bin, bins - 1))];
+              }
+              CAPTURE(dtype);
+              CAPTURE(bins);
+              CAPTURE(even);
+              CHECK(out.values() == expected);
+            }
+  Array x(DType::float32, {3}), edges(DType::float32, {3}), out(DType::int64, {2});
+  edges.set(1, -1);
+  CHECK_THROWS_AS(sorting_kernel("histogram", {x.view(), edges.view()}, {out.view()}, {0}), Error);
+}
+
+TEST_CASE("bincount counts, or adds weights in one order") {
+  std::mt19937 random(15);
+  for (DType dtype : kAllDTypes) {
+    if (!is_integer(dtype)) continue;
+    for (Layout layout : {Layout::dense, Layout::flipped, Layout::gaps})
+      for (int64_t length : {0, 1, 1000, 300'001})
+        for (int64_t bins : {100, 20'000}) {
+          Array x(dtype, {length}, layout), out(DType::int64, {bins});
+          x.fill(random, 0, 99);
+          check_threads(out, [&] { sorting_kernel("bincount", {x.view()}, {out.view()}, {bins}); });
+          std::vector<double> expected(size_t(bins), 0.0);
+          for (double v : x.values()) ++expected[size_t(v)];
+          CHECK(out.values() == expected);
+        }
+  }
+  std::normal_distribution<double> normal;
+  for (DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64}) {
+    Array x(DType::int64, {200'000}), weights(dtype, {200'000}, Layout::gaps), out(dtype, {50});
+    x.fill(random, 0, 49);
+    for (int64_t i = 0; i < weights.size(); ++i) weights.set(i, normal(random));
+    check_threads(
+        out, [&] { sorting_kernel("bincount", {x.view(), weights.view()}, {out.view()}, {50}); });
+    std::vector<double> expected(50, 0.0);
+    for (int64_t i = 0; i < x.size(); ++i) expected[size_t(x.get(i))] += weights.get(i);
+    const double tolerance = dtype == DType::bfloat16 ? 0x1p-8 : 0x1p-11;
+    for (int64_t b = 0; b < 50; ++b)
+      CHECK(out.get(b) == doctest::Approx(expected[size_t(b)]).epsilon(tolerance));
+  }
+}
+
 TEST_CASE("sorting kernels: equal bits over threads") {
   std::mt19937 random(6);
   std::normal_distribution<double> normal;
