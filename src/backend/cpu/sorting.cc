@@ -12,19 +12,34 @@
 namespace tegula::cpu {
 namespace {
 
-// Calls f(i) for every flag i in [begin, end) that is set, in order, eight of them at a look.
-template <class F>
-void for_each_true(const uint8_t* flags, int64_t begin, int64_t end, F&& f) {
-  int64_t i = begin;
-  for (; i + 8 <= end; i += 8) {
-    uint64_t word;
-    std::memcpy(&word, flags + i, sizeof(word));
-    if (word == 0) continue;
-    for (int64_t j = 0; j < 8; ++j)
-      if (flags[i + j]) f(i + j);
+int64_t count_true(const uint8_t* flags, int64_t count) {
+  constexpr int64_t kBytes = 128;  // whose number of true ones fits a byte
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; i += kBytes) {
+    uint8_t here = 0;
+    for (int64_t j = i; j < std::min(count, i + kBytes); ++j) here += flags[j] != 0;
+    found += here;
   }
-  for (; i < end; ++i)
-    if (flags[i]) f(i);
+  return found;
+}
+
+constexpr int64_t kFlags = 64;
+
+// Writes the positions of the true ones of up to kFlags flags; returns how many there are. Without
+// branches, which random flags would mispredict.
+int64_t list_true(const uint8_t* flags, int64_t count, int64_t* positions) {
+  if (count == kFlags) {
+    uint64_t words[kFlags / 8], any = 0;
+    std::memcpy(words, flags, sizeof(words));
+    for (const uint64_t word : words) any |= word;
+    if (any == 0) return 0;
+  }
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    positions[found] = i;
+    found += flags[i] != 0;
+  }
+  return found;
 }
 
 void run_nonzero(const KernelArgs& args) {
@@ -40,30 +55,33 @@ void run_nonzero(const KernelArgs& args) {
   const int64_t chunks = (total + chunk - 1) / chunk;
   std::vector<int64_t> first(chunks + 1);
   for_pieces(chunks, chunk, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      int64_t n = 0;
-      for_each_true(flags, c * chunk, std::min(total, (c + 1) * chunk), [&](int64_t) { ++n; });
-      first[c + 1] = n;
-    }
+    for (int64_t c = begin; c < end; ++c)
+      first[c + 1] = count_true(flags + c * chunk, std::min(chunk, total - c * chunk));
   });
   for (int64_t c = 0; c < chunks; ++c) first[c + 1] += first[c];
   for_pieces(chunks, chunk, [&](int64_t begin, int64_t end) {
     Dims row(rank);  // where the row at hand is
     for (int64_t c = begin; c < end; ++c) {
-      int64_t at = first[c], row_end = 0, row_begin = 0;
-      for_each_true(flags, c * chunk, std::min(total, (c + 1) * chunk), [&](int64_t i) {
-        if (at >= found) return;
-        if (i >= row_end) {
-          int64_t rest = i / length;
-          row_begin = rest * length;
-          row_end = row_begin + length;
-          for (size_t axis = rank - 1; axis-- > 0; rest /= mask.shape[axis])
-            row[axis] = rest % mask.shape[axis];
+      int64_t at = first[c], row_begin = 0, row_end = 0;
+      const int64_t stop = std::min(total, (c + 1) * chunk);
+      for (int64_t i = c * chunk; i < stop; i += kFlags) {
+        int64_t positions[kFlags];
+        const int64_t many = list_true(flags + i, std::min(kFlags, stop - i), positions);
+        for (int64_t j = 0; j < std::min(many, found - at); ++j) {
+          const int64_t position = i + positions[j];
+          if (position >= row_end) {
+            int64_t rest = position / length;
+            row_begin = rest * length;
+            row_end = row_begin + length;
+            for (size_t axis = rank - 1; axis-- > 0; rest /= mask.shape[axis])
+              row[axis] = rest % mask.shape[axis];
+          }
+          for (size_t axis = 0; axis + 1 < rank; ++axis)
+            to[int64_t(axis) * found + at + j] = row[axis];
+          to[int64_t(rank - 1) * found + at + j] = position - row_begin;
         }
-        for (size_t axis = 0; axis + 1 < rank; ++axis) to[int64_t(axis) * found + at] = row[axis];
-        to[int64_t(rank - 1) * found + at] = i - row_begin;
-        ++at;
-      });
+        at += many;
+      }
     }
   });
 }
