@@ -7,6 +7,9 @@
 namespace tegula {
 namespace {
 
+constexpr uint32_t kLstmUses = 1u << 1 | 1u << 2 | 1u << 3 | kUsesOutput;  // all but the first
+constexpr uint32_t kGruUses = 1u << 1 | 1u << 2 | kUsesOutput;  // h0 and the weights
+
 // Part k of `count` along the last axis.
 Tensor part(const Tensor& x, int64_t k, int64_t count) {
   Dims starts(x.rank(), 0), sizes(x.shape().begin(), x.shape().end());
@@ -87,9 +90,65 @@ const Primitive kLstm = {
           for (size_t i = 0; i < 3; ++i) c.give(i, gradients[i]);
           if (c.needs(3)) c.give(3, state_weights_grad(gradients[0], h0, y));
         },
-    .uses = {1u << 1 | 1u << 2 | 1u << 3 | kUsesOutput, 1u << 1 | 1u << 2 | 1u << 3 | kUsesOutput,
-             1u << 1 | 1u << 2 | 1u << 3 | kUsesOutput, 1u << 1 | 1u << 2 | 1u << 3 | kUsesOutput},
+    .uses = {kLstmUses, kLstmUses, kLstmUses, kLstmUses},
     .expand = expand_lstm,
+};
+
+// The definition: gates r, z, n.
+Tensors expand_gru(std::span<const Tensor> inputs, std::span<const int64_t>) {
+  const Tensor &in = inputs[0], weights = matrix_transpose(inputs[2]);
+  Tensor h = inputs[1];
+  Tensors ys;
+  for (int64_t t = 0; t < in.shape()[0]; ++t) {
+    const Tensor given = step(in, t), state = matmul(h, weights) + inputs[3];
+    const Tensor r = sigmoid(part(given, 0, 3) + part(state, 0, 3));
+    const Tensor z = sigmoid(part(given, 1, 3) + part(state, 1, 3));
+    const Tensor n = tanh(part(given, 2, 3) + r * part(state, 2, 3));
+    h = (constant(1) - z) * n + z * h;
+    ys.push_back(h);
+  }
+  return {stack(ys, 0)};
+}
+
+// kept, y, h0, weights, dy -> gradients of the gates' two parts (T, N, 3H), dh0.
+const Primitive kGruGrad = {
+    .name = "gru_grad",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          Shape shape = c.shape(1);
+          shape[2] *= 3;
+          out.push_back({c.dtype(0), shape});
+          out.push_back({c.dtype(0), shape});
+          out.push_back({c.dtype(0), c.shape(2)});
+        },
+};
+
+// Inputs times their weights (T, N, 3H), h0 (N, H), state weights (3H, H), their bias (3H,), at
+// least float32 -> y (T, N, H), and for the gradient r, z, n and the state's part of n (T, N, 4H).
+const Primitive kGru = {
+    .name = "gru",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          Shape shape = c.shape(0);
+          shape[2] = c.shape(1)[1];
+          out.push_back({c.dtype(0), shape});
+          shape[2] *= 4;
+          out.push_back({c.dtype(0), shape});
+        },
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor h0 = c.input(1), y = c.output(0);
+          const Tensors gradients =
+              record_all(kGruGrad, Tensors{c.output(1), y, h0, c.input(2), c.grad(0)});
+          c.give(0, gradients[0]);
+          c.give(1, gradients[2]);
+          if (c.needs(2)) c.give(2, state_weights_grad(gradients[1], h0, y));
+          if (c.needs(3)) c.give(3, sum(gradients[1], {0, 1}, false));
+        },
+    .uses = {kGruUses, kGruUses, kGruUses, kGruUses},
+    .expand = expand_gru,
 };
 
 // What a call is made of, checked, in at least float32.
@@ -160,6 +219,18 @@ Tensors lstm(const Args& a) {
   return {astype(y, s.dtype), astype(h, s.dtype), astype(c, s.dtype)};
 }
 
+Tensors gru(const Args& a) {
+  const Sequence s = sequence_of(a, 1, 3, "gru");
+  const DeviceScope scope(s.x.device());
+  const Tensor& h0 = s.states[0];
+  if (s.length == 0)
+    return {zeros({0, h0.shape()[0], h0.shape()[1]}, s.dtype), astype(h0, s.dtype)};
+  const Tensor in = linear(s.x, s.input_weights, s.input_bias);
+  const Tensor bias = or_zeros(s.state_bias, {s.state_weights.shape()[0]}, s.x.dtype());
+  const Tensor y = record_all(kGru, Tensors{in, h0, s.state_weights, bias})[0];
+  return {astype(y, s.dtype), astype(step(y, s.length - 1), s.dtype)};
+}
+
 // clang-format off
 const Family kRecurrent("Recurrent layers", {
     {.name = "lstm",
@@ -177,6 +248,25 @@ const Family kRecurrent("Recurrent layers", {
                 "f(2, 19, 2), f(19, 3), f(19, 3), f(12, 2), f(12, 3), None, f(12);;"
                 "f(0, 2, 3), f(2, 4), f(2, 4), f(16, 3), f(16, 4)",
      .reference = "reference.lstm",
+     .method = false,
+     .differentiable = true,
+     .tolerance = 1e-5,
+     .returns_tuple = true},
+    {.name = "gru",
+     .parameters = "x: Tensor, h0: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor? = None, "
+                   "b_hh: Tensor? = None",
+     .doc = "Gated recurrent units over a sequence (Cho et al., 2014): x (T, N, I), h0 (N, H), "
+            "w_ih (3H, I), w_hh (3H, H), biases (3H,) -> y (T, N, H), h_n. With u and v the parts "
+            "of x_t @ w_ih^T + b_ih and h @ w_hh^T + b_hh: r = sigmoid(u_0 + v_0), z = "
+            "sigmoid(u_1 + v_1), n = tanh(u_2 + r * v_2), h = (1 - z) * n + z * h. 16-bit floats "
+            "are computed in float32.",
+     .call = gru,
+     .samples = "f(3, 2, 5), f(2, 4), f(12, 5), f(12, 4), f(12), f(12);;"
+                "f(1, 1, 1), f(1, 1), f(3, 1), f(3, 1);;"
+                "f(4, 1, 3), f(1, 5), f(15, 3), f(15, 5), f(15);;"
+                "f(2, 19, 2), f(19, 3), f(9, 2), f(9, 3), None, f(9);;"
+                "f(0, 2, 3), f(2, 4), f(12, 3), f(12, 4)",
+     .reference = "reference.gru",
      .method = false,
      .differentiable = true,
      .tolerance = 1e-5,

@@ -46,7 +46,7 @@ struct Lstm {
         dh0(dtype, s.state()),
         dc0(dtype, s.state()) {
     std::mt19937 random(uint32_t(s.rows + 7 * s.hidden));
-    for (Array* x : {&in, &h0, &c0, &weights, &dy, &dlast}) fill_normal(*x, random);
+    each_input([&](Array& x) { fill_normal(x, random); });
     for (int64_t i = 0; i < weights.size(); ++i)
       weights.set(i, weights.get(i) / std::sqrt(double(s.hidden)));
     for (Array* x : outputs()) fill_garbage(*x);
@@ -124,6 +124,94 @@ struct Lstm {
   }
 };
 
+struct Gru {
+  Sizes s;
+  Array in, h0, weights, bias, y, kept, dy, din, dsums, dh0;
+
+  Gru(const Sizes& sizes, DType dtype)
+      : s(sizes),
+        in(dtype, s.states(3)),
+        h0(dtype, s.state()),
+        weights(dtype, s.weights(3)),
+        bias(dtype, {3 * s.hidden}),
+        y(dtype, s.states(1)),
+        kept(dtype, s.states(4)),
+        dy(dtype, s.states(1)),
+        din(dtype, s.states(3)),
+        dsums(dtype, s.states(3)),
+        dh0(dtype, s.state()) {
+    std::mt19937 random(uint32_t(s.rows + 7 * s.hidden));
+    each_input([&](Array& x) { fill_normal(x, random); });
+    for (int64_t i = 0; i < weights.size(); ++i)
+      weights.set(i, weights.get(i) / std::sqrt(double(s.hidden)));
+    for (Array* x : outputs()) fill_garbage(*x);
+  }
+  std::vector<Array*> outputs() { return {&y, &kept, &din, &dsums, &dh0}; }
+  template <class F>
+  void each_input(F&& change) {
+    for (Array* x : {&in, &h0, &weights, &bias, &dy}) change(*x);
+  }
+  void run(bool keep = true) {
+    std::vector<View> out{y.view(), kept.view()};
+    if (!keep) out[1].data = nullptr;
+    run_kernel(cpu::neural_kernels(), "gru", {in.view(), h0.view(), weights.view(), bias.view()},
+               out, {});
+  }
+  void run_grad() {
+    run_kernel(cpu::neural_kernels(), "gru_grad",
+               {kept.view(), y.view(), h0.view(), weights.view(), dy.view()},
+               {din.view(), dsums.view(), dh0.view()}, {});
+  }
+  // The definition and its derivative in float64.
+  void check(double unit) {
+    const int64_t n = s.rows, hidden = s.hidden, width = 3 * hidden, size = n * hidden;
+    std::vector<double> h = h0.values(), ys, all;
+    const std::vector<double> w = weights.values(), b = bias.values(), start = h;
+    for (int64_t t = 0; t < s.steps; ++t) {
+      const std::vector<double> before = h;
+      for (int64_t i = 0; i < size; ++i) {
+        const int64_t row = i / hidden, unit_at = i % hidden;
+        double u[3], v[3];
+        for (int64_t k = 0; k < 3; ++k) {
+          const int64_t j = k * hidden + unit_at;
+          u[k] = in.get((t * n + row) * width + j);
+          v[k] = b[j];
+          for (int64_t e = 0; e < hidden; ++e) v[k] += before[row * hidden + e] * w[j * hidden + e];
+        }
+        const double r = sigmoid(u[0] + v[0]), z = sigmoid(u[1] + v[1]);
+        const double m = std::tanh(u[2] + r * v[2]);
+        h[i] = (1 - z) * m + z * before[i];
+        all.insert(all.end(), {r, z, m, v[2]});
+      }
+      ys.insert(ys.end(), h.begin(), h.end());
+    }
+    CHECK(largest_error(y, ys, unit) <= 1);
+    if (s.steps == 0) return;
+
+    std::vector<double> dh(size), du(in.size()), dv(in.size());
+    for (int64_t t = s.steps - 1; t >= 0; --t) {
+      for (int64_t i = 0; i < size; ++i) {
+        const double* g = &all[(t * size + i) * 4];
+        const double before = t == 0 ? start[i] : ys[(t - 1) * size + i];
+        const double d = dh[i] + dy.get(t * size + i), r = g[0], z = g[1], m = g[2];
+        const int64_t at = (t * n + i / hidden) * width + i % hidden;
+        const double dm = d * (1 - z) * (1 - m * m);
+        du[at] = dv[at] = dm * g[3] * r * (1 - r);
+        du[at + hidden] = dv[at + hidden] = d * (before - m) * z * (1 - z);
+        du[at + 2 * hidden] = dm;
+        dv[at + 2 * hidden] = dm * r;
+        dh[i] = d * z;
+      }
+      for (int64_t i = 0; i < size; ++i)
+        for (int64_t j = 0; j < width; ++j)
+          dh[i] += dv[(t * n + i / hidden) * width + j] * w[j * hidden + i % hidden];
+    }
+    CHECK(largest_error(din, du, unit) <= 2);
+    CHECK(largest_error(dsums, dv, unit) <= 2);
+    CHECK(largest_error(dh0, dh, unit) <= 2);
+  }
+};
+
 template <class Layer>
 void check_layer() {
   for_each_isa([&] {
@@ -173,10 +261,21 @@ TEST_CASE("lstm: against the definition, in every instruction set") { check_laye
 
 TEST_CASE("lstm: the same bits for every number of threads and layout") { check_bits<Lstm>(); }
 
+TEST_CASE("gru: against the definition, in every instruction set") { check_layer<Gru>(); }
+
+TEST_CASE("gru: the same bits for every number of threads and layout") { check_bits<Gru>(); }
+
 TEST_CASE("lstm: without what the gradient needs, the same results") {
   Lstm kept({4, 9, 40}, DType::float32), plain({4, 9, 40}, DType::float32);
   kept.run();
   plain.run(false);
   CHECK(plain.y.values() == kept.y.values());
   CHECK(plain.last.values() == kept.last.values());
+}
+
+TEST_CASE("gru: without what the gradient needs, the same results") {
+  Gru kept({4, 9, 40}, DType::float32), plain({4, 9, 40}, DType::float32);
+  kept.run();
+  plain.run(false);
+  CHECK(plain.y.values() == kept.y.values());
 }

@@ -299,3 +299,15 @@ def lstm(x, h0, c0, w_ih, w_hh, b_ih=None, b_hh=None) -> tuple[Array, Array, Arr
         h = scipy.special.expit(o) * np.tanh(c)
         ys.append(h)
     return np.reshape(ys, (len(x), *h0.shape)).astype(x.dtype), h, c
+
+
+def gru(x, h0, w_ih, w_hh, b_ih=0, b_hh=0) -> tuple[Array, Array]:
+    """Gates r, z, n."""
+    h, ys = h0, []
+    for row in x:
+        u = np.split(row @ w_ih.T + (0 if b_ih is None else b_ih), 3, -1)
+        v = np.split(h @ w_hh.T + b_hh, 3, -1)
+        r, z = scipy.special.expit(u[0] + v[0]), scipy.special.expit(u[1] + v[1])
+        h = (1 - z) * np.tanh(u[2] + r * v[2]) + z * h
+        ys.append(h)
+    return np.reshape(ys, (len(x), *h0.shape)).astype(x.dtype), h

@@ -11,6 +11,8 @@ namespace {
 constexpr KernelEntry kEntries[] = {
     {"attention", {run_attention}},
     {"attention_grad", {run_attention_grad}},
+    {"gru", {.run = run_gru, .optional_outputs = true}},
+    {"gru_grad", {.run = run_gru_grad, .optional_outputs = true}},
     {"log_softmax_at", {run_log_softmax_at}},
     {"log_softmax_at_grad", {run_log_softmax_at_grad}},
     {"lstm", {.run = run_lstm, .optional_outputs = true}},

@@ -16,15 +16,17 @@
 
 namespace tegula::cpu {
 
-// A view of three axes whose last one is contiguous: where it lies, or copied.
+// A view of up to three axes whose last one is contiguous: where it lies, or copied. Axes that are
+// missing come first.
 template <class T>
 class Lines {
  public:
   explicit Lines(const View& view) {
-    const size_t lead = view.shape.size() - 1;
-    const auto axis = [&](size_t i) { return view.shape.size() == 3 || i > 0; };
-    for (size_t i = 0; i < 3; ++i) shape_[i] = axis(i) ? view.shape[i + lead - 2] : 1;
-    for (size_t i = 0; i < 3; ++i) stride_[i] = axis(i) ? view.strides[i + lead - 2] : 0;
+    const size_t rank = view.shape.size();
+    for (size_t i = 0; i < rank; ++i) {
+      shape_[i + 3 - rank] = view.shape[i];
+      stride_[i + 3 - rank] = view.strides[i];
+    }
     data_ = view.as<T>();
     if (stride_[2] == 1 || shape_[2] <= 1) return;
     const Matrix from{view.data, view.dtype, stride_[1], stride_[2]};
@@ -41,7 +43,7 @@ class Lines {
   int64_t row_stride() const { return stride_[1]; }
 
  private:
-  int64_t shape_[3], stride_[3];
+  int64_t shape_[3] = {1, 1, 1}, stride_[3] = {};
   const T* data_;
   AlignedBytes copy_;
 };
@@ -179,5 +181,7 @@ void for_steps(const RecurrentSizes& sizes, int64_t steps, F&& step) {
 
 void run_lstm(const KernelArgs& args);
 void run_lstm_grad(const KernelArgs& args);
+void run_gru(const KernelArgs& args);
+void run_gru_grad(const KernelArgs& args);
 
 }  // namespace tegula::cpu

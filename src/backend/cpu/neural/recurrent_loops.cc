@@ -103,7 +103,51 @@ void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_
 }
 
 template <class T>
-constexpr RecurrentLoops<T> kLoops = {lstm<T>, lstm_grad<T>};
+void gru(const UnitRange& range, const T* in, const T* sums, const T* bias, const T* before, T* out,
+         T* kept) {
+  const hn::ScalableTag<T> d;
+  for_units<T>(range.count, [&](Units<T> u) HWY_ATTR {
+    const auto state = [&](int64_t k) HWY_ATTR {
+      return hn::Add(u.load(sums + k * range.pitch), u.load(bias + k * range.hidden));
+    };
+    const auto r = Sigmoid::apply(d, hn::Add(u.load(in), state(0)));
+    const auto z = Sigmoid::apply(d, hn::Add(u.load(in + range.hidden), state(1)));
+    const auto q = state(2);
+    const auto n = Tanh::apply(d, hn::Add(u.load(in + 2 * range.hidden), hn::Mul(r, q)));
+    const auto rest = hn::Sub(hn::Set(d, T(1)), z);
+    const auto h = u.load(before);
+    u.store(hn::Add(hn::Mul(rest, n), hn::Mul(z, h)), out);
+    if (!kept) return;
+    u.store(r, kept);
+    u.store(z, kept + range.hidden);
+    u.store(n, kept + 2 * range.hidden);
+    u.store(q, kept + 3 * range.hidden);
+  });
+}
+
+template <class T>
+void gru_grad(const UnitRange& range, const T* kept, const T* before, const T* dy, const T* sums,
+              T* carry, T* din, T* dsums) {
+  const hn::ScalableTag<T> d;
+  for_units<T>(range.count, [&](Units<T> u) HWY_ATTR {
+    const auto r = u.load(kept), z = u.load(kept + range.hidden);
+    const auto n = u.load(kept + 2 * range.hidden), q = u.load(kept + 3 * range.hidden);
+    const auto dh = hn::Add(hn::Add(u.load(dy), u.load(sums)), u.load(carry));
+    const auto dn = tanh_grad(d, n, hn::Mul(dh, hn::Sub(hn::Set(d, T(1)), z)));
+    const auto dz = sigmoid_grad(d, z, hn::Mul(dh, hn::Sub(u.load(before), n)));
+    const auto dr = sigmoid_grad(d, r, hn::Mul(dn, q));
+    u.store(dr, din);
+    u.store(dz, din + range.hidden);
+    u.store(dn, din + 2 * range.hidden);
+    u.store(dr, dsums);
+    u.store(dz, dsums + range.hidden);
+    u.store(hn::Mul(dn, r), dsums + 2 * range.hidden);
+    u.store(hn::Mul(dh, z), carry);
+  });
+}
+
+template <class T>
+constexpr RecurrentLoops<T> kLoops = {lstm<T>, lstm_grad<T>, gru<T>, gru_grad<T>};
 
 const RecurrentLoops<float>& recurrent_f32() { return kLoops<float>; }
 const RecurrentLoops<double>& recurrent_f64() { return kLoops<double>; }

@@ -22,6 +22,13 @@ struct RecurrentLoops {
   // cell after this step, then before it; `dgates` of the gates before their functions.
   void (*lstm_grad)(const UnitRange& range, const T* gates, const T* cell, const T* next_cell,
                     const T* dy, const T* sums, T* dcell, T* dgates);
+  // in: gates r, z, n; bias: of the state's sums. kept: r, z, n and the state's part of n.
+  void (*gru)(const UnitRange& range, const T* in, const T* sums, const T* bias, const T* before,
+              T* out, T* kept);
+  // carry is what the step's result gives to the state after it directly, then to that before it.
+  // `din` and `dsums`: of the gates' two parts before their functions.
+  void (*gru_grad)(const UnitRange& range, const T* kept, const T* before, const T* dy,
+                   const T* sums, T* carry, T* din, T* dsums);
 };
 template <class T>
 const RecurrentLoops<T>& recurrent_loops();
