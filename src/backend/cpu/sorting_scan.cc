@@ -142,27 +142,37 @@ class LineScan {
 
   // What the elements of the whole block at `begin` add up to.
   C block_total(int64_t begin) const {
-    C total[kSegments];
+    C total[kSegments], elements[kBlock];
+    load(begin, kBlock, elements);
     std::fill_n(total, kSegments, identity<kMode, C>());
     for (int64_t i = 0; i < kSegment; ++i)
       for (int64_t s = 0; s < kSegments; ++s)
-        total[s] = accumulate<kMode, C>(total[s], element(begin + s * kSegment + i));
+        total[s] = accumulate<kMode, C>(total[s], elements[s * kSegment + i]);
     C segments = identity<kMode, C>();
     for (C t : total) segments = accumulate<kMode, C>(segments, t);
     return segments;
   }
 
  private:
-  C element(int64_t i) const { return C(in_[i * in_stride_]); }
+  // In order, as the processor fetches one stream ahead better than eight.
+  void load(int64_t begin, int64_t count, C* to) const {
+    const T* const from = in_ + begin * in_stride_;
+    if (in_stride_ == 1) {
+      for (int64_t i = 0; i < count; ++i) to[i] = C(from[i]);
+    } else {
+      for (int64_t i = 0; i < count; ++i) to[i] = C(from[i * in_stride_]);
+    }
+  }
 
   template <int64_t kWidth>
   void scan_segments(int64_t begin, int64_t length, C blocks, C& segments) const {
     C total[kWidth], sums[kWidth * kSegment];
+    load(begin, (kWidth - 1) * kSegment + length, sums);
     std::fill_n(total, kWidth, identity<kMode, C>());
     for (int64_t i = 0; i < length; ++i)
       for (int64_t s = 0; s < kWidth; ++s) {
-        total[s] = accumulate<kMode, C>(total[s], element(begin + s * kSegment + i));
-        sums[s * kSegment + i] = total[s];
+        C& sum = sums[s * kSegment + i];
+        sum = total[s] = accumulate<kMode, C>(total[s], sum);
       }
     for (int64_t s = 0; s < kWidth; ++s) {
       const C before = accumulate<kMode, C>(blocks, segments);
