@@ -60,6 +60,12 @@ from tegula.nn.pooling import (
     MaxPool3d,
 )
 from tegula.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tegula.nn.transformer import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "ELU",
@@ -123,6 +129,10 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "functional",
     "init",
     "utils",
