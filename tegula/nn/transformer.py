@@ -47,14 +47,14 @@ class _Layer(Module):
         for i in range(1, self._norms + 1):
             setattr(self, f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype))
             setattr(self, f"dropout{i}", Dropout(dropout))
-        if isinstance(activation, str):
+        if not callable(activation):
             if activation not in ("relu", "gelu"):
                 raise ValueError(
                     f"{type(self).__name__}: activation must be 'relu', 'gelu' or a function, got "
                     f"{activation!r}"
                 )
             activation = getattr(tg, activation)
-        self.activation: Callable[[Tensor], Tensor] = activation
+        self.activation: Any = activation
 
     def _add(self, x: Tensor, part: int, block: Callable[[Tensor], Tensor]) -> Tensor:
         """X plus a block's result, and its norm before the block or after the sum."""
