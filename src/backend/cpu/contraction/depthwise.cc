@@ -13,19 +13,41 @@ constexpr int64_t kResults = 512;   // of a box, about
 constexpr int64_t kChains = 8;      // of a weight's gradient
 constexpr double kPerMicrosecond = 5e3;  // multiply-adds of a thread, about
 
-// The windows of a box, for some of the channels, as neighbouring vectors.
+// Whether a slice of an image can be read or written as vectors of channels where it is.
+template <class T>
+bool vectors_in_place(const Image& image, int64_t channels) {
+  return image.dtype == kNative<T> && image.channel_stride == 1 &&
+         channels % DepthwiseRow<T>::kPitch == 0;
+}
+
+// The windows of a box, for some of the channels: in the image where it has them as neighbouring
+// vectors and all taps lie inside, else in a copy with zeros around it.
 template <class T>
 class Pixels {
  public:
   Pixels(const Windows& windows, const Image& source, const Box& box, int64_t channel,
-         int64_t channels)
+         int64_t channels, bool inside, ScratchUse use = ScratchUse::planes)
       : windows_(windows),
         region_(region_of(windows, box)),
         pitch_(round_up(channels, DepthwiseRow<T>::kPitch)),
-        pixels_(ScratchUse::planes, size_t(region_.pixels() * pitch_)),
-        taps_(ScratchUse::vector, size_t(windows.tap_count())) {
-    conv_kernels<T>().fill(source, region_, channel, channels, pitch_, pixels_.get());
-    int64_t* tap = taps_.get();
+        in_place_(inside && vectors_in_place<T>(source, channels)),
+        copy_(use, in_place_ ? 0 : size_t(region_.pixels() * pitch_)),
+        taps_(windows.tap_count()) {
+    if (in_place_) {
+      int64_t offset = region_.image * source.image_stride + channel;
+      for (int i = 0; i < kAxes; ++i) offset += region_.first[i] * source.stride[i];
+      from_ = source.as<const T>(offset);
+      image_stride_ = source.image_stride;
+      std::copy_n(source.stride, kAxes, stride_);
+    } else {
+      from_ = copy_.get();
+      stride_[2] = pitch_;
+      stride_[1] = stride_[2] * region_.extent[2];
+      stride_[0] = stride_[1] * region_.extent[1];
+      image_stride_ = stride_[0] * region_.extent[0];
+      conv_kernels<T>().fill(source, region_, channel, channels, pitch_, copy_.get());
+    }
+    int64_t* tap = taps_.data();
     for (int64_t z : windows.taps[0])
       for (int64_t y : windows.taps[1])
         for (int64_t x : windows.taps[2])
@@ -36,26 +58,50 @@ class Pixels {
   // Results (n, z, y) of the box, `count` of them.
   DepthwiseRow<T> row(int64_t n, int64_t z, int64_t y, int64_t count) const {
     const auto& step = windows_.step;
-    const int64_t image = n * region_.extent[0] * region_.extent[1] * region_.extent[2] * pitch_;
-    return {pixels_.get() + image + offset(z * step[0], y * step[1], 0),
-            step[2] * pitch_,
+    return {from_ + n * image_stride_ + offset(z * step[0], y * step[1], 0),
+            step[2] * stride_[2],
             count,
-            taps_.get(),
+            taps_.data(),
             windows_.tap_count(),
             pitch_};
   }
 
  private:
   int64_t offset(int64_t z, int64_t y, int64_t x) const {
-    return ((z * region_.extent[1] + y) * region_.extent[2] + x) * pitch_;
+    return z * stride_[0] + y * stride_[1] + x * stride_[2];
   }
 
   const Windows& windows_;
   const Region region_;
   const int64_t pitch_;
-  const Scratch<T> pixels_;
-  const Scratch<int64_t> taps_;
+  const bool in_place_;
+  const Scratch<T> copy_;
+  SmallVector<int64_t, 32> taps_;
+  const T* from_;
+  int64_t image_stride_, stride_[kAxes];
 };
+
+// Cuts a box into parts at the borders and one that reads nothing outside of the image, and calls
+// run(part, whether it is the inner one) for each that is not empty.
+template <class F>
+void for_parts(const Windows& windows, Box box, F&& run) {
+  for (int axis = 0; axis < kAxes; ++axis) {
+    const Dims& taps = windows.taps[axis];
+    const int64_t step = windows.step[axis];
+    int64_t &begin = box.begin[1 + axis], &end = box.end[1 + axis];
+    const int64_t low = std::clamp(ceil_div(std::max<int64_t>(0, -taps.front()), step), begin, end);
+    const int64_t last = windows.size[axis] - 1 - taps.back();  // where the last window begins
+    const int64_t high = std::clamp(last < 0 ? 0 : last / step + 1, low, end);
+    Box below = box, above = box;
+    below.end[1 + axis] = low;
+    above.begin[1 + axis] = high;
+    if (below.results() > 0) run(below, false);
+    if (above.results() > 0) run(above, false);
+    begin = low;
+    end = high;
+  }
+  if (box.results() > 0) run(box, true);
+}
 
 // Calls task(box, channel, channels) for every box and slice of the channels.
 template <class F>
@@ -87,36 +133,47 @@ void run_depthwise(const Windows& windows, const Image& source, const FilterLayo
       for (int64_t c = 0; c < out.channels; ++c)
         weights.get()[t * out.channels + c] = T(from[c * filters.group_stride + filters.taps[t]]);
   });
+  const auto run_part = [&](const Box& box, bool inside, int64_t channel, int64_t channels,
+                            const T* slice) {
+    const Pixels<T> pixels(windows, source, box, channel, channels, inside);
+    const int64_t pitch = pixels.pitch(), width = box.extent(3);
+    const bool direct = vectors_in_place<T>(out, channels);
+    const Scratch<T> results(ScratchUse::tile, direct ? 0 : size_t(width * pitch));
+    const Scratch<int64_t> rows(ScratchUse::columns, direct ? 0 : size_t(width));
+    for (int64_t x = 0; x < width && !direct; ++x) rows.get()[x] = x * pitch;
+    const auto place_at = [&](int axis, int64_t r) {
+      return ((box.begin[1 + axis] + r) * placement.step[axis] + placement.first[axis]) *
+             out.stride[axis];
+    };
+    const int64_t step = placement.step[2] * out.stride[2];
+    for (int64_t n = 0; n < box.extent(0); ++n)
+      for (int64_t z = 0; z < box.extent(1); ++z)
+        for (int64_t y = 0; y < box.extent(2); ++y) {
+          const int64_t at = (box.begin[0] + n) * out.image_stride + channel * out.channel_stride +
+                             place_at(0, z) + place_at(1, y) + place_at(2, 0);
+          const DepthwiseRow<T> row = pixels.row(n, z, y, width);
+          if (direct) {
+            depthwise_kernels<T>().forward(row, slice, out.as<T>(at), step);
+            continue;
+          }
+          depthwise_kernels<T>().forward(row, slice, results.get(), pitch);
+          conv_kernels<T>().place(results.get(), rows.get(), width, channels, out.at(at), out.dtype,
+                                  step, out.channel_stride);
+        }
+  };
   const Boxes boxes(out.images, windows, tile_size(kResults));
   for_slices(boxes, out.channels, work_of(windows, out),
              [&](const Box& box, int64_t channel, int64_t channels) {
-               const Pixels<T> pixels(windows, source, box, channel, channels);
-               const int64_t pitch = pixels.pitch(), width = box.extent(3);
+               const int64_t pitch = round_up(channels, DepthwiseRow<T>::kPitch);
                const Scratch<T> slice(ScratchUse::right, size_t(taps * pitch));
                for (int64_t t = 0; t < taps; ++t) {
                  T* to = std::copy_n(weights.get() + t * out.channels + channel, channels,
                                      slice.get() + t * pitch);
                  std::fill(to, slice.get() + (t + 1) * pitch, T(0));
                }
-               const Scratch<T> results(ScratchUse::tile, size_t(width * pitch));
-               const Scratch<int64_t> rows(ScratchUse::columns, size_t(width));
-               for (int64_t x = 0; x < width; ++x) rows.get()[x] = x * pitch;
-               const auto place_at = [&](int axis, int64_t r) {
-                 return ((box.begin[1 + axis] + r) * placement.step[axis] + placement.first[axis]) *
-                        out.stride[axis];
-               };
-               for (int64_t n = 0; n < box.extent(0); ++n)
-                 for (int64_t z = 0; z < box.extent(1); ++z)
-                   for (int64_t y = 0; y < box.extent(2); ++y) {
-                     depthwise_kernels<T>().forward(pixels.row(n, z, y, width), slice.get(),
-                                                    results.get());
-                     const int64_t at = (box.begin[0] + n) * out.image_stride +
-                                        channel * out.channel_stride + place_at(0, z) +
-                                        place_at(1, y) + place_at(2, 0);
-                     conv_kernels<T>().place(results.get(), rows.get(), width, channels, out.at(at),
-                                             out.dtype, placement.step[2] * out.stride[2],
-                                             out.channel_stride);
-                   }
+               for_parts(windows, box, [&](const Box& part, bool inside) {
+                 run_part(part, inside, channel, channels, slice.get());
+               });
              });
 }
 
@@ -144,17 +201,17 @@ void run_depthwise_weight_grad(const Image& x, const Image& dy, const Image& dw,
         const int64_t chain = i / slices;
         for (int64_t b = tile_start(boxes.count(), chains, chain);
              b < tile_start(boxes.count(), chains, chain + 1); ++b) {
-          const Box box = boxes[b];
-          const Pixels<T> pixels(windows, x, box, channel, channels);
-          const Scratch<T> grad(ScratchUse::right, size_t(box.results() * pixels.pitch()));
-          conv_kernels<T>().fill(dy, region_of(upstream, box), channel, channels, pixels.pitch(),
-                                 grad.get());
-          const T* from = grad.get();
-          for (int64_t n = 0; n < box.extent(0); ++n)
-            for (int64_t z = 0; z < box.extent(1); ++z)
-              for (int64_t y = 0; y < box.extent(2); ++y, from += box.extent(3) * pixels.pitch())
-                depthwise_kernels<T>().weight_grad(pixels.row(n, z, y, box.extent(3)), from,
-                                                   sums.get() + i * size);
+          for_parts(windows, boxes[b], [&](const Box& box, bool inside) {
+            const Pixels<T> pixels(windows, x, box, channel, channels, inside);
+            const Pixels<T> grad(upstream, dy, box, channel, channels, true, ScratchUse::right);
+            for (int64_t n = 0; n < box.extent(0); ++n)
+              for (int64_t z = 0; z < box.extent(1); ++z)
+                for (int64_t y = 0; y < box.extent(2); ++y) {
+                  const DepthwiseRow<T> from = grad.row(n, z, y, box.extent(3));
+                  depthwise_kernels<T>().weight_grad(pixels.row(n, z, y, box.extent(3)), from.from,
+                                                     from.step, sums.get() + i * size);
+                }
+          });
         }
       },
       work_of(windows, dy) / kPerMicrosecond);

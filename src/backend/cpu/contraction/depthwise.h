@@ -31,10 +31,10 @@ struct DepthwiseRow {
 };
 template <class T>
 struct DepthwiseKernels {
-  // out[i * pitch + c] = sum over the taps of weights times what result i reads.
-  void (*forward)(const DepthwiseRow<T>& row, const T* weights, T* out);
-  // Adds to sums[t * pitch + c] what each result reads times dy[i * pitch + c].
-  void (*weight_grad)(const DepthwiseRow<T>& row, const T* dy, T* sums);
+  // out[i * out_step + c] = sum over the taps of weights times what result i reads.
+  void (*forward)(const DepthwiseRow<T>& row, const T* weights, T* out, int64_t out_step);
+  // Adds to sums[t * pitch + c] what each result reads times dy[i * dy_step + c].
+  void (*weight_grad)(const DepthwiseRow<T>& row, const T* dy, int64_t dy_step, T* sums);
 };
 template <class T>
 const DepthwiseKernels<T>& depthwise_kernels();

@@ -13,7 +13,8 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class T>
-void forward(const DepthwiseRow<T>& row, const T* HWY_RESTRICT weights, T* HWY_RESTRICT out) {
+void forward(const DepthwiseRow<T>& row, const T* HWY_RESTRICT weights, T* HWY_RESTRICT out,
+             int64_t out_step) {
   const hn::ScalableTag<T> d;
   constexpr int64_t kLanes = int64_t(hn::MaxLanes(d));
   constexpr int64_t kResults = 4;  // whose chains overlap
@@ -31,11 +32,11 @@ void forward(const DepthwiseRow<T>& row, const T* HWY_RESTRICT weights, T* HWY_R
           s2 = hn::MulAdd(hn::LoadU(d, x + 2 * row.step), w, s2);
           s3 = hn::MulAdd(hn::LoadU(d, x + 3 * row.step), w, s3);
         }
-        T* to = out + i * row.pitch + c;
+        T* to = out + i * out_step + c;
         hn::StoreU(s0, d, to);
-        hn::StoreU(s1, d, to + row.pitch);
-        hn::StoreU(s2, d, to + 2 * row.pitch);
-        hn::StoreU(s3, d, to + 3 * row.pitch);
+        hn::StoreU(s1, d, to + out_step);
+        hn::StoreU(s2, d, to + 2 * out_step);
+        hn::StoreU(s3, d, to + 3 * out_step);
         continue;
       }
       for (int64_t r = 0; r < results; ++r, from += row.step) {
@@ -43,14 +44,15 @@ void forward(const DepthwiseRow<T>& row, const T* HWY_RESTRICT weights, T* HWY_R
         for (int64_t t = 0; t < row.tap_count; ++t)
           s0 = hn::MulAdd(hn::LoadU(d, from + row.taps[t]),
                           hn::LoadU(d, weights + t * row.pitch + c), s0);
-        hn::StoreU(s0, d, out + (i + r) * row.pitch + c);
+        hn::StoreU(s0, d, out + (i + r) * out_step + c);
       }
     }
   }
 }
 
 template <class T>
-void weight_grad(const DepthwiseRow<T>& row, const T* HWY_RESTRICT dy, T* HWY_RESTRICT sums) {
+void weight_grad(const DepthwiseRow<T>& row, const T* HWY_RESTRICT dy, int64_t dy_step,
+                 T* HWY_RESTRICT sums) {
   const hn::ScalableTag<T> d;
   constexpr int64_t kLanes = int64_t(hn::MaxLanes(d));
   for (int64_t c = 0; c < row.pitch; c += kLanes) {
@@ -61,7 +63,7 @@ void weight_grad(const DepthwiseRow<T>& row, const T* HWY_RESTRICT dy, T* HWY_RE
       auto s2 = hn::LoadU(d, to + 2 * row.pitch);
       const T* x = row.from + c;
       for (int64_t i = 0; i < row.count; ++i, x += row.step) {
-        const auto g = hn::LoadU(d, dy + i * row.pitch + c);
+        const auto g = hn::LoadU(d, dy + i * dy_step + c);
         s0 = hn::MulAdd(hn::LoadU(d, x + row.taps[t]), g, s0);
         s1 = hn::MulAdd(hn::LoadU(d, x + row.taps[t + 1]), g, s1);
         s2 = hn::MulAdd(hn::LoadU(d, x + row.taps[t + 2]), g, s2);
@@ -75,7 +77,7 @@ void weight_grad(const DepthwiseRow<T>& row, const T* HWY_RESTRICT dy, T* HWY_RE
       auto s = hn::LoadU(d, to);
       for (int64_t i = 0; i < row.count; ++i)
         s = hn::MulAdd(hn::LoadU(d, row.from + i * row.step + row.taps[t] + c),
-                       hn::LoadU(d, dy + i * row.pitch + c), s);
+                       hn::LoadU(d, dy + i * dy_step + c), s);
       hn::StoreU(s, d, to);
     }
   }
