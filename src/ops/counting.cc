@@ -25,10 +25,8 @@ const Primitive kSearchSorted = {
 const Primitive kHistogram = {
     .name = "histogram",
     .kind = Kind::opaque,
-    .infer =
-        [](const InferContext& c, OutputSpecs& out) {
-          out.push_back({DType::int64, {c.shape(1)[0] - 1}});
-        },
+    .infer = [](const InferContext& c,
+                OutputSpecs& out) { out.push_back({DType::int64, {c.shape(1)[0] - 1}}); },
     .can_fail = true,
 };
 
@@ -64,9 +62,8 @@ std::pair<double, double> histogram_ends(const Tensor& x, const Tensors* given) 
     first = item_as_double(min(x, all_axes(x), false));
     last = item_as_double(max(x, all_axes(x), false));
   }
-  require(std::isfinite(first) && std::isfinite(last),
-          "histogram: the range must be finite, got ", first, " to ", last,
-          given ? "" : ", the range of x");
+  require(std::isfinite(first) && std::isfinite(last), "histogram: the range must be finite, got ",
+          first, " to ", last, given ? "" : ", the range of x");
   if (first == last) {
     first -= 0.5;
     last += 0.5;
@@ -85,8 +82,8 @@ Tensor even_edges(double first, double last, int64_t bins, DType dtype) {
 
 Tensors histogram(const Tensor& given, const Tensor& bins, const Tensors* range) {
   const Tensor x = given.dtype() == DType::bool_ ? astype(given, DType::uint8) : given;
-  DType dtype = !is_floating(x.dtype()) || x.dtype() == DType::float64 ? DType::float64
-                                                                       : DType::float32;
+  DType dtype =
+      !is_floating(x.dtype()) || x.dtype() == DType::float64 ? DType::float64 : DType::float32;
   if (bins.rank() == 1) {
     require(bins.size() > 0, "histogram: bins needs at least one edge");
     if (bins.dtype() == DType::float64) dtype = DType::float64;
