@@ -81,6 +81,8 @@ struct Primitive {
   bool (*view)(const Node& node, const Output& input, const Layout& from, Layout& to) = nullptr;
   // May throw for tensor contents when it runs.
   bool can_fail = false;
+  // Which attribute is a dtype, printed by its name; -1 for none.
+  int dtype_attr = -1;
   // For opaque kernels that can write over an input: output k over input in_place(node, k), or -1.
   int (*in_place)(const Node& node, int output) = nullptr;
   // For composites: the same values recorded from other primitives; outputs at the end that only

@@ -47,6 +47,7 @@ const Primitive kMatmul = {
           }
         },
     .uses = {kB, kA},
+    .dtype_attr = 2,
 };
 
 Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, DType dtype) {

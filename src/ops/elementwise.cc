@@ -366,6 +366,7 @@ const Primitive kCast = {
     .infer = [](const InferContext& c,
                 OutputSpecs& out) { out.push_back({DType(c.attrs[0]), c.shape(0)}); },
     .vjp = [](VjpContext& c) { c.give(0, astype(c.grad(), c.input_dtype(0))); },
+    .dtype_attr = 0,
 };
 
 // clang-format off

@@ -22,6 +22,7 @@ const Primitive kRandom = {
         [](const InferContext& c, OutputSpecs& out) {
           out.push_back({DType(c.attrs[1]), Shape(c.attrs.begin() + 2, c.attrs.end())});
         },
+    .dtype_attr = 1,
 };
 
 Tensor draw(RandomKind kind, const Shape& shape, DType dtype) {

@@ -232,7 +232,11 @@ std::string to_string(const Snapshot& snapshot) {
   for (size_t i = 0; i < count; ++i) {
     const Node& node = *snapshot.nodes[i];
     out << "  " << i << ": " << node.primitive->name;
-    for (size_t k = 0; k < node.attrs.size(); ++k) out << (k ? ", " : " [") << node.attrs[k];
+    for (size_t k = 0; k < node.attrs.size(); ++k) {
+      out << (k ? ", " : " [");
+      if (int(k) == node.primitive->dtype_attr) out << DType(node.attrs[k]);
+      else out << node.attrs[k];
+    }
     if (!node.attrs.empty()) out << "]";
     for (size_t k = 0; k < snapshot.inputs[i].size(); ++k) {
       const ValueRef& v = snapshot.inputs[i][k];

@@ -1,5 +1,7 @@
 // Products of 16-bit floats and of integers whose sums are wider than the operands.
+#include "backend/cpu/cpu_backend.h"
 #include "contraction_harness.h"
+#include "runtime/buffer.h"
 
 using namespace tegula;
 using namespace tegula::testing;
@@ -218,4 +220,58 @@ TEST_CASE("low precision: sums of nothing are zero") {
     Array e(from, {0, 5}), f(from, {5, 4}), g(to, {0, 4});
     matmul(e.view(), f.view(), g.view());
   }
+}
+
+// A value alone in its sum passes through packing and rounding: in a column of 16, so that rows of
+// A are converted by whole vectors, or as a column of its own.
+TEST_CASE("low precision: every float16 comes through a product as it is") {
+  constexpr int64_t kCount = 65536, kColumns = 24;
+  for_each_isa([&] {
+    for (int64_t k : {1, 16})
+      for (DType dtype : {DType::float32, DType::float16}) {
+        Array a(DType::float16, {kCount, k}), b(DType::float16, {k, kColumns});
+        Array c(dtype, {kCount, kColumns});
+        for (int64_t i = 0; i < b.size(); ++i) b.set(i, 1);
+        for (int64_t i = 0; i < kCount; ++i) a.at<float16>(i * k + i % k).bits = uint16_t(i);
+        matmul(a.view(), b.view(), c.view());
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < kCount; ++i) {
+          const double want = a.get(i * k + i % k), got = c.get(i * kColumns + i % kColumns);
+          wrong += got != want && !(std::isnan(got) && std::isnan(want));
+        }
+        CHECK(wrong == 0);
+      }
+  });
+}
+
+TEST_CASE("low precision: float16 results that overflow are infinite") {
+  for_each_isa([&] {
+    Array a(DType::float16, {40, 2}), b(DType::float16, {2, 33}), c(DType::float16, {40, 33});
+    for (int64_t i = 0; i < a.size(); ++i) a.set(i, i < 40 ? 60000 : -60000);
+    for (int64_t i = 0; i < b.size(); ++i) b.set(i, 1);
+    matmul(a.view(), b.view(), c.view());
+    bool right = true;
+    for (int64_t i = 0; i < c.size(); ++i) right &= c.get(i) == (i < 20 * 33 ? kInf : -kInf);
+    CHECK(right);
+  });
+}
+
+TEST_CASE("low precision: weights kept for int8 rows are not taken for uint8 rows") {
+  std::mt19937 random(7);
+  const int64_t m = 128, n = 256, k = 256;
+  for_each_isa([&] {
+    CpuBackend backend;
+    Array b(DType::int8, {k, n});
+    fill_bits(b, random);
+    Buffer weights(backend, b.memory.data(), b.memory.size(), [] {});
+    View kept = b.view();
+    kept.buffer = &weights;
+    for (int round = 0; round < 3; ++round)  // kept from the second on
+      for (DType rows : {DType::int8, DType::uint8}) {
+        Array a(rows, {m, k}), c(DType::int32, {m, n});
+        fill_bits(a, random);
+        matmul(a.view(), kept, c.view());
+        CHECK(exact(a, b, c, m, n, k));
+      }
+  });
 }
