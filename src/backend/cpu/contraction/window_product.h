@@ -46,6 +46,7 @@ class WindowProduct {
   // vectors of neighbouring results (window_rows.cc).
   void multiply(int64_t group, const Box& box, int64_t part) const;
   void multiply_rows(int64_t group, const Box& box, int64_t part) const;
+  void fill_planes(const Region& region, int64_t first, int64_t channels, T* planes) const;
   void set_segments(const int64_t* strides, int64_t channels, Segment* segments,
                     TableProduct<T>& product) const;
   void place(const Box& box, const T* tile, const int64_t* rows, int64_t columns,

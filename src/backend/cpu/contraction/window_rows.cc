@@ -9,6 +9,42 @@ constexpr int64_t kSlack = 64;  // elements that whole vectors may read past a r
 
 }  // namespace
 
+// (image, channel, z, y, x) from the channels of a region. Channels that lie side by side are
+// transposed line by line.
+template <class T>
+void WindowProduct<T>::fill_planes(const Region& region, int64_t first, int64_t channels,
+                                   T* planes) const {
+  const int64_t plane = region.pixels() / std::max<int64_t>(1, region.images);
+  Region one = region;
+  one.images = 1;
+  if (source_.channel_stride != 1 || channels < 8) {
+    Image channel = source_;
+    channel.channel_stride = 1;
+    for (int64_t n = 0; n < region.images; ++n)
+      for (int64_t c = 0; c < channels; ++c, planes += plane) {
+        one.image = region.image + n;
+        channel.data = source_.at((first + c) * source_.channel_stride);
+        kernels_.fill(channel, one, 0, 1, 1, planes);
+      }
+    return;
+  }
+  const int64_t width = region.extent[2];
+  const Scratch<T> line(ScratchUse::right, size_t(width * channels));
+  const Scratch<int64_t> pixels(ScratchUse::columns, size_t(width));
+  for (int64_t x = 0; x < width; ++x) pixels.get()[x] = x * channels;
+  one.extent[0] = one.extent[1] = 1;
+  for (int64_t n = 0; n < region.images; ++n, planes += (channels - 1) * plane)
+    for (int64_t z = 0; z < region.extent[0]; ++z)
+      for (int64_t y = 0; y < region.extent[1]; ++y, planes += width) {
+        one.image = region.image + n;
+        one.first[0] = region.first[0] + z;
+        one.first[1] = region.first[1] + y;
+        kernels_.fill(source_, one, first, channels, channels, line.get());
+        kernels_.place(line, pixels, width, channels, reinterpret_cast<std::byte*>(planes),
+                       kNative<T>, 1, plane);
+      }
+}
+
 template <class T>
 void WindowProduct<T>::multiply_rows(int64_t group, const Box& box, int64_t part) const {
   const int64_t panel = tile_start(panels_, parts_, part);
@@ -56,17 +92,7 @@ void WindowProduct<T>::multiply_rows(int64_t group, const Box& box, int64_t part
       strides[1] = strides[2] * region.extent[1];
       strides[0] = plane * channels;
       const int64_t tap_strides[1 + kAxes] = {0, strides[1], strides[2], 1};
-      Image channel = source_;
-      channel.channel_stride = 1;
-      for (int64_t n = 0; n < region.images; ++n)
-        for (int64_t c = 0; c < channels; ++c) {
-          Region one = region;
-          one.image = region.image + n;
-          one.images = 1;
-          channel.data =
-              source_.at((group * channels_ + block * block_ + c) * source_.channel_stride);
-          kernels_.fill(channel, one, 0, 1, 1, planes.get() + n * strides[0] + c * plane);
-        }
+      fill_planes(region, group * channels_ + block * block_, channels, planes.get());
       set_segments(tap_strides, channels, segments, product);
       product.b_step = channels > 1 ? plane : 1;
       for (int i = 0; i < kAxes; ++i) strides[1 + i] *= windows_.step[i];
@@ -96,6 +122,8 @@ void WindowProduct<T>::multiply_rows(int64_t group, const Box& box, int64_t part
   });
 }
 
+template void WindowProduct<float>::fill_planes(const Region&, int64_t, int64_t, float*) const;
+template void WindowProduct<double>::fill_planes(const Region&, int64_t, int64_t, double*) const;
 template void WindowProduct<float>::multiply_rows(int64_t, const Box&, int64_t) const;
 template void WindowProduct<double>::multiply_rows(int64_t, const Box&, int64_t) const;
 
