@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/contraction/depthwise_kernels.cc"
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -18,12 +19,20 @@ void forward(const DepthwiseRow<T>& row, const T* HWY_RESTRICT weights, T* HWY_R
   const hn::ScalableTag<T> d;
   constexpr int64_t kLanes = int64_t(hn::MaxLanes(d));
   constexpr int64_t kResults = 4;  // whose chains overlap
+  constexpr int64_t kAhead = 16;    // results between what is brought near and what is made
   for (int64_t i = 0; i < row.count; i += kResults) {
     const int64_t results = std::min(kResults, row.count - i);
     for (int64_t c = 0; c < row.pitch; c += kLanes) {
       auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
       const T* from = row.from + i * row.step + c;
       if (results == kResults) {
+        // Pixels of the last tap's row are those that nothing has read before.
+        const T* ahead = from + row.taps[row.tap_count - 1] + kAhead * row.step;
+#pragma GCC unroll 4
+        for (int64_t r = 0; r < kResults; ++r) {
+          hwy::Prefetch(ahead + r * row.step);
+          __builtin_prefetch(out + (i + r + kAhead) * out_step + c, 1);
+        }
         for (int64_t t = 0; t < row.tap_count; ++t) {
           const auto w = hn::LoadU(d, weights + t * row.pitch + c);
           const T* x = from + row.taps[t];
