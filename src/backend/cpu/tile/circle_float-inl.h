@@ -21,7 +21,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // The distance of an angle from a multiple of pi / 2, and the multiple modulo 4.
 struct Quarter {
-  float distance;
+  double distance;
   int32_t number;
 };
 
@@ -32,7 +32,7 @@ inline Quarter reduce_any(float a) {
                                      0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041,
                                      0xfe5163abdebbc561};
   if (!(a <= std::numeric_limits<float>::max()))
-    return {std::numeric_limits<float>::quiet_NaN(), 0};
+    return {std::numeric_limits<double>::quiet_NaN(), 0};
   if (a < 0.5f) return {a, 0};
   uint32_t bits;
   std::memcpy(&bits, &a, sizeof(bits));
@@ -45,7 +45,7 @@ inline Quarter reduce_any(float a) {
   const uint64_t quarters = window(word) * m + ((window(word + 1) >> 32) * m >> 32);
   const uint64_t number = (quarters + (uint64_t(1) << 61)) >> 62;
   const double rest = double(int64_t(quarters - (number << 62)));
-  return {float(rest * (0x1.921fb54442d18p+0 * 0x1p-62)), int32_t(number)};
+  return {rest * (0x1.921fb54442d18p+0 * 0x1p-62), int32_t(number)};
 }
 
 // `number` counts in the lowest bits of a float beyond 2^22.
@@ -80,7 +80,7 @@ Quarters<D> reduce_angle(D d, V a) {
     for (size_t i = 0; i < hn::Lanes(d); ++i) {
       if (angles[i] < kLimit) continue;
       const Quarter quarter = reduce_any(angles[i]);
-      distances[i] = quarter.distance;
+      distances[i] = float(quarter.distance);
       numbers[i] = quarter.number;
     }
     r = hn::Load(d, distances);

@@ -21,15 +21,17 @@ namespace hn = hwy::HWY_NAMESPACE;
 // The polynomial with these coefficients, the highest first.
 template <class D, class V, class... Rest>
 V polynomial(D d, V x, double highest, Rest... rest) {
-  V y = hn::Set(d, float(highest));
-  ((y = hn::MulAdd(y, x, hn::Set(d, float(rest)))), ...);
+  using T = hn::TFromD<D>;
+  V y = hn::Set(d, T(highest));
+  ((y = hn::MulAdd(y, x, hn::Set(d, T(rest)))), ...);
   return y;
 }
 
 // x within [low, high]; a NaN stays.
 template <class D, class V>
 V clamp(D d, V x, double low, double high) {
-  const V bottom = hn::Set(d, float(low)), top = hn::Set(d, float(high));
+  using T = hn::TFromD<D>;
+  const V bottom = hn::Set(d, T(low)), top = hn::Set(d, T(high));
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE2
   return hn::Max(bottom, hn::Min(top, x));  // these give the second operand where one is a NaN
 #else
@@ -100,6 +102,27 @@ template <class D, class V>
 V exp_float(D d, V x) {
   const auto [n, p] = reduce_exp(d, clamp(d, x, -104, 89));
   return scale(d, hn::Add(p, hn::Set(d, 1.0f)), n);
+}
+
+// 2^x: the fit is to (2^r - 1) / r.
+template <class D, class V>
+V exp2_float(D d, V x) {
+  const V inside = clamp(d, x, -151, 129);
+  const V n = nearest(d, inside), r = hn::Sub(inside, n);
+  const V q = polynomial(d, r, 0x1.00a70ap-16, 0x1.44427ep-13, 0x1.5d879ep-10, 0x1.3b2a18p-7,
+                         0x1.c6b08ep-5, 0x1.ebfbe0p-3, 0x1.62e430p-1);
+  return scale(d, hn::MulAdd(r, q, hn::Set(d, 1.0f)), n);
+}
+
+// 2^n (1 + p) - 1, apart where 2^n overflows or hides the 1.
+template <class D, class V>
+V expm1_float(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  const auto [n, p] = reduce_exp(d, clamp(d, x, -50, 89));
+  const V power = scale(d, one, n);
+  const V near = hn::MulAdd(power, p, hn::Sub(power, one));
+  const V far = scale(d, hn::Add(p, one), n);
+  return hn::CopySign(hn::IfThenElse(hn::Gt(x, hn::Set(d, 60.0f)), far, near), x);
 }
 
 // An odd polynomial near 0, beyond it 1 - 2 / (exp(2 |x|) + 1).

@@ -13,10 +13,14 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/cpu/tile/circle_double-inl.h"
 #include "backend/cpu/tile/circle_float-inl.h"
+#include "backend/cpu/tile/exp_double-inl.h"
 #include "backend/cpu/tile/exp_float-inl.h"
 #include "backend/cpu/tile/functions.h"
+#include "backend/cpu/tile/log_double-inl.h"
 #include "backend/cpu/tile/log_float-inl.h"
+#include "backend/cpu/tile/wide_float-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tegula::cpu {
@@ -93,14 +97,17 @@ struct ErfFloat {
     return erf_float(d, x);
   }
 };
-struct LibraryTan {
-  static double apply(double x) { return std::tan(x); }
-};
 struct LibraryErf {
   static double apply(double x) { return std::erf(x); }
 };
 struct LibraryPow {
   static double apply(double x, double y) { return std::pow(x, y); }
+};
+struct LibraryAtan2 {
+  static double apply(double y, double x) { return std::atan2(y, x); }
+};
+struct LibraryHypot {
+  static double apply(double x, double y) { return std::hypot(x, y); }
 };
 
 // float32 in its own vectors, or by way of float64.
@@ -115,6 +122,22 @@ TileFunction by_double(DType dtype) {
   return dtype == DType::float32   ? unary_math<F, float, double>
          : dtype == DType::float64 ? unary_math<F, double, double>
                                    : nullptr;
+}
+
+// float32 by a function of its own in float64 vectors.
+template <class Narrow, class F>
+TileFunction apart(DType dtype) {
+  return dtype == DType::float32   ? unary_math<Narrow, float, double>
+         : dtype == DType::float64 ? unary_math<F, double, double>
+                                   : nullptr;
+}
+template <class Narrow, class F>
+TileFunction apart_binary(DType dtype, Form form) {
+  if (dtype == DType::float64) return Binary<F, double, double>::find(form);
+  if (dtype != DType::float32) return nullptr;
+  return form == Form::vectors        ? binary_float<Narrow, Form::vectors>
+         : form == Form::scalar_right ? binary_float<Narrow, Form::scalar_right>
+                                      : binary_float<Narrow, Form::scalar_left>;
 }
 
 TileFunction find_math(TileOp op, DType dtype, Form form) {
@@ -135,9 +158,9 @@ TileFunction find_math(TileOp op, DType dtype, Form form) {
     case TileOp::sigmoid:
       return native<Sigmoid>(dtype);
     case TileOp::log2:
-      return by_double<Log2>(dtype);
+      return apart<WideLog2, Log2>(dtype);
     case TileOp::log10:
-      return by_double<Log10>(dtype);
+      return apart<WideLog10, Log10>(dtype);
     case TileOp::sin:
       return native<Sin>(dtype);
     case TileOp::cos:
@@ -157,16 +180,17 @@ TileFunction find_math(TileOp op, DType dtype, Form form) {
     case TileOp::acos:
       return by_double<Acos>(dtype);
     case TileOp::atan:
-      return by_double<Atan>(dtype);
+      return apart<WideAtan, Atan>(dtype);
     case TileOp::erf:
       return f32 ? unary_math<ErfFloat, float, float> : Unary<LibraryErf, double, double>::run;
     case TileOp::tan:
-      return f32 ? unary_math<Tan, float, double> : Unary<LibraryTan, double, double>::run;
+      return apart<WideTan, Tan>(dtype);
     case TileOp::pow:
-      if (!f32) return Binary<LibraryPow, double, double>::find(form);
-      return form == Form::vectors        ? binary_float<PowFloat, Form::vectors>
-             : form == Form::scalar_right ? binary_float<PowFloat, Form::scalar_right>
-                                          : binary_float<PowFloat, Form::scalar_left>;
+      return apart_binary<WidePow, LibraryPow>(dtype, form);
+    case TileOp::atan2:
+      return apart_binary<WideAtan2, LibraryAtan2>(dtype, form);
+    case TileOp::hypot:
+      return apart_binary<WideHypot, LibraryHypot>(dtype, form);
     default:
       return nullptr;
   }
