@@ -12,8 +12,11 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/cpu/tile/circle_double-inl.h"
 #include "backend/cpu/tile/circle_float-inl.h"
+#include "backend/cpu/tile/exp_double-inl.h"
 #include "backend/cpu/tile/exp_float-inl.h"
+#include "backend/cpu/tile/log_double-inl.h"
 #include "backend/cpu/tile/log_float-inl.h"
 
 HWY_BEFORE_NAMESPACE();

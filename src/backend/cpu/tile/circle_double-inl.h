@@ -46,9 +46,8 @@ QuartersDouble<D> reduce_angle_double(D d, V x) {
 template <class D, class V>
 Pair<V> sine_near(D d, Pair<V> r) {
   const V s = hn::Mul(r.high, r.high);
-  const V q = polynomial(d, s, 0x1.5dfb39c3139b6p-33, -0x1.ae5fde7f12068p-26,
-                         0x1.71de376b644ccp-19, -0x1.a01a019e620eep-13, 0x1.1111111110b23p-7,
-                         -0x1.5555555555555p-3);
+  const V q = polynomial(d, s, 0x1.5dfb39c3139b6p-33, -0x1.ae5fde7f12068p-26, 0x1.71de376b644ccp-19,
+                         -0x1.a01a019e620eep-13, 0x1.1111111110b23p-7, -0x1.5555555555555p-3);
   const V low = hn::NegMulAdd(hn::Mul(s, hn::Set(d, 0.5)), r.low, r.low);
   return ordered_sum(r.high, hn::MulAdd(hn::Mul(r.high, s), q, low));
 }
@@ -56,9 +55,9 @@ template <class D, class V>
 Pair<V> cosine_near(D d, Pair<V> r) {
   const V one = hn::Set(d, 1.0);
   const V s = hn::Mul(r.high, r.high), half = hn::Mul(s, hn::Set(d, 0.5));
-  const V q = polynomial(d, s, -0x1.906dbf4fda044p-37, 0x1.1eeb52a201da3p-29,
-                         -0x1.27e4fa0241f7cp-22, 0x1.a01a019f3dde1p-16, -0x1.6c16c16c1691fp-10,
-                         0x1.5555555555555p-5);
+  const V q =
+      polynomial(d, s, -0x1.906dbf4fda044p-37, 0x1.1eeb52a201da3p-29, -0x1.27e4fa0241f7cp-22,
+                 0x1.a01a019f3dde1p-16, -0x1.6c16c16c1691fp-10, 0x1.5555555555555p-5);
   const auto w = ordered_sum(one, hn::Neg(half));
   const V low = hn::NegMulAdd(r.high, r.low, w.low);
   return ordered_sum(w.high, hn::MulAdd(hn::Mul(s, s), q, low));
@@ -106,9 +105,9 @@ V tan_double(D d, V x) {
   const auto low = hn::And(hn::BitCast(di, number), hn::Set(di, 1));
   const auto odd = hn::MaskFromVec(hn::BitCast(d, hn::Neg(low)));
   const auto s = sine_near(d, r), c = cosine_near(d, r);
-  const auto q = quotient(
-      d, Pair<V>{hn::IfThenElse(odd, c.high, s.high), hn::IfThenElse(odd, c.low, s.low)},
-      Pair<V>{hn::IfThenElse(odd, s.high, c.high), hn::IfThenElse(odd, s.low, c.low)});
+  const auto q =
+      quotient(d, Pair<V>{hn::IfThenElse(odd, c.high, s.high), hn::IfThenElse(odd, c.low, s.low)},
+               Pair<V>{hn::IfThenElse(odd, s.high, c.high), hn::IfThenElse(odd, s.low, c.low)});
   const V y = hn::Add(q.high, q.low);
   const V sign = hn::Xor(hn::IfThenElseZero(odd, hn::SignBit(d)), hn::And(hn::SignBit(d), x));
   return with_library(d, x, hn::Xor(y, sign), std::tan);

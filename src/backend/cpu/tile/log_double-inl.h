@@ -28,8 +28,7 @@ template <class D, class V>
 Exponent<V> split_exponent(D d, V x) {
   const hn::RebindToUnsigned<D> du;
   const auto tiny = hn::Lt(x, hn::Set(d, 0x1p-1022));
-  const auto bits =
-      hn::BitCast(du, hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, 0x1p54)), x));
+  const auto bits = hn::BitCast(du, hn::IfThenElse(tiny, hn::Mul(x, hn::Set(d, 0x1p54)), x));
   // The exponent counts from sqrt(1/2) on; biased, it is positive.
   const auto shifted = hn::Add(bits, hn::Set(du, 0x3ff0000000000000ull - 0x3fe6a09e00000000ull));
   const auto biased = hn::ShiftRight<52>(shifted);
@@ -85,8 +84,8 @@ V log2_double(D d, V x) {
   const auto log = ordered_sum(f, hn::Neg(log_correction(d, f, hn::Zero(d))));
   const V scale = hn::Set(d, 0x1.71547652b82fep+0);
   const auto p = exact_product(d, log.high, scale);
-  const V rest = hn::MulAdd(log.high, hn::Set(d, 0x1.777d0ffda0d24p-56),
-                            hn::MulAdd(log.low, scale, p.low));
+  const V rest =
+      hn::MulAdd(log.high, hn::Set(d, 0x1.777d0ffda0d24p-56), hn::MulAdd(log.low, scale, p.low));
   const auto sum = ordered_sum(e, p.high);
   return finish_log(d, x, hn::Add(sum.high, hn::Add(sum.low, rest)));
 }
@@ -98,8 +97,8 @@ V log10_double(D d, V x) {
   const auto log = ordered_sum(f, hn::Neg(log_correction(d, f, hn::Zero(d))));
   const V scale = hn::Set(d, 0x1.bcb7b1526e50ep-2);
   const auto p = exact_product(d, log.high, scale);
-  const V rest = hn::MulAdd(log.high, hn::Set(d, 0x1.95355baaafad3p-57),
-                            hn::MulAdd(log.low, scale, p.low));
+  const V rest =
+      hn::MulAdd(log.high, hn::Set(d, 0x1.95355baaafad3p-57), hn::MulAdd(log.low, scale, p.low));
   const auto sum = ordered_sum(hn::Mul(e, hn::Set(d, 0x1.34413509f7800p-2)), p.high);
   const V low = hn::MulAdd(e, hn::Set(d, 0x1.fef311f12b358p-46), rest);
   return finish_log(d, x, hn::Add(sum.high, hn::Add(sum.low, low)));
@@ -122,8 +121,8 @@ V log1p_double(D d, V x) {
 template <class D, class V>
 V log1p_or_large(D d, V a, Pair<V> near) {
   const auto large = hn::Gt(a, hn::Set(d, 0x1p54));
-  const V y = log1p_pair(d, Pair<V>{hn::IfThenElse(large, a, near.high),
-                                    hn::IfThenZeroElse(large, near.low)});
+  const V y = log1p_pair(
+      d, Pair<V>{hn::IfThenElse(large, a, near.high), hn::IfThenZeroElse(large, near.low)});
   return hn::Add(y, hn::IfThenElseZero(large, hn::Set(d, 0x1.62e42fefa39efp-1)));
 }
 // log(1 + a + a^2 / (1 + sqrt(a^2 + 1))), where a = |x|

@@ -1,5 +1,5 @@
-// Numbers kept as a sum of two, for functions whose last bit a single rounding would spoil. Included
-// once per instruction set.
+// Numbers kept as a sum of two, for functions whose last bit a single rounding would spoil.
+// Included once per instruction set.
 #if defined(TEGULA_MATH_PAIR_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TEGULA_MATH_PAIR_INL_H_
 #undef TEGULA_MATH_PAIR_INL_H_

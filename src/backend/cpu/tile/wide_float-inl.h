@@ -21,6 +21,13 @@ namespace tegula::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Whether the sign bit is set, of -0 and NaN too.
+template <class D, class V>
+auto is_negative(D d, V x) {
+  const hn::RebindToSigned<D> bits;
+  return hn::RebindMask(d, hn::Lt(hn::BitCast(bits, x), hn::Zero(bits)));
+}
+
 // log2(x): the fits are to 2 atanh(s) / s / log(2).
 template <class D, class V>
 V wide_log2(D d, V x) {
@@ -49,9 +56,9 @@ template <class D, class V>
 V wide_exp2(D d, V x) {
   const V shift = hn::Set(d, kWholeShift);
   const V n = hn::Sub(hn::Add(x, shift), shift), r = hn::Sub(x, n);
-  const V q = polynomial(d, r, 0x1.63b4ca4794ec6p-20, 0x1.00c2a6c439612p-16,
-                         0x1.4308c5df52f85p-13, 0x1.5d877363a0553p-10, 0x1.3b2ab70b30951p-7,
-                         0x1.c6b08da860e2bp-5, 0x1.ebfbdff82a637p-3, 0x1.62e42fef9c8dap-1);
+  const V q = polynomial(d, r, 0x1.63b4ca4794ec6p-20, 0x1.00c2a6c439612p-16, 0x1.4308c5df52f85p-13,
+                         0x1.5d877363a0553p-10, 0x1.3b2ab70b30951p-7, 0x1.c6b08da860e2bp-5,
+                         0x1.ebfbdff82a637p-3, 0x1.62e42fef9c8dap-1);
   return hn::Mul(hn::MulAdd(r, q, hn::Set(d, 1.0)), power_of_two_double(d, n));
 }
 
@@ -66,7 +73,7 @@ struct WidePow {
     V r = wide_exp2(d, clamp(d, hn::Mul(y, log), -200, 200));
     r = hn::IfThenElse(hn::Eq(a, one), one, r);
     const auto negative = hn::Lt(x, zero);
-    const auto signs = hn::MaskFromVec(hn::BroadcastSignBit(x));
+    const auto signs = is_negative(d, x);
     if (HWY_UNLIKELY(!hn::AllFalse(d, signs))) {
       const V half = hn::Mul(y, hn::Set(d, 0.5));
       const auto whole = hn::Eq(hn::Floor(y), y);
@@ -142,8 +149,7 @@ struct WideAtan {
     const V one = hn::Set(d, 1.0), a = hn::Abs(x);
     const auto steep = hn::Gt(a, one);
     const V y = wide_atan(d, hn::Div(hn::IfThenElse(steep, one, a), hn::IfThenElse(steep, a, one)));
-    return hn::CopySign(
-        hn::IfThenElse(steep, hn::Sub(hn::Set(d, 0x1.921fb54442d18p+0), y), y), x);
+    return hn::CopySign(hn::IfThenElse(steep, hn::Sub(hn::Set(d, 0x1.921fb54442d18p+0), y), y), x);
   }
 };
 struct WideAtan2 {
@@ -157,7 +163,7 @@ struct WideAtan2 {
     q = hn::IfThenElse(hn::Eq(low, infinity), hn::Set(d, 1.0), q);
     V r = wide_atan(d, q);
     r = hn::IfThenElse(steep, hn::Sub(hn::Set(d, 0x1.921fb54442d18p+0), r), r);
-    const auto left = hn::MaskFromVec(hn::BroadcastSignBit(x));
+    const auto left = is_negative(d, x);
     r = hn::IfThenElse(left, hn::Sub(hn::Set(d, 0x1.921fb54442d18p+1), r), r);
     const auto number = hn::And(hn::Eq(x, x), hn::Eq(y, y));
     r = hn::IfThenElse(number, r, hn::Set(d, std::numeric_limits<double>::quiet_NaN()));
