@@ -6,6 +6,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/null/null_backend.h"
+#include "runtime/thread_pool.h"
 
 int main(int argc, char** argv) {
   try {
@@ -15,5 +16,7 @@ int main(int argc, char** argv) {
     std::cerr << error.what() << '\n';
     return 2;
   }
-  return doctest::Context(argc, argv).run();
+  const int result = doctest::Context(argc, argv).run();
+  tegula::stop_threads();  // what they keep for themselves would look like leaks
+  return result;
 }
