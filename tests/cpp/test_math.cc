@@ -188,7 +188,7 @@ std::vector<T> samples(uint32_t seed, int64_t count) {
 }
 
 TEST_CASE("math: float64 functions are within 2 ulp") {
-  const std::vector<double> x = samples<double>(1, 40'000);
+  const std::vector<double> x = samples<double>(1, 200'000);
   std::vector<double> y(x.size());
   for_each_isa([&](const std::string& isa) {
     for (const LongFunction& f : kLongFunctions) {

@@ -225,20 +225,6 @@ struct NextAfter16 {
     return float(x);
   }
 };
-struct Hypot {
-  static float apply(float a, float b) {
-    const double x = a, y = b;
-    const float r = float(std::sqrt(x * x + y * y));
-    return std::isinf(a) || std::isinf(b) ? std::numeric_limits<float>::infinity() : r;
-  }
-  static double apply(double a, double b) { return std::hypot(a, b); }
-};
-struct Atan2 {
-  template <class T>
-  static T apply(T a, T b) {
-    return std::atan2(a, b);
-  }
-};
 // Arithmetic on bool: that of 0 and 1, any other result counting as true.
 template <class Op>
 struct OnBool {
@@ -406,10 +392,6 @@ TileFunction find_arithmetic(TileOp op, DType dtype, Form form) {
       if (dtype == DType::float16) return Binary<NextAfter16<float16>, float, float>::find(form);
       if (dtype == DType::bfloat16) return Binary<NextAfter16<bfloat16>, float, float>::find(form);
       return floating_binary<NextAfter>(dtype, form);
-    case TileOp::hypot:
-      return floating_binary<Hypot>(dtype, form);
-    case TileOp::atan2:
-      return floating_binary<Atan2>(dtype, form);
     default:
       return nullptr;
   }

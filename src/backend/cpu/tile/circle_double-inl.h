@@ -113,6 +113,56 @@ V tan_double(D d, V x) {
   return with_library(d, x, hn::Xor(y, sign), std::tan);
 }
 
+// The atan of |x| is that of q = |x|, or of -1 / |x| with pi / 2 added, or between tan(pi / 8) and
+// its reciprocal of (|x| - 1) / (|x| + 1) with pi / 4: the fit is to (atan(q) / q - 1) / q^2.
+template <class D, class V>
+V atan_double(D d, V x) {
+  const V one = hn::Set(d, 1.0), quarter = hn::Set(d, 0x1.921fb54442d18p-1);
+  const V a = clamp(d, hn::Abs(x), 0, 0x1p60);  // beyond, pi / 2 is nearest
+  const auto some = hn::Gt(a, hn::Set(d, 0.4142135623730951));
+  const auto steep = hn::Gt(a, hn::Set(d, 2.414213562373095));
+  const auto less = exact_sum(a, hn::Neg(one)), more = exact_sum(a, one);
+  const V top = hn::IfThenElse(steep, hn::Neg(one), hn::IfThenElse(some, less.high, a));
+  const V bottom = hn::IfThenElse(steep, a, hn::IfThenElse(some, more.high, one));
+  const auto between = hn::AndNot(steep, some);
+  const auto q = quotient(d, Pair<V>{top, hn::IfThenElseZero(between, less.low)},
+                          Pair<V>{bottom, hn::IfThenElseZero(between, more.low)});
+  const V z = hn::Mul(q.high, q.high);
+  const V p = polynomial(d, z, 0x1.09796dc30ed31p-6, -0x1.1a9728438ef4cp-5, 0x1.74a0c491b3d5dp-5,
+                         -0x1.ac6d26767bcdfp-5, 0x1.e1983fa6f4a1dp-5, -0x1.110e73a004ca0p-4,
+                         0x1.3b1391b609670p-4, -0x1.745d1653d3f69p-4, 0x1.c71c71c2d0779p-4,
+                         -0x1.249249248d3a1p-3, 0x1.999999999994fp-3, -0x1.5555555555555p-2);
+  const V base =
+      hn::IfThenElse(steep, hn::Add(quarter, quarter), hn::IfThenElseZero(some, quarter));
+  const auto sum = ordered_sum(base, q.high);
+  const V rest = hn::MulAdd(base, hn::Set(d, 0x1.1a62633145c07p-54 / 0x1.921fb54442d18p+0), q.low);
+  const V low = hn::Add(sum.low, hn::MulAdd(hn::Mul(q.high, z), p, rest));
+  return hn::CopySign(hn::Add(sum.high, low), x);
+}
+
+// With s = a up to 1/2, beyond it s = sqrt((1 - a) / 2) and asin(a) = pi / 2 - 2 asin(s): the fit
+// is to (asin(s) / s - 1) / s^2.
+template <class D, class V>
+V asin_double(D d, V x) {
+  const V one = hn::Set(d, 1.0), half = hn::Set(d, 0.5), a = hn::Abs(x);
+  const auto steep = hn::Gt(a, half);
+  const V z = hn::IfThenElse(steep, hn::Mul(hn::Sub(one, a), half), hn::Mul(a, a));
+  const V root = hn::Sqrt(z), s = hn::IfThenElse(steep, root, a);
+  const V q = polynomial(d, z, 0x1.e58a4f278e007p-6, -0x1.3bd7e353ddbc2p-6, 0x1.40c91fa8deb7ep-6,
+                         0x1.8dcdf11997e0fp-9, 0x1.31777489dfd29p-7, 0x1.3b462d121c5d2p-7,
+                         0x1.7b02ef007d23ep-7, 0x1.c990a42b32b03p-7, 0x1.1c4efd20ebb99p-6,
+                         0x1.6e8ba121b9d5fp-6, 0x1.f1c71c7a5e151p-6, 0x1.6db6db6dac0eap-5,
+                         0x1.3333333333389p-4, 0x1.5555555555555p-3);
+  const V rest = hn::Mul(hn::Mul(s, z), q);
+  const auto square = exact_product(d, root, root);
+  const V lost = hn::Div(hn::Sub(hn::Sub(z, square.high), square.low), hn::Add(root, root));
+  const V low = hn::Add(rest, hn::IfThenElseZero(hn::Lt(a, one), lost));
+  const auto far = ordered_sum(hn::Set(d, 0x1.921fb54442d18p+0), hn::Neg(hn::Add(s, s)));
+  const V far_low = hn::Sub(hn::Add(far.low, hn::Set(d, 0x1.1a62633145c07p-54)), hn::Add(low, low));
+  const V y = hn::IfThenElse(steep, hn::Add(far.high, far_low), hn::Add(a, rest));
+  return hn::CopySign(y, x);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace tegula::cpu
 HWY_AFTER_NAMESPACE();

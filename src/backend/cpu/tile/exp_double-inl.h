@@ -75,33 +75,49 @@ V exp2_double(D d, V x) {
 
 // exp(x) - 1 for |x| up to 60, below which it is -1 to the last bit.
 template <class D, class V>
-V expm1_near(D d, V x) {
+Pair<V> expm1_near(D d, V x) {
   const auto [n, p] = reduce_exp_double(d, clamp(d, x, -60, 60));
   const V power = power_of_two_double(d, n);
   const auto y = ordered_sum(hn::Sub(power, hn::Set(d, 1.0)), hn::Mul(power, p.high));
-  return hn::Add(y.high, hn::MulAdd(power, p.low, y.low));
+  return ordered_sum(y.high, hn::MulAdd(power, p.low, y.low));
 }
 template <class D, class V>
 V expm1_double(D d, V x) {
   const auto far = hn::Gt(x, hn::Set(d, 60.0));
-  V y = expm1_near(d, x);
+  V y = expm1_near(d, x).high;
   if (HWY_UNLIKELY(!hn::AllFalse(d, far))) y = hn::IfThenElse(far, exp_double(d, x), y);
   return hn::CopySign(y, x);
+}
+
+// t / (t + c), rounded once
+template <class D, class V>
+Pair<V> share(D d, Pair<V> t, double c) {
+  auto sum = exact_sum(t.high, hn::Set(d, c));
+  sum.low = hn::Add(sum.low, t.low);
+  return quotient(d, t, sum);
 }
 
 // t / (t + 2), where t = expm1(2 |x|)
 template <class D, class V>
 V tanh_double(D d, V x) {
   const V a = clamp(d, hn::Abs(x), 0, 20);
-  const V t = expm1_near(d, hn::Add(a, a));
-  return hn::CopySign(hn::Div(t, hn::Add(t, hn::Set(d, 2.0))), x);
+  const auto y = share(d, expm1_near(d, hn::Add(a, a)), 2);
+  return hn::CopySign(hn::Add(y.high, y.low), x);
 }
 
+// With e = exp(-|x|): e / (e + 1) for negative x, 1 / (e + 1) for others.
 template <class D, class V>
 V sigmoid_double(D d, V x) {
-  const V one = hn::Set(d, 1.0);
-  const V e = exp_double(d, hn::Neg(hn::Abs(x)));
-  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(e, one));
+  const V one = hn::Set(d, 1.0), zero = hn::Zero(d);
+  const auto [n, p] = reduce_exp_double(d, clamp(d, hn::Neg(hn::Abs(x)), -746, 0));
+  const auto y = ordered_sum(one, p.high);
+  const Pair<V> e = {scale_double(d, y.high, n), scale_double(d, hn::Add(y.low, p.low), n)};
+  auto sum = ordered_sum(one, e.high);
+  sum.low = hn::Add(sum.low, e.low);
+  const auto negative = hn::Lt(x, zero);
+  const auto q = quotient(
+      d, Pair<V>{hn::IfThenElse(negative, e.high, one), hn::IfThenElseZero(negative, e.low)}, sum);
+  return hn::Add(q.high, q.low);
 }
 
 // (t + t / (t + 1)) / 2, where t = expm1(|x|)
@@ -109,8 +125,10 @@ template <class D, class V>
 V sinh_double(D d, V x) {
   const V a = hn::Abs(x);
   const auto far = hn::Gt(a, hn::Set(d, 22.0));
-  const V t = expm1_near(d, a);
-  V y = hn::Mul(hn::Add(t, hn::Div(t, hn::Add(t, hn::Set(d, 1.0)))), hn::Set(d, 0.5));
+  const auto t = expm1_near(d, a), q = share(d, t, 1);
+  const auto sum = ordered_sum(t.high, q.high);
+  const V low = hn::Add(sum.low, hn::Add(t.low, q.low));
+  V y = hn::Mul(hn::Add(sum.high, low), hn::Set(d, 0.5));
   if (HWY_UNLIKELY(!hn::AllFalse(d, far))) y = hn::IfThenElse(far, exp_double(d, a, 1), y);
   return hn::CopySign(y, x);
 }
