@@ -2,6 +2,7 @@
 #include <nanobind/stl/pair.h>
 
 #include "backend/cpu/conv_algorithm.h"
+#include "plan/evaluate.h"
 #include "backend/cpu/isa.h"
 #include "ops/ops.h"
 #include "python/bindings.h"
@@ -130,12 +131,16 @@ void add_runtime_functions(nb::module_& m) {
   m.def(
       "set_conv_algorithm",
       [](const std::string& algorithm) {
-        cpu::set_conv_algorithm(cpu::parse_conv_algorithm(algorithm, "set_conv_algorithm"));
+        const auto wanted = cpu::parse_conv_algorithm(algorithm, "set_conv_algorithm");
+        synchronize();  // what is under way keeps the algorithm it began with
+        cpu::set_conv_algorithm(wanted);
       },
       nb::arg("algorithm"), nb::sig("def set_conv_algorithm(algorithm: str) -> None"),
       "How the cpu computes 3 x 3 convolutions of stride 1 evaluated from now on: 'winograd2'\n"
       "(the default; as accurate as direct), 'winograd4' (faster, error 10 times larger) or\n"
-      "'direct'. Sources: Lavin and Gray 2016; docs/numerics.md. ValueError for other names.");
+      "'direct'. Waits for what is being computed, and raises its failure. Sources: Lavin and "
+      "Gray\n"
+      "2016; docs/numerics.md. ValueError for other names.");
   m.def("isa", instruction_sets, nb::sig("def isa() -> dict[str, Any]"),
         "The instruction set the kernels use, and all they could use here.");
 

@@ -480,3 +480,21 @@ def test_batch_norm_3d(rng):
     y = nn.BatchNorm3d(2)(tensor(x).astype(tg.float32)).numpy()
     np.testing.assert_allclose(y.mean((0, 2, 3, 4)), 0, atol=1e-6)
     np.testing.assert_allclose(y.var((0, 2, 3, 4)), 1, rtol=1e-3)
+
+
+def test_conv_algorithm_is_that_of_the_time_of_evaluation(rng):
+    x = tensor(rng.standard_normal((4, 64, 32, 32)), np.float32)
+    w = tensor(rng.standard_normal((64, 64, 3, 3)), np.float32)
+    before = tg.get_conv_algorithm()
+    try:
+        tg.set_conv_algorithm("winograd2")
+        expected = tg.conv2d(x, w, None, 1, 1).numpy()
+        under_way = [tg.conv2d(x, w, None, 1, 1) + float(i) for i in range(8)]
+        tg.submit()
+        tg.set_conv_algorithm("direct")
+        np.testing.assert_array_equal(under_way[0].numpy(), expected)
+        assert (tg.conv2d(x, w, None, 1, 1).numpy() != expected).any()
+    finally:
+        tg.set_conv_algorithm(before)
+    with pytest.raises(ValueError, match="set_conv_algorithm"):
+        tg.set_conv_algorithm("fastest")
