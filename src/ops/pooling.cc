@@ -97,6 +97,13 @@ const Primitive kAvgPool = {
     .infer = infer<&PoolAttrs::grid, 0>,
     .vjp =
         [](VjpContext& c) {
+          const PoolAttrs pool = read_attrs<PoolAttrs>(c.attrs());
+          const auto none = [](int64_t n) { return n == 0; };
+          if (std::ranges::equal(pool.size, pool.kernel) &&
+              std::ranges::all_of(pool.padding, none)) {  // one window: all get the same share
+            const Tensor share = c.grad() * constant(1 / double(pool.taps()));
+            return c.give(0, broadcast_to(share, c.input_shape(0)));
+          }
           c.give(0, record(avg_pool_grad_primitive(), {c.grad()},
                            Attrs(c.attrs().begin(), c.attrs().end())));
         },
@@ -232,16 +239,29 @@ Tensors call_adaptive_max_pool(const Args& a) {
   return call.finished(maxima(x, adaptive_attrs(call, x.shape()), call));
 }
 
+// The mean of the `count` elements of every image: few are fastest as one window along one axis.
+Tensor mean_of_axes(const Tensor& x, int64_t count) {
+  Shape shape{x.shape()[0], x.shape()[1]};
+  Dims axes;
+  for (size_t i = 2; i < x.rank(); ++i) {
+    axes.push_back(int64_t(i));
+    shape.push_back(1);
+  }
+  constexpr int64_t kFew = 256;
+  if (count > kFew) return mean(x, axes, true);
+  PoolAttrs line = kEverySizeOne;
+  line.size[2] = line.kernel[2] = line.stride[2] = count;
+  const Tensor flat = reshape(x, {shape[0], shape[1], count});
+  return reshape(record(kAvgPool, {flat}, write_attrs(line)), shape);
+}
+
 template <size_t kRank>
 Tensors call_adaptive_avg_pool(const Args& a) {
   const Call call{a, kRank, "adaptive_avg_pool" + std::to_string(kRank) + "d"};
   const Tensor x = call.image();
   const PoolAttrs pool = adaptive_attrs(call, x.shape());
-  if (std::ranges::all_of(pool.grid, [](int64_t n) { return n == 1; })) {
-    Dims axes;
-    for (size_t i = 0; i < kRank; ++i) axes.push_back(int64_t(2 + i));
-    return call.finished(mean(x, axes, true));
-  }
+  if (std::ranges::all_of(pool.grid, [](int64_t n) { return n == 1; }))
+    return call.finished(mean_of_axes(x, pool.taps()));
   return call.finished(record(kAvgPool, {x}, write_attrs(pool)));
 }
 
