@@ -21,6 +21,7 @@ from benchmarks.cases import (
     package,
     planning,
     recording,
+    recurrent,
     threads,
     tiny_step,
 )
@@ -45,7 +46,7 @@ CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
     for module in (threads, recording, tiny_step, demo, gpt, planning, memory, bits, package)
 }
-KERNEL_MODULES = (gemm, lowp, conv, fused, attention, other)
+KERNEL_MODULES = (gemm, lowp, conv, fused, attention, recurrent, other)
 # Run in the kernel harness.
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (Family.of(module) for module in KERNEL_MODULES)

@@ -169,6 +169,7 @@ void Recorded::plan(const std::vector<std::string>& outputs) {
 }
 
 std::byte* Recorded::address(const Place& place) {
+  if (place.source == Place::none) return nullptr;  // an output that nobody reads
   const auto index = size_t(place.index);
   std::byte* base = place.source == Place::leaf     ? leaf_data_[index]
                     : place.source == Place::scalar ? reinterpret_cast<std::byte*>(&scalars_[index])
