@@ -1,5 +1,5 @@
-// What the kernels of recurrent layers share: a product of a step's state with weights that stay
-// the same for all steps, and how steps, rows and hidden units are cut into tasks.
+// What the kernels of recurrent layers share: the walk over steps, and how steps, rows and hidden
+// units are cut into tasks.
 //
 // A row's state depends on no other row, so blocks of rows go through all steps on their own. Where
 // there are few rows, or weights that are better read once for all of them, the hidden units of one
@@ -7,11 +7,9 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
-#include <vector>
 
-#include "backend/cpu/contraction/product.h"
 #include "backend/cpu/neural/recurrent_loops.h"
+#include "backend/cpu/neural/step_product.h"
 #include "runtime/kernel.h"
 
 namespace tegula::cpu {
@@ -65,81 +63,6 @@ class Result {
   AlignedBytes own_;
 };
 
-// Some rows of the left operand, as the register tiles read them.
-template <class T>
-struct LeftRows {
-  const T* data;
-  int64_t stride, rows;
-  bool packed;
-};
-
-// Products of rows with one matrix: sums(row, j) = sum over k of row[k] weights(j, k), for `count`
-// columns j. A single row is multiplied as matvec-inl.h says, from the weights as they lie.
-template <class T>
-class StepProduct {
- public:
-  // The elements of `space`.
-  static int64_t packed_size(int64_t count, int64_t depth) {
-    return packed_right_size(gemm_kernels<T>(), depth, count);
-  }
-  // `buffer`: where the weights are kept, if they last (see View); packed into `space` if not.
-  StepProduct(const Matrix& weights, int64_t count, int64_t depth, int64_t rows, Buffer* buffer,
-              T* space)
-      : weights_(weights), count_(count), depth_(depth), block_(depth_block<T>(depth)) {
-    if (rows == 1) return;
-    Product p{rows, count, depth, {}, weights.transposed(), nullptr, kNative<T>};
-    p.b_buffer = buffer;
-    kept_ = kept_right(kernels_, p);
-    if (!kept_) pack_right(kernels_, p.b, depth, count, space);
-    packed_ = kept_ ? reinterpret_cast<const T*>(kept_.get()) : space;
-  }
-
-  // The elements that left() may write.
-  int64_t left_size(int64_t rows) const { return rows * depth_ + 64; }
-  LeftRows<T> left(const T* data, int64_t stride, int64_t rows, T* space) const {
-    const Matrix a{reinterpret_cast<const std::byte*>(data), kNative<T>, stride, 1};
-    if (!packed_) {  // one row, padded for matvec
-      std::copy_n(data, depth_, space);
-      std::fill_n(space + depth_, 64 / sizeof(T), T(0));
-      return {space, depth_, 1, false};
-    }
-    if (readable_rows<T>(a, count_)) return {data, stride, rows, false};
-    for (int64_t k = 0; k < depth_; k += block_)
-      pack_rows(kernels_, a.at(0, k), rows, std::min(block_, depth_ - k), space + rows * k);
-    return {space, 0, rows, true};
-  }
-  // Columns [begin, end); begin is a multiple of a panel.
-  void multiply(const LeftRows<T>& a, int64_t begin, int64_t end, T* sums, int64_t pitch) const {
-    if (!packed_) return kernels_.matvec(weights_.at(begin, 0), end - begin, depth_, a.data, sums);
-    Block<T> block;
-    block.m = a.rows;
-    block.n = end - begin;
-    block.a_packed = a.packed;
-    block.a_row = a.stride;
-    block.a_depth = 1;
-    block.b_padded = true;
-    block.b_depth = kernels_.panel;
-    block.c = sums;
-    block.c_row = pitch;
-    for (int64_t k = 0; k < depth_; k += block_) {
-      block.k = std::min(block_, depth_ - k);
-      block.a = a.data + (a.packed ? a.rows * k : k);
-      block.b_panel = panel_size(kernels_, block.k);
-      block.b = packed_ + packed_right_offset(kernels_, count_, k, block_) +
-                begin / kernels_.panel * block.b_panel;
-      block.accumulate = k > 0;
-      kernels_.multiply(block);
-    }
-  }
-
- private:
-  const GemmKernels<T>& kernels_ = gemm_kernels<T>();
-  Matrix weights_;
-  int64_t count_, depth_, block_;
-  std::shared_ptr<const std::byte> kept_;
-  const T* packed_ = nullptr;
-};
-
 // A task's part of a step: rows [row, row + rows), hidden units [unit, unit_end).
 struct StepPart {
   int64_t row, rows, unit, unit_end;
@@ -177,6 +100,78 @@ void for_steps(const RecurrentSizes& sizes, int64_t steps, F&& step) {
       const int64_t end = std::min(sizes.hidden, (part + 1) * units);
       step(t, StepPart{0, sizes.rows, part * units, end});
     });
+}
+
+// Some rows of a state, or none.
+template <class T>
+struct StateRows {
+  const T* data;
+  int64_t stride;
+};
+
+// Hidden units [unit, unit + range.count) of one row in step t: the state and its products.
+template <class T>
+struct RowUnits {
+  int64_t t, row, unit;
+  UnitRange range;
+  const T *state, *sums;
+};
+
+// For t < `steps` in order: multiplies state(t, row), the rows from `row` on, and gives the sums,
+// zero where there is no state, to units(RowUnits).
+template <class T, class State, class F>
+void walk_steps(const RecurrentSizes& s, int64_t steps, const StepProducts<T>& products,
+                State&& state, F&& units) {
+  const int64_t block = unit_block<T>(), pitch = block + gemm_kernels<T>().panel;
+  for_steps<T>(s, steps, [&](int64_t t, const StepPart& part) {
+    const int64_t left_size = products.left_size(part.rows), part_pitch = part.rows * pitch;
+    const Scratch<T> scratch(ScratchUse::composite, left_size + products.size() * part_pitch);
+    T* const sums = scratch + left_size;
+    const StateRows<T> rows = state(t, part.row);
+    LeftRows<T> left{};
+    if (rows.data) left = products.left(rows.data, rows.stride, part.rows, scratch);
+    else std::fill_n(sums, products.size() * part_pitch, T(0));
+    for (int64_t u = part.unit; u < part.unit_end; u += block) {
+      const int64_t end = std::min(part.unit_end, u + block);
+      if (rows.data) products.multiply(left, u, end, sums, pitch, part_pitch);
+      for (int64_t r = 0; r < part.rows; ++r) {
+        const T* const from = rows.data ? rows.data + r * rows.stride + u : nullptr;
+        const UnitRange range{end - u, s.hidden, part_pitch};
+        units(RowUnits<T>{t, part.row + r, u, range, from, sums + r * pitch});
+      }
+    }
+  });
+}
+
+// From the first step to the last. The state before a step is h0, then what is in y; the weights
+// are (gates H, H).
+template <class T, class F>
+void walk_forward(const RecurrentSizes& s, const View& weights, const Lines<T>& h0,
+                  const Result<T>& y, F&& units) {
+  const Matrix w{weights.data, weights.dtype, weights.strides[0], weights.strides[1]};
+  const StepProducts<T> products(w, s.gates, s.hidden, s.hidden, s.rows, weights.buffer);
+  const auto state = [&](int64_t t, int64_t row) {
+    return t == 0 ? StateRows<T>{h0.at(0, row), h0.row_stride()}
+                  : StateRows<T>{y.row((t - 1) * s.rows + row), s.hidden};
+  };
+  walk_steps<T>(s, s.steps, products, state, units);
+}
+
+// From the last step to the first, and to -1 for the gradient of h0. The sums are what comes back
+// from the step after: they are found when the gradients of its gates are known for all units.
+template <class T, class F>
+void walk_backward(const RecurrentSizes& s, const View& weights, const Result<T>& dgates,
+                   F&& units) {
+  const int64_t width = s.gates * s.hidden;
+  const Matrix w{weights.data, weights.dtype, weights.strides[1], weights.strides[0]};
+  const StepProducts<T> products(w, 1, s.hidden, width, s.rows, weights.buffer);
+  const auto state = [&](int64_t turn, int64_t row) {
+    return StateRows<T>{turn == 0 ? nullptr : dgates.row((s.steps - turn) * s.rows + row), width};
+  };
+  walk_steps<T>(s, s.steps + 1, products, state, [&](RowUnits<T> u) {
+    u.t = s.steps - 1 - u.t;
+    units(u);
+  });
 }
 
 void run_lstm(const KernelArgs& args);
