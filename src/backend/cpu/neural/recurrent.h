@@ -83,7 +83,7 @@ int64_t unit_block() {
 // Calls step(t, part) for t < `steps` in order, for parts that cover all rows and units.
 template <class T, class F>
 void for_steps(const RecurrentSizes& sizes, int64_t steps, F&& step) {
-  constexpr int64_t kRows = 16, kCachedBytes = int64_t(1) << 20;
+  constexpr int64_t kRows = 16, kCachedBytes = int64_t(1) << 19;
   const double work = sizes.step_work();
   const int64_t row_parts = ceil_div(sizes.rows, kRows), units = unit_block<T>();
   const int64_t unit_parts = ceil_div(sizes.hidden, units);

@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/neural/recurrent_loops.cc"
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 #include <hwy/contrib/math/math-inl.h>
 
@@ -40,6 +41,8 @@ struct Units {
     for (int64_t i = 0; i < count; ++i) lanes[i] = from[at + i];
     return hn::Load(D(), lanes);
   }
+  // What will be read next, as a rule in the row that follows.
+  void prefetch(const T* from) const { hwy::Prefetch(from + at); }
   void store(V v, T* to) const {
     if (count == kLanes) return hn::StoreU(v, D(), to + at);
     alignas(64) T lanes[kLanes];
@@ -57,11 +60,12 @@ HWY_INLINE void for_units(int64_t count, F&& body) {
 }
 
 template <class T>
-void lstm(const UnitRange& r, const T* in, const T* sums, const T* cell, T* next_cell, T* out,
-          T* kept) {
+void lstm(const UnitRange& r, const T* in, const T* sums, const T* cell, T* next_cell,
+                      T* out, T* kept) {
   const hn::ScalableTag<T> d;
   for_units<T>(r.count, [&](Units<T> u) HWY_ATTR {
     const auto gate = [&](int64_t k) HWY_ATTR {
+      u.prefetch(in + (k + 4) * r.hidden);
       return hn::Add(u.load(in + k * r.hidden), u.load(sums + k * r.pitch));
     };
     const auto i = Sigmoid::apply(d, gate(0)), f = Sigmoid::apply(d, gate(1));
@@ -88,10 +92,12 @@ V tanh_grad(D d, V y, V dy) {
 }
 
 template <class T>
-void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_cell, const T* dy,
-               const T* sums, T* dcell, T* dgates) {
+void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_cell,
+                           const T* dy, const T* sums, T* dcell, T* dgates) {
   const hn::ScalableTag<T> d;
   for_units<T>(r.count, [&](Units<T> u) HWY_ATTR {
+    for (int64_t k = 4; k < 8; ++k) u.prefetch(gates + k * r.hidden);
+    for (const T* from : {cell, next_cell, dy}) u.prefetch(from + r.hidden);
     const auto i = u.load(gates), f = u.load(gates + r.hidden);
     const auto g = u.load(gates + 2 * r.hidden), o = u.load(gates + 3 * r.hidden);
     const auto dh = hn::Add(u.load(dy), u.load(sums));
@@ -106,13 +112,14 @@ void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_
 }
 
 template <class T>
-void gru(const UnitRange& range, const T* in, const T* sums, const T* bias, const T* before, T* out,
-         T* kept) {
+void gru(const UnitRange& range, const T* in, const T* sums, const T* bias,
+                     const T* before, T* out, T* kept) {
   const hn::ScalableTag<T> d;
   for_units<T>(range.count, [&](Units<T> u) HWY_ATTR {
     const auto state = [&](int64_t k) HWY_ATTR {
       return hn::Add(u.load(sums + k * range.pitch), u.load(bias + k * range.hidden));
     };
+    for (int64_t k = 3; k < 6; ++k) u.prefetch(in + k * range.hidden);
     const auto r = Sigmoid::apply(d, hn::Add(u.load(in), state(0)));
     const auto z = Sigmoid::apply(d, hn::Add(u.load(in + range.hidden), state(1)));
     const auto q = state(2);
@@ -129,10 +136,12 @@ void gru(const UnitRange& range, const T* in, const T* sums, const T* bias, cons
 }
 
 template <class T>
-void gru_grad(const UnitRange& range, const T* kept, const T* before, const T* dy, const T* sums,
-              T* carry, T* din, T* dsums) {
+void gru_grad(const UnitRange& range, const T* kept, const T* before, const T* dy,
+                          const T* sums, T* carry, T* din, T* dsums) {
   const hn::ScalableTag<T> d;
   for_units<T>(range.count, [&](Units<T> u) HWY_ATTR {
+    for (int64_t k = 4; k < 8; ++k) u.prefetch(kept + k * range.hidden);
+    u.prefetch(dy + range.hidden);
     const auto r = u.load(kept), z = u.load(kept + range.hidden);
     const auto n = u.load(kept + 2 * range.hidden), q = u.load(kept + 3 * range.hidden);
     const auto dh = hn::Add(hn::Add(u.load(dy), u.load(sums)), u.load(carry));

@@ -14,7 +14,6 @@ template <class T>
 struct LeftRows {
   const T* data;
   int64_t stride, rows;
-  bool packed;
 };
 
 // Products of rows with one matrix: sums(row, j) = sum over k of row[k] weights(j, k), for `count`
@@ -39,18 +38,16 @@ class StepProduct {
   }
 
   // The elements that left() may write.
-  int64_t left_size(int64_t rows) const { return rows * depth_ + 64; }
+  int64_t left_size(int64_t rows) const { return rows * (depth_ + kPad); }
   LeftRows<T> left(const T* data, int64_t stride, int64_t rows, T* space) const {
-    const Matrix a{reinterpret_cast<const std::byte*>(data), kNative<T>, stride, 1};
-    if (!packed_) {  // one row, padded for matvec
-      std::copy_n(data, depth_, space);
-      std::fill_n(space + depth_, 64 / sizeof(T), T(0));
-      return {space, depth_, 1, false};
+    // Rows that share a cache set are copied apart; a single row is padded for matvec.
+    if (packed_ && stride * int64_t(sizeof(T)) % kCacheSetBytes != 0) return {data, stride, rows};
+    const int64_t pitch = depth_ + kPad;
+    for (int64_t r = 0; r < rows; ++r) {
+      std::copy_n(data + r * stride, depth_, space + r * pitch);
+      std::fill_n(space + r * pitch + depth_, kPad, T(0));
     }
-    if (readable_rows<T>(a, count_)) return {data, stride, rows, false};
-    for (int64_t k = 0; k < depth_; k += block_)
-      pack_rows(kernels_, a.at(0, k), rows, std::min(block_, depth_ - k), space + rows * k);
-    return {space, 0, rows, true};
+    return {space, pitch, rows};
   }
   // Columns [begin, end); begin is a multiple of a panel.
   void multiply(const LeftRows<T>& a, int64_t begin, int64_t end, T* sums, int64_t pitch) const {
@@ -58,7 +55,7 @@ class StepProduct {
     Block<T> block;
     block.m = a.rows;
     block.n = end - begin;
-    block.a_packed = a.packed;
+    block.a_packed = false;
     block.a_row = a.stride;
     block.a_depth = 1;
     block.b_padded = true;
@@ -67,7 +64,7 @@ class StepProduct {
     block.c_row = pitch;
     for (int64_t k = 0; k < depth_; k += block_) {
       block.k = std::min(block_, depth_ - k);
-      block.a = a.data + (a.packed ? a.rows * k : k);
+      block.a = a.data + k;
       block.b_panel = panel_size(kernels_, block.k);
       block.b = packed_ + packed_right_offset(kernels_, count_, k, block_) +
                 begin / kernels_.panel * block.b_panel;
@@ -77,6 +74,8 @@ class StepProduct {
   }
 
  private:
+  static constexpr int64_t kPad = 64 / sizeof(T);
+
   const GemmKernels<T>& kernels_ = gemm_kernels<T>();
   Matrix weights_;
   int64_t count_, depth_, block_;
