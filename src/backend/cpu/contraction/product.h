@@ -200,7 +200,7 @@ class ProductRun {
         p_(product),
         cut_(cut),
         depth_(depth_block<T>(p_.k)),
-        direct_(p_.dtype == kNative<Sum<T>> && p_.k <= depth_ && !crowded_rows(p_.n)),
+        direct_(p_.dtype == kNative<Sum<T>> && p_.k <= depth_),
         a_direct_(!p_.packed_a && readable_rows<T>(p_.a, p_.n)),
         b_direct_(!p_.packed_b && readable_columns<T>(p_.b, p_.m)) {}
 
@@ -246,10 +246,6 @@ class ProductRun {
   }
 
  private:
-  // Rows of C that a register tile cannot keep in the first-level cache together. Sums are then
-  // made apart, as they are where several depth blocks or another dtype call for it.
-  static bool crowded_rows(int64_t n) { return n * int64_t(sizeof(Sum<T>)) % 2048 == 0; }
-
   void set_left(Block<T>& block, int64_t m0, int64_t k, T* space) const {
     if (p_.packed_a) {
       block.a = reinterpret_cast<const T*>(p_.packed_a) + packed_left_offset(kernels_, p_.m, k) +
