@@ -180,7 +180,7 @@ bool readable_rows(const Matrix& a, int64_t n) {
   const int64_t size = int64_t(sizeof(T));
   if (a.row == 1) return n <= 64 || std::abs(a.column) * size < kCacheSetBytes / 4;
   const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0;
-  return a.column == 1 && !(crowded && n >= 64) && n <= 512;
+  return a.column == 1 && !(crowded && n >= 64) && n <= 2048;
 }
 // B's rows come one after another, so a long stride costs an address translation each.
 template <class T>
