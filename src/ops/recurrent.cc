@@ -46,7 +46,7 @@ Tensors expand_lstm(std::span<const Tensor> inputs, std::span<const int64_t>) {
   Tensor h = inputs[1], c = inputs[2];
   Tensors ys;
   for (int64_t t = 0; t < in.shape()[0]; ++t) {
-    const Tensor gates = step(in, t) + matmul(h, weights);
+    const Tensor gates = step(in, t) + inputs[4] + matmul(h, weights);
     c = sigmoid(part(gates, 1, 4)) * c + sigmoid(part(gates, 0, 4)) * tanh(part(gates, 2, 4));
     h = sigmoid(part(gates, 3, 4)) * tanh(c);
     ys.push_back(h);
@@ -66,8 +66,9 @@ const Primitive kLstmGrad = {
         },
 };
 
-// Inputs times their weights (T, N, 4H), h0 (N, H), c0 (N, H), state weights (4H, H), at least
-// float32 -> y (T, N, H), c_n (N, H), and for the gradient gates (T, N, 4H), cells (T, N, H).
+// Inputs times their weights (T, N, 4H), h0 (N, H), c0 (N, H), state weights (4H, H), bias (4H,),
+// at least float32 -> y (T, N, H), c_n (N, H), and for the gradient gates (T, N, 4H), cells (T, N,
+// H).
 const Primitive kLstm = {
     .name = "lstm",
     .kind = Kind::opaque,
@@ -89,6 +90,7 @@ const Primitive kLstm = {
                                             or_zeros(c.grad(1), c0.shape(), c0.dtype())});
           for (size_t i = 0; i < 3; ++i) c.give(i, gradients[i]);
           if (c.needs(3)) c.give(3, state_weights_grad(gradients[0], h0, y));
+          if (c.needs(4)) c.give(4, sum(gradients[0], {0, 1}, false));
         },
     .uses = {kLstmUses, kLstmUses, kLstmUses, kLstmUses},
     .expand = expand_lstm,
@@ -206,10 +208,11 @@ Tensors lstm(const Args& a) {
   const DeviceScope scope(s.x.device());
   Tensor bias = s.input_bias ? s.input_bias : s.state_bias;
   if (s.input_bias && s.state_bias) bias = s.input_bias + s.state_bias;
-  const Tensor in = linear(s.x, s.input_weights, bias);
+  bias = or_zeros(bias, {s.state_weights.shape()[0]}, s.x.dtype());
+  const Tensor in = linear(s.x, s.input_weights, Tensor());
   Tensor y, h = s.states[0], c = s.states[1];
   if (s.length > 0) {
-    const Tensors results = record_all(kLstm, Tensors{in, h, c, s.state_weights});
+    const Tensors results = record_all(kLstm, Tensors{in, h, c, s.state_weights, bias});
     y = results[0];
     h = step(y, s.length - 1);
     c = results[1];

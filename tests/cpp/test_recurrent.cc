@@ -28,7 +28,7 @@ double unit_of(DType dtype) { return dtype == DType::float64 ? 1e-13 : 1e-5; }
 // Inputs drawn anew, outputs filled with garbage.
 struct Lstm {
   Sizes s;
-  Array in, h0, c0, weights, y, last, gates, cells, dy, dlast, dgates, dh0, dc0;
+  Array in, h0, c0, weights, bias, y, last, gates, cells, dy, dlast, dgates, dh0, dc0;
 
   Lstm(const Sizes& sizes, DType dtype)
       : s(sizes),
@@ -36,6 +36,7 @@ struct Lstm {
         h0(dtype, s.state()),
         c0(dtype, s.state()),
         weights(dtype, s.weights(4)),
+        bias(dtype, {4 * s.hidden}),
         y(dtype, s.states(1)),
         last(dtype, s.state()),
         gates(dtype, s.states(4)),
@@ -54,13 +55,13 @@ struct Lstm {
   std::vector<Array*> outputs() { return {&y, &last, &gates, &cells, &dgates, &dh0, &dc0}; }
   template <class F>
   void each_input(F&& change) {
-    for (Array* x : {&in, &h0, &c0, &weights, &dy, &dlast}) change(*x);
+    for (Array* x : {&in, &h0, &c0, &weights, &bias, &dy, &dlast}) change(*x);
   }
   void run(bool keep = true) {
     std::vector<View> out{y.view(), last.view(), gates.view(), cells.view()};
     if (!keep) out[2].data = out[3].data = nullptr;
-    run_kernel(cpu::neural_kernels(), "lstm", {in.view(), h0.view(), c0.view(), weights.view()},
-               out, {});
+    run_kernel(cpu::neural_kernels(), "lstm",
+               {in.view(), h0.view(), c0.view(), weights.view(), bias.view()}, out, {});
   }
   void run_grad() {
     run_kernel(cpu::neural_kernels(), "lstm_grad",
@@ -71,7 +72,7 @@ struct Lstm {
   void check(double unit) {
     const int64_t n = s.rows, hidden = s.hidden, width = 4 * hidden, size = n * hidden;
     std::vector<double> h = h0.values(), c = c0.values(), w = weights.values();
-    const std::vector<double> x = in.values(), start = c;
+    const std::vector<double> x = in.values(), b = bias.values(), start = c;
     std::vector<double> ys, cs, as;
     for (int64_t t = 0; t < s.steps; ++t) {
       std::vector<double> a(x.begin() + t * n * width, x.begin() + (t + 1) * n * width);
@@ -80,6 +81,7 @@ struct Lstm {
           for (int64_t k = 0; k < hidden; ++k)
             a[r * width + j] += h[r * hidden + k] * w[j * hidden + k];
           double& gate = a[r * width + j];
+          gate += b[j];
           gate = j / hidden == 2 ? std::tanh(gate) : sigmoid(gate);
         }
       for (int64_t i = 0; i < size; ++i) {

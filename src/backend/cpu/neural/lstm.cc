@@ -7,8 +7,8 @@ namespace {
 
 constexpr int64_t kGates = 4;
 
-// in (T, N, 4H), h0 (N, H), c0 (N, H), weights (4H, H) -> y (T, N, H), c_n (N, H), gates (T, N, 4H)
-// and cells (T, N, H).
+// in (T, N, 4H), h0 (N, H), c0 (N, H), weights (4H, H), bias (4H,) -> y (T, N, H), c_n (N, H),
+// gates (T, N, 4H) and cells (T, N, H).
 template <class T>
 void forward(const KernelArgs& args) {
   const View& given = args.inputs[0];
@@ -16,7 +16,7 @@ void forward(const KernelArgs& args) {
   const RecurrentSizes s{given.shape[0], given.shape[1], weights.shape[1], kGates};
   const int64_t hidden = s.hidden, size = s.rows * hidden;
   if (s.steps * size == 0) return;
-  const Lines<T> in(given), h0(args.inputs[1]), c0(args.inputs[2]);
+  const Lines<T> in(given), h0(args.inputs[1]), c0(args.inputs[2]), bias(args.inputs[4]);
   const Result<T> y(args.outputs[0]), last(args.outputs[1]);
   T *const gates = args.outputs[2].as<T>(), *const cells = args.outputs[3].as<T>();
   const auto cell_after = [&](int64_t t, int64_t row) {
@@ -26,7 +26,7 @@ void forward(const KernelArgs& args) {
   walk_forward<T>(s, weights, h0, y, [&](const RowUnits<T>& u) {
     const int64_t at = u.t * s.rows + u.row;
     const T* const cell = u.t == 0 ? c0.at(0, u.row) : cell_after(u.t - 1, u.row);
-    loops.lstm(u.range, in.at(u.t, u.row) + u.unit, u.sums, cell + u.unit,
+    loops.lstm(u.range, in.at(u.t, u.row) + u.unit, bias.at(0, 0) + u.unit, u.sums, cell + u.unit,
                cell_after(u.t, u.row) + u.unit, y.row(at) + u.unit,
                gates ? gates + at * kGates * hidden + u.unit : nullptr);
   });

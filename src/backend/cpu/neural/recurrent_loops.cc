@@ -60,13 +60,14 @@ HWY_INLINE void for_units(int64_t count, F&& body) {
 }
 
 template <class T>
-void lstm(const UnitRange& r, const T* in, const T* sums, const T* cell, T* next_cell,
-                      T* out, T* kept) {
+void lstm(const UnitRange& r, const T* in, const T* bias, const T* sums, const T* cell,
+          T* next_cell, T* out, T* kept) {
   const hn::ScalableTag<T> d;
   for_units<T>(r.count, [&](Units<T> u) HWY_ATTR {
     const auto gate = [&](int64_t k) HWY_ATTR {
       u.prefetch(in + (k + 4) * r.hidden);
-      return hn::Add(u.load(in + k * r.hidden), u.load(sums + k * r.pitch));
+      const auto given = hn::Add(u.load(in + k * r.hidden), u.load(bias + k * r.hidden));
+      return hn::Add(given, u.load(sums + k * r.pitch));
     };
     const auto i = Sigmoid::apply(d, gate(0)), f = Sigmoid::apply(d, gate(1));
     const auto g = Tanh::apply(d, gate(2)), o = Sigmoid::apply(d, gate(3));
@@ -92,8 +93,8 @@ V tanh_grad(D d, V y, V dy) {
 }
 
 template <class T>
-void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_cell,
-                           const T* dy, const T* sums, T* dcell, T* dgates) {
+void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_cell, const T* dy,
+               const T* sums, T* dcell, T* dgates) {
   const hn::ScalableTag<T> d;
   for_units<T>(r.count, [&](Units<T> u) HWY_ATTR {
     for (int64_t k = 4; k < 8; ++k) u.prefetch(gates + k * r.hidden);
@@ -112,8 +113,8 @@ void lstm_grad(const UnitRange& r, const T* gates, const T* cell, const T* next_
 }
 
 template <class T>
-void gru(const UnitRange& range, const T* in, const T* sums, const T* bias,
-                     const T* before, T* out, T* kept) {
+void gru(const UnitRange& range, const T* in, const T* sums, const T* bias, const T* before, T* out,
+         T* kept) {
   const hn::ScalableTag<T> d;
   for_units<T>(range.count, [&](Units<T> u) HWY_ATTR {
     const auto state = [&](int64_t k) HWY_ATTR {
@@ -136,8 +137,8 @@ void gru(const UnitRange& range, const T* in, const T* sums, const T* bias,
 }
 
 template <class T>
-void gru_grad(const UnitRange& range, const T* kept, const T* before, const T* dy,
-                          const T* sums, T* carry, T* din, T* dsums) {
+void gru_grad(const UnitRange& range, const T* kept, const T* before, const T* dy, const T* sums,
+              T* carry, T* din, T* dsums) {
   const hn::ScalableTag<T> d;
   for_units<T>(range.count, [&](Units<T> u) HWY_ATTR {
     for (int64_t k = 4; k < 8; ++k) u.prefetch(kept + k * range.hidden);

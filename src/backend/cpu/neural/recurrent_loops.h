@@ -15,9 +15,9 @@ struct UnitRange {
 // before and after it may be the same place; `kept`, what the gradient needs, may be null.
 template <class T>
 struct RecurrentLoops {
-  // in: gates i, f, g, o before the state's sums are added; kept: the gates.
-  void (*lstm)(const UnitRange& range, const T* in, const T* sums, const T* cell, T* next_cell,
-               T* out, T* kept);
+  // in: gates i, f, g, o before bias and the state's sums are added; kept: the gates.
+  void (*lstm)(const UnitRange& range, const T* in, const T* bias, const T* sums, const T* cell,
+               T* next_cell, T* out, T* kept);
   // dh = dy + sums, where sums is what comes back from the next step. dcell is the gradient of the
   // cell after this step, then before it; `dgates` of the gates before their functions.
   void (*lstm_grad)(const UnitRange& range, const T* gates, const T* cell, const T* next_cell,
