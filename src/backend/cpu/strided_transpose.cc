@@ -94,20 +94,18 @@ void transpose(std::byte* out, int64_t out_step, const std::byte* in, int64_t in
   T* const dst = reinterpret_cast<T*>(out);
   const T* const src = reinterpret_cast<const T*>(in);
   stream = stream && uintptr_t(out) % kLine == 0 && out_step * int64_t(sizeof(T)) % kLine == 0;
-  for (int64_t c = 0; c < cols; c += kSide<T>) {
-    const int64_t width = std::min(kSide<T>, cols - c);
-    for (int64_t r = 0; r < rows; r += kSide<T>) {
-      const int64_t height = std::min(kSide<T>, rows - r);
-      const T* from = src + r + c * in_step;
-      T* to = dst + r * out_step + c;
-      if (width == kSide<T> && height == kSide<T>) {
-        transpose_square(to, out_step, from, in_step, stream);
-      } else {
-        for (int64_t i = 0; i < height; ++i)
-          for (int64_t j = 0; j < width; ++j) to[i * out_step + j] = from[i + j * in_step];
-      }
-    }
+  if (rows < kSide<T> || cols < kSide<T>) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < cols; ++c) dst[r * out_step + c] = src[r + c * in_step];
+    return;
   }
+  for (int64_t c = 0; c < cols; c += kSide<T>)
+    for (int64_t r = 0; r < rows; r += kSide<T>) {
+      // The last squares overlap those before.
+      const int64_t row = std::min(r, rows - kSide<T>), col = std::min(c, cols - kSide<T>);
+      transpose_square(dst + row * out_step + col, out_step, src + row + col * in_step, in_step,
+                       stream && col == c);
+    }
   if (stream) hwy::FlushStream();
 }
 

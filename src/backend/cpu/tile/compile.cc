@@ -50,8 +50,23 @@ CompiledTile Compiler::compile() {
   }
   choose_pieces();
   place_slots();
+  find_copy();
   for (size_t size : {1, 2, 4, 8}) c_.copy[size] = strided_copy_function(size);
   return std::move(c_);
+}
+
+// Where elements change their order, strided_copy() transposes in registers.
+void Compiler::find_copy() {
+  const bool copies = live_ == 2 && p_.reduce_axes == 0 && p_.inputs.size() == 1 &&
+                      p_.outputs.size() == 1 && p_.inputs[0].dtype == p_.outputs[0].dtype &&
+                      instr(0).op == TileOp::load && instr(1).op == TileOp::store;
+  const bool reorders = std::any_of(c_.operands.begin(), c_.operands.end(),
+                                    [](const Operand& o) { return !o.direct; });
+  if (!copies || !reorders) return;
+  c_.is_copy = true;
+  c_.copy_shape = p_.extent;
+  c_.copy_from = p_.inputs[0].strides;
+  c_.copy_to = p_.outputs[0].strides;
 }
 
 void Compiler::reset() {

@@ -106,6 +106,10 @@ struct CompiledTile {
   int64_t memory = 0;  // bytes of working memory
 
   StridedCopy copy[9] = {};  // by element size
+
+  // A program that only moves elements between different orders goes by strided_copy() instead.
+  bool is_copy = false;
+  Dims copy_shape, copy_to, copy_from;
 };
 
 // The program must have passed check().

@@ -57,6 +57,7 @@ class Compiler {
   void choose_pieces();
 
   // compile.cc
+  void find_copy();
   void reset();
   int32_t new_slot(Level level, int64_t size, Slot::Kind kind = Slot::fixed, int32_t number = -1);
   int64_t size_of(int32_t slot) const { return c_.slots[size_t(slot)].size; }

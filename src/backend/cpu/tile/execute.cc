@@ -5,6 +5,8 @@
 #include <new>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/strided_copy.h"
+#include "backend/cpu/strided_transpose.h"
 #include "backend/cpu/tile/accumulator.h"
 #include "backend/cpu/tile/compiled.h"
 #include "runtime/thread_pool.h"
@@ -262,9 +264,8 @@ class Worker {
   void gather_block(const Operand& o, const Tile& t, std::byte* to) const {
     const std::byte* from = data(o) + walk_offset(c_.outer_sizes, o.strides.outer, t.outer) +
                             walk_offset(c_.inner_sizes, o.strides.inner, t.inner);
-    for (int64_t k = 0; k < t.columns; ++k)
-      c_.copy[o.size](to + k * o.size, t.columns * o.size, from + k * o.strides.inner[0], o.size,
-                      t.rows);
+    transpose_function(size_t(o.size))(to, t.columns, from, o.strides.inner[0] / o.size, t.rows,
+                                       t.columns, false);
   }
 
   // The straight runs of an operand's elements in a tile.
@@ -486,7 +487,14 @@ std::shared_ptr<void> prepare(const StepSpec& step) {
   return std::make_shared<CompiledTile>(compile_tile(*step.program));
 }
 void run(const KernelArgs& args) {
-  run_tile(*static_cast<const CompiledTile*>(args.prepared), args.inputs, args.outputs);
+  const auto& tile = *static_cast<const CompiledTile*>(args.prepared);
+  if (tile.is_copy) {
+    const View &from = args.inputs[0], &to = args.outputs[0];
+    strided_copy(to.data, tile.copy_to, from.data, tile.copy_from, tile.copy_shape,
+                 itemsize(to.dtype));
+  } else {
+    run_tile(tile, args.inputs, args.outputs);
+  }
 }
 
 constexpr KernelEntry kEntries[] = {{"tile", {run, prepare}}};
