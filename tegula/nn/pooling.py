@@ -101,14 +101,9 @@ class _AdaptivePool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """The maximum of each window: (N, C, L) → (N, C, L'). Padding never wins.
+    """The maximum of each window of sequences, see ``MaxPool2d`` for the arguments.
 
-    Args:
-        kernel_size: an int, like the three below.
-        stride: step of the window; the window itself unless said.
-        padding: border on each side, at most half the window.
-        dilation: distance of a window's elements.
-        ceil_mode: whether a last window may reach beyond the padding.
+    (N, C, L) → (N, C, L').
     """
 
     _axes = 1
@@ -129,28 +124,18 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """The maximum of each window: (N, C, D, H, W) → (N, C, D', H', W'). Padding never wins.
+    """The maximum of each window of volumes, see ``MaxPool2d`` for the arguments.
 
-    Args:
-        kernel_size: an int or (depth, height, width), like the three below.
-        stride: step of the window; the window itself unless said.
-        padding: border on each side, at most half the window.
-        dilation: distance of a window's elements.
-        ceil_mode: whether a last window may reach beyond the padding.
+    (N, C, D, H, W) → (N, C, D', H', W').
     """
 
     _axes = 3
 
 
 class AvgPool1d(_AvgPool):
-    """The mean of each window: (N, C, L) → (N, C, L').
+    """The mean of each window of sequences, see ``AvgPool2d`` for the arguments.
 
-    Args:
-        kernel_size: an int, like the two below.
-        stride: step of the window; the window itself unless said.
-        padding: zeros on each side, at most half the window.
-        ceil_mode: whether a last window may reach beyond the padding.
-        count_include_pad: whether the padding counts in the mean.
+    (N, C, L) → (N, C, L').
     """
 
     _axes = 1
@@ -171,27 +156,18 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """The mean of each window: (N, C, D, H, W) → (N, C, D', H', W').
+    """The mean of each window of volumes, see ``AvgPool2d`` for the arguments.
 
-    Args:
-        kernel_size: an int or (depth, height, width), like the two below.
-        stride: step of the window; the window itself unless said.
-        padding: zeros on each side, at most half the window.
-        ceil_mode: whether a last window may reach beyond the padding.
-        count_include_pad: whether the padding counts in the mean.
+    (N, C, D, H, W) → (N, C, D', H', W').
     """
 
     _axes = 3
 
 
 class AdaptiveMaxPool1d(_AdaptivePool):
-    """The maximum of each window of a grid over the input: (N, C, L) → (N, C, *output_size).
+    """The maximum of each window of a grid over sequences, see ``AdaptiveMaxPool2d``.
 
-    Window i of an axis goes from floor(i * size / output_size) to ceil((i + 1) * size /
-    output_size).
-
-    Args:
-        output_size: an int; None keeps an extent.
+    (N, C, L) → (N, C, *output_size).
     """
 
     _pool = staticmethod(F.adaptive_max_pool1d)
@@ -211,52 +187,36 @@ class AdaptiveMaxPool2d(_AdaptivePool):
 
 
 class AdaptiveMaxPool3d(_AdaptivePool):
-    """The maximum of each window of a grid over the input: (N, C, D, H, W) → (N, C, *output_size).
+    """The maximum of each window of a grid over volumes, see ``AdaptiveMaxPool2d``.
 
-    Window i of an axis goes from floor(i * size / output_size) to ceil((i + 1) * size /
-    output_size).
-
-    Args:
-        output_size: an int or (depth, height, width); None keeps an extent.
+    (N, C, D, H, W) → (N, C, *output_size).
     """
 
     _pool = staticmethod(F.adaptive_max_pool3d)
 
 
 class AdaptiveAvgPool1d(_AdaptivePool):
-    """The mean of each window of a grid over the input: (N, C, L) → (N, C, *output_size).
+    """The mean of each window of a grid over sequences, see ``AdaptiveMaxPool2d``.
 
-    Window i of an axis goes from floor(i * size / output_size) to ceil((i + 1) * size /
-    output_size).
-
-    Args:
-        output_size: an int; None keeps an extent.
+    (N, C, L) → (N, C, *output_size).
     """
 
     _pool = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptivePool):
-    """The mean of each window of a grid over the input: (N, C, H, W) → (N, C, *output_size).
+    """The mean of each window of a grid, see ``AdaptiveMaxPool2d``.
 
-    Window i of an axis goes from floor(i * size / output_size) to ceil((i + 1) * size /
-    output_size).
-
-    Args:
-        output_size: an int or (height, width); None keeps an extent.
+    (N, C, H, W) → (N, C, *output_size).
     """
 
     _pool = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptivePool):
-    """The mean of each window of a grid over the input: (N, C, D, H, W) → (N, C, *output_size).
+    """The mean of each window of a grid over volumes, see ``AdaptiveMaxPool2d``.
 
-    Window i of an axis goes from floor(i * size / output_size) to ceil((i + 1) * size /
-    output_size).
-
-    Args:
-        output_size: an int or (depth, height, width); None keeps an extent.
+    (N, C, D, H, W) → (N, C, *output_size).
     """
 
     _pool = staticmethod(F.adaptive_avg_pool3d)
