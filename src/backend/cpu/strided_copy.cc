@@ -42,6 +42,9 @@ void copy_plane(T* dst, const T* src, const Plane& plane, Transpose transpose, b
 
 // Transposed copies of this size and more do not go through the caches.
 constexpr int64_t kStreamBytes = int64_t(16) << 20;
+// What one piece transposes: runs of the source long enough to be fetched ahead, few enough of them
+// to have a place each in the caches.
+constexpr int64_t kTransposedRows = 512, kTransposedCols = 128;
 
 using Axes = SmallVector<Axis, 6>;
 
@@ -112,9 +115,8 @@ void strided_copy(std::byte* dst, const Dims& dst_strides, const std::byte* src,
   const int64_t piece = tile_size(kPieceWork);
   int64_t row_step, col_step;
   if (transposing) {
-    const int64_t side = std::max<int64_t>(4, piece / 128);
-    row_step = std::min(row.size, side);
-    col_step = std::min(col.size, side);
+    row_step = std::min(row.size, tile_size(kTransposedRows));
+    col_step = std::min(col.size, tile_size(kTransposedCols));
   } else {
     col_step = std::min(col.size, piece);
     row_step = std::min(row.size, std::max<int64_t>(1, piece / col_step));

@@ -20,13 +20,10 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr int64_t kLine = 64;
-
-#if HWY_TARGET == HWY_SCALAR
 template <class T>
-void transpose_block(T* to, int64_t, const T* from, int64_t) {
-  *to = *from;
-}
-#else
+constexpr int64_t kSide = kLine / sizeof(T);
+
+#if HWY_TARGET != HWY_SCALAR
 // Every round of interleaving the halves doubles the runs of elements from neighbouring rows.
 template <size_t kRounds, class D, class V, size_t kN>
 HWY_INLINE void interleave(D d, V (&rows)[kN]) {
@@ -42,50 +39,73 @@ HWY_INLINE void interleave(D d, V (&rows)[kN]) {
     interleave<kRounds - 1>(d, rows);
   }
 }
-// As many rows as 16 bytes hold elements.
-template <class T>
-HWY_INLINE void transpose_block(T* to, int64_t to_step, const T* from, int64_t from_step) {
-  constexpr size_t kN = 16 / sizeof(T);
-  constexpr size_t kRounds = kN == 16 ? 4 : kN == 8 ? 3 : kN == 4 ? 2 : 1;
-  const hn::FixedTag<T, kN> d;
-  hn::Vec<hn::FixedTag<T, kN>> rows[kN];
-#pragma GCC unroll 16
-  for (size_t i = 0; i < kN; ++i) rows[i] = hn::LoadU(d, from + int64_t(i) * from_step);
-  interleave<kRounds>(d, rows);
-#pragma GCC unroll 16
-  for (size_t i = 0; i < kN; ++i) hn::StoreU(rows[i], d, to + int64_t(i) * to_step);
+// A vector whose 128-bit block b is the one at from + b * step.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_blocks(D d, const T* from, int64_t step) {
+  constexpr int64_t kBlocks = int64_t(hn::MaxLanes(D()) * sizeof(T)) / 16;
+  if constexpr (kBlocks == 1) {
+    return hn::LoadU(d, from);
+  } else {
+    const hn::Half<D> half;
+    return hn::Combine(d, load_blocks(half, from + kBlocks / 2 * step, step),
+                       load_blocks(half, from, step));
+  }
 }
 #endif
 
-void stream_line(std::byte* to, const std::byte* from) {
-  const hn::CappedTag<uint8_t, kLine> d;
-  for (int64_t i = 0; i < kLine; i += int64_t(hn::Lanes(d)))
-    hn::Stream(hn::LoadU(d, reinterpret_cast<const uint8_t*>(from) + i), d,
-               reinterpret_cast<uint8_t*>(to) + i);
+// The columns of a square become lines, written past the caches if `kStream`.
+template <bool kStream, class T>
+HWY_INLINE void columns_to_lines(T* to, int64_t to_step, const T* square) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t i = 0; i < kSide<T>; ++i)
+    for (int64_t j = 0; j < kSide<T>; ++j) to[i * to_step + j] = square[i + j * kSide<T>];
+#else
+  // As many rows in a 128-bit block as it holds elements, as many blocks as a vector holds.
+  constexpr int64_t kN = 16 / sizeof(T);
+  constexpr size_t kRounds = kN == 16 ? 4 : kN == 8 ? 3 : kN == 4 ? 2 : 1;
+  const hn::CappedTag<T, size_t(kSide<T>)> d;
+  constexpr int64_t kLanes = int64_t(hn::MaxLanes(d));
+  for (int64_t i = 0; i < kSide<T>; i += kN)
+    for (int64_t j = 0; j < kSide<T>; j += kLanes) {
+      hn::Vec<decltype(d)> rows[size_t(kN)];
+#pragma GCC unroll 16
+      for (int64_t k = 0; k < kN; ++k)
+        rows[k] = load_blocks(d, square + i + (j + k) * kSide<T>, kN * kSide<T>);
+      interleave<kRounds>(d, rows);
+#pragma GCC unroll 16
+      for (int64_t k = 0; k < kN; ++k) {
+        T* const at = to + (i + k) * to_step + j;
+        if constexpr (kStream) hn::Stream(rows[k], d, at);
+        else hn::StoreU(rows[k], d, at);
+      }
+    }
+#endif
 }
 
-template <class T>
-constexpr int64_t kSide = kLine / sizeof(T);
-
-// Both keep a copy of the square: the one that cannot be written past the caches in whole lines
-// reads it in whole lines, since steps that are powers of two leave few places in the first cache.
-template <class T>
-void transpose_square(T* to, int64_t to_step, const T* from, int64_t from_step, bool stream) {
-  constexpr int64_t kBlock = HWY_TARGET == HWY_SCALAR ? 1 : 16 / sizeof(T);
+// Lines are read whole, into a copy of the square: steps that are powers of two leave them few
+// places in the first cache.
+template <bool kStream, class T>
+void transpose_square(T* to, int64_t to_step, const T* from, int64_t from_step) {
   alignas(kLine) T square[kSide<T> * kSide<T>];
-  if (!stream)
-    for (int64_t j = 0; j < kSide<T>; ++j)
-      std::memcpy(square + j * kSide<T>, from + j * from_step, kLine);
-  for (int64_t i = 0; i < kSide<T>; i += kBlock)
-    for (int64_t j = 0; j < kSide<T>; j += kBlock) {
-      if (stream)
-        transpose_block(square + i * kSide<T> + j, kSide<T>, from + i + j * from_step, from_step);
-      else transpose_block(to + i * to_step + j, to_step, square + i + j * kSide<T>, kSide<T>);
-    }
-  if (stream)
-    for (int64_t i = 0; i < kSide<T>; ++i)
-      stream_line(reinterpret_cast<std::byte*>(to + i * to_step),
-                  reinterpret_cast<const std::byte*>(square + i * kSide<T>));
+  for (int64_t j = 0; j < kSide<T>; ++j)
+    std::memcpy(square + j * kSide<T>, from + j * from_step, kLine);
+  columns_to_lines<kStream>(to, to_step, square);
+}
+
+// A square of which some rows or columns are not there.
+template <class T>
+void transpose_part(T* to, int64_t to_step, const T* from, int64_t from_step, int64_t height,
+                    int64_t width) {
+  if (height * width <= kSide<T> * kSide<T> / 4) {
+    for (int64_t i = 0; i < height; ++i)
+      for (int64_t j = 0; j < width; ++j) to[i * to_step + j] = from[i + j * from_step];
+    return;
+  }
+  alignas(kLine) T square[kSide<T> * kSide<T>] = {}, turned[kSide<T> * kSide<T>];
+  for (int64_t j = 0; j < width; ++j)
+    std::copy_n(from + j * from_step, height, square + j * kSide<T>);
+  columns_to_lines<false>(turned, kSide<T>, square);
+  for (int64_t i = 0; i < height; ++i) std::copy_n(turned + i * kSide<T>, width, to + i * to_step);
 }
 
 template <class T>
@@ -95,16 +115,20 @@ void transpose(std::byte* out, int64_t out_step, const std::byte* in, int64_t in
   const T* const src = reinterpret_cast<const T*>(in);
   stream = stream && uintptr_t(out) % kLine == 0 && out_step * int64_t(sizeof(T)) % kLine == 0;
   if (rows < kSide<T> || cols < kSide<T>) {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < cols; ++c) dst[r * out_step + c] = src[r + c * in_step];
+    for (int64_t r = 0; r < rows; r += kSide<T>)
+      for (int64_t c = 0; c < cols; c += kSide<T>)
+        transpose_part(dst + r * out_step + c, out_step, src + r + c * in_step, in_step,
+                       std::min(kSide<T>, rows - r), std::min(kSide<T>, cols - c));
     return;
   }
-  for (int64_t c = 0; c < cols; c += kSide<T>)
-    for (int64_t r = 0; r < rows; r += kSide<T>) {
+  for (int64_t r = 0; r < rows; r += kSide<T>)
+    for (int64_t c = 0; c < cols; c += kSide<T>) {
       // The last squares overlap those before.
       const int64_t row = std::min(r, rows - kSide<T>), col = std::min(c, cols - kSide<T>);
-      transpose_square(dst + row * out_step + col, out_step, src + row + col * in_step, in_step,
-                       stream && col == c);
+      const T* from = src + row + col * in_step;
+      T* to = dst + row * out_step + col;
+      if (stream && col == c) transpose_square<true>(to, out_step, from, in_step);
+      else transpose_square<false>(to, out_step, from, in_step);
     }
   if (stream) hwy::FlushStream();
 }
