@@ -15,6 +15,7 @@ from tegula import _core, _tensor
 from tegula._core import *
 from tegula._core import __version__
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
+from tegula._jit import jit
 from tegula.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "inf",
     "io",
     "isdtype",
+    "jit",
     "load",
     "nan",
     "newaxis",

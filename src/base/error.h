@@ -17,6 +17,7 @@ enum class ErrorKind {
   device,         // tegula.DeviceError
   out_of_memory,  // tegula.OutOfMemoryError
   interrupted,    // KeyboardInterrupt
+  trace,          // tegula.TraceError
 };
 
 class Error : public std::runtime_error {

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "graph/primitive.h"
+#include "graph/trace.h"
 
 namespace tegula {
 namespace {
@@ -22,8 +23,11 @@ NodePool& node_pool() {
 }
 
 uint64_t next_sequence = 0;
+thread_local uint32_t node_trace = 0;
 
 }  // namespace
+
+void set_node_trace(uint32_t id) { node_trace = id; }
 
 SourceHooks& source_hooks() {
   static SourceHooks hooks;
@@ -49,6 +53,7 @@ Ref<Node> Node::create() {
   }
   Node* node = new (memory) Node();
   node->sequence = next_sequence++;
+  node->trace = node_trace;
   return Ref<Node>(node);
 }
 
@@ -104,6 +109,7 @@ PendingList& PendingList::current() {
       retired->lists.push_back(list);
     }
   };
+  if (Trace* trace = Trace::current()) return trace->list();
   static thread_local Owner owner;
   return *owner.list;
 }

@@ -49,6 +49,14 @@ struct GradCell : RefCounted<GradCell> {
   bool keeps_grad = false;  // retain_grad() of a value that is not a leaf
   std::vector<std::pair<int64_t, Hook>> hooks;  // by id, in the order added
   std::unique_ptr<Tensor> grad;
+  // For a function being traced: whether it matters to it if there was a gradient at the start.
+  enum class Entry : uint8_t { ignored, unasked, asked, replaced } entry = Entry::ignored;
+  void note_ask() {
+    if (entry == Entry::unasked) entry = Entry::asked;
+  }
+  void note_replace() {
+    if (entry == Entry::unasked) entry = Entry::replaced;
+  }
 
   GradCell();
   ~GradCell();
@@ -90,6 +98,7 @@ class Node {
   bool on_tape = false;        // keeps inputs for a backward pass
   bool tape_released = false;  // was on a tape that backward() used up
   bool weak_scalar = false;    // takes the dtype of what it meets
+  uint32_t trace = 0;          // of the trace that made it; 0 for none
   uint64_t sequence = 0;       // order of recording, over all threads
   uint64_t scalar_bits = 0;    // the value of a scalar, in the bits of its dtype
   int32_t plan_index = -1;     // scratch of the planner
@@ -137,6 +146,9 @@ class PendingList {
   size_t size_ = 0;
   int64_t bytes_ = 0;
 };
+
+// The trace that nodes this thread makes belong to.
+void set_node_trace(uint32_t id);
 
 // Bytes of a node's outputs if they were all stored; views take none.
 int64_t output_bytes(const Node& node);

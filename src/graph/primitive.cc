@@ -2,6 +2,9 @@
 
 #include <cstdio>
 #include <unordered_set>
+
+#include "graph/trace.h"
+
 namespace tegula {
 namespace {
 
@@ -15,6 +18,7 @@ size_t place_of(const Primitive& primitive, const SourceLocation& where) {
 }
 
 void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
+  if (Trace::current()) return;
   const PendingList& list = PendingList::current();
   const AutoEvaluation& limits = auto_evaluation();
   if (list.size() * 2 < limits.max_nodes && list.bytes() * 2 < limits.max_bytes) return;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "graph/primitive.h"
+#include "graph/trace.h"
 
 namespace tegula {
 namespace {
@@ -58,6 +59,19 @@ Tensor make_scalar(uint64_t bits, DType dtype, bool weak) {
   node->scalar_bits = bits;
   node->weak_scalar = weak;
   return Tensor(std::move(node));
+}
+
+double value_of(const Node& node) {
+  if (!node.dynamic.empty()) return std::bit_cast<double>(node.dynamic[0]);
+  return dispatch(node.outputs[0].dtype, [&](auto tag) -> double {
+    return double(from_bits<decltype(tag)>(node.scalar_bits));
+  });
+}
+
+// A number of a traced function that somebody decides by.
+void note_look(const Node& node) {
+  if (node.attrs.empty()) return;
+  if (Trace* trace = Trace::current()) trace->note_look(node);
 }
 
 }  // namespace
@@ -121,22 +135,26 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
 }
 
 double scalar_value(const Node& node) {
-  if (!node.dynamic.empty()) return std::bit_cast<double>(node.dynamic[0]);
-  return dispatch(node.outputs[0].dtype, [&](auto tag) -> double {
-    return double(from_bits<decltype(tag)>(node.scalar_bits));
-  });
+  note_look(node);
+  return value_of(node);
 }
 
 Tensor cast_scalar(const Tensor& x, DType dtype) {
   const Node& node = x.node();
   if (x.dtype() == dtype && !node.weak_scalar) return x;
-  if (is_floating(x.dtype())) return scalar(scalar_value(node), dtype);
-  int64_t value = 0;
-  dispatch(x.dtype(), [&](auto tag) {
-    if constexpr (std::is_integral_v<decltype(tag)>)
-      value = int64_t(from_bits<decltype(tag)>(node.scalar_bits));
-  });
-  return scalar(value, dtype);
+  Tensor result;
+  if (is_floating(x.dtype())) {
+    result = scalar(value_of(node), dtype);
+  } else {
+    int64_t value = 0;
+    dispatch(x.dtype(), [&](auto tag) {
+      if constexpr (std::is_integral_v<decltype(tag)>)
+        value = int64_t(from_bits<decltype(tag)>(node.scalar_bits));
+    });
+    result = scalar(value, dtype);
+  }
+  result.node().attrs = node.attrs;
+  return result;
 }
 
 Tensor from_buffer(Ref<Buffer> buffer, DType dtype, Shape shape, Layout layout) {
@@ -222,12 +240,19 @@ void set_evaluator(Evaluator fresh) { evaluator = fresh; }
 
 void evaluate(std::span<const Tensor> wanted, Wait wait) {
   if (!evaluator) fail(ErrorKind::runtime, "no evaluator: the plan layer is not linked in");
+  if (Trace::current()) {
+    for (const Tensor& x : wanted) require_known(x, "evaluation");
+    if (wanted.empty()) return;
+    const TracePause pause;
+    return evaluator(wanted, wait);
+  }
   evaluator(wanted, wait);
 }
 
 void copy_to_host(const Tensor& x, void* destination) {
   const size_t item = itemsize(x.dtype());
   if (x.node().state == NodeState::scalar) {
+    note_look(x.node());
     std::memcpy(destination, &x.node().scalar_bits, item);
     return;
   }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "graph/attrs.h"
+#include "graph/generator.h"
 #include "graph/primitive.h"
 #include "graph/tensor.h"
 
@@ -146,23 +147,6 @@ Tensor cumulative(const Tensor& x, int64_t axis, CumulativeMode mode);
 Tensor arg_reduce(const Tensor& x, std::optional<int64_t> axis, ArgMode mode, bool keepdims);
 
 // ---- random.cc -----------------------------------------------------------------------------
-// A counter-based generator: a key and the next free counter block.
-struct Generator {
-  uint64_t key = 0;
-  uint64_t offset = 0;
-};
-Generator& default_generator();
-// While it lives, `generator` is this thread's default.
-class GeneratorScope {
- public:
-  explicit GeneratorScope(Generator& generator);
-  ~GeneratorScope();
-  GeneratorScope(const GeneratorScope&) = delete;
-  GeneratorScope& operator=(const GeneratorScope&) = delete;
-
- private:
-  Generator* before_;
-};
 Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, DType dtype);
 
 // ---- neural.cc: composites -----------------------------------------------------------------

@@ -1,18 +1,15 @@
-// Random numbers: recording reserves a range of the generator's counters, so what is drawn depends
-// on the order of the program and never on when, or whether, it is evaluated. Philox4x32-10
-// (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+// Random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 #include <bit>
 #include <limits>
 #include <utility>
 
+#include "graph/trace.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 #include "runtime/random_blocks.h"
 
 namespace tegula {
 namespace {
-
-thread_local Generator* scoped_generator = nullptr;
 
 // attrs: {kind, dtype, shape...}; dynamic: {key, offset}.
 const Primitive kRandom = {
@@ -142,22 +139,17 @@ const Family kRandomOps("Random", {
 
 }  // namespace
 
-Generator& default_generator() {
-  static Generator generator;
-  return scoped_generator ? *scoped_generator : generator;
-}
-GeneratorScope::GeneratorScope(Generator& generator)
-    : before_(std::exchange(scoped_generator, &generator)) {}
-GeneratorScope::~GeneratorScope() { scoped_generator = before_; }
-
 Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, DType dtype) {
   const int64_t elements = checked_numel(shape, "random");
   Attrs attrs{int64_t(kind), int64_t(dtype)};
   attrs.append(shape.begin(), shape.end());
   const int64_t dynamic[] = {std::bit_cast<int64_t>(generator.key),
                              std::bit_cast<int64_t>(generator.offset)};
-  generator.offset += uint64_t(blocks_for(kind, dtype, elements));
-  return record(kRandom, std::span<const Tensor>(), std::move(attrs), dynamic);
+  const uint64_t counters = uint64_t(blocks_for(kind, dtype, elements));
+  generator.offset += counters;
+  Tensor drawn = record(kRandom, std::span<const Tensor>(), std::move(attrs), dynamic);
+  if (Trace* trace = Trace::current()) trace->note_draw(generator, &drawn.node(), counters);
+  return drawn;
 }
 
 }  // namespace tegula

@@ -23,6 +23,16 @@ class Collector {
     mark_donatable();
     build_key();
   }
+  Collector(const Graph& graph, Snapshot& snapshot) : device_(*graph.device), snapshot_(snapshot) {
+    snapshot_.device = &device_;
+    for (const Ref<Node>& node : graph.nodes) {
+      node->plan_index = kSeen;
+      snapshot_.nodes.push_back(node.get());
+    }
+    for (const Value& v : graph.outputs)
+      if (v.node->plan_index == kSeen) v.node->outputs[v.index].plan_index = kSeen;
+    number();
+  }
   ~Collector() {
     for (Node* node : snapshot_.nodes) {
       node->plan_index = kUnseen;
@@ -149,19 +159,13 @@ class Collector {
     for (Node* node : snapshot_.nodes)
       for (const Output& output : node->outputs)
         if (output.previous) ++free_references[output.previous.get()];
-    std::unordered_map<Buffer*, int32_t> first_leaf;
-    for (size_t i = 0; i < snapshot_.leaves.size(); ++i) {
-      Leaf& leaf = snapshot_.leaves[i];
+    number_memory(snapshot_);
+    for (Leaf& leaf : snapshot_.leaves) {
       if (leaf.is_scalar()) continue;
-      const Output& output = leaf.output();
-      const Buffer* buffer = output.buffer.get();
-      leaf.memory = first_leaf.try_emplace(output.buffer.get(), int32_t(i)).first->second;
-      const auto found = free_references.find(output.buffer.get());
+      const Buffer* buffer = leaf.output().buffer.get();
+      const auto found = free_references.find(leaf.output().buffer.get());
       leaf.donatable = found != free_references.end() && buffer->owners() == found->second &&
-                       buffer->donatable() && output.layout.offset == 0 &&
-                       is_contiguous(output.shape, output.layout.strides) &&
-                       size_t(numel(output.shape)) * itemsize(output.dtype) == buffer->bytes() &&
-                       buffer->bytes() > 0;
+                       fills_its_buffer(leaf.output());
     }
   }
 
@@ -216,6 +220,27 @@ Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device) {
   Snapshot snapshot;
   Collector(wanted, device, snapshot);
   return snapshot;
+}
+
+Snapshot snapshot_of(const Graph& graph) {
+  Snapshot snapshot;
+  Collector(graph, snapshot);
+  return snapshot;
+}
+
+void number_memory(Snapshot& snapshot) {
+  std::unordered_map<const Buffer*, int32_t> first;
+  for (size_t i = 0; i < snapshot.leaves.size(); ++i) {
+    Leaf& leaf = snapshot.leaves[i];
+    if (leaf.is_scalar()) continue;
+    leaf.memory = first.try_emplace(leaf.output().buffer.get(), int32_t(i)).first->second;
+  }
+}
+
+bool fills_its_buffer(const Output& output) {
+  return output.buffer->donatable() && output.layout.offset == 0 && output.buffer->bytes() > 0 &&
+         is_contiguous(output.shape, output.layout.strides) &&
+         size_t(numel(output.shape)) * itemsize(output.dtype) == output.buffer->bytes();
 }
 
 std::string to_string(const Snapshot& snapshot) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph/primitive.h"
+#include "graph/trace.h"
 
 namespace tegula {
 
@@ -43,6 +44,14 @@ struct Snapshot {
 // Everything pending on `device` that has a live handle in this thread, `wanted`, and what the
 // tapes of live values must keep; with all they depend on. Empty when nothing is pending.
 Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device);
+
+// A traced graph, whose outputs are kept. Which leaves may be donated, where they lie, and therefore
+// the key, change from run to run: see number_memory().
+Snapshot snapshot_of(const Graph& graph);
+// Numbers the leaves that share memory.
+void number_memory(Snapshot& snapshot);
+// Whether a leaf's memory is all of a buffer that a plan may write over.
+bool fills_its_buffer(const Output& output);
 
 // The nodes with their inputs, one a line; leaves are numbered as in the plan's text.
 std::string to_string(const Snapshot& snapshot);

@@ -50,7 +50,10 @@ nb::object import_dlpack(const nb::object& object, const nb::object& device,
 // ---- optimizers ------------------------------------------------------------------------------
 
 Tensor hyper(const nb::object& value, const char* op, const char* name) {
-  if (is_tensor(value.ptr())) return tensor_of(value.ptr());
+  if (is_tensor(value.ptr())) {
+    const Tensor& x = tensor_of(value.ptr());
+    return x.node().weak_scalar ? cast_scalar(x, DType::float64) : x;
+  }
   return scalar(to_double(value.ptr(), op, name), DType::float64);
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 PyObject* device_error = nullptr;
 PyObject* out_of_memory_error = nullptr;
+PyObject* trace_error = nullptr;
 PyObject* interruption = nullptr;  // raised by the signal handler, not yet seen by the user
 
 PyObject* python_type(ErrorKind kind) {
@@ -29,6 +30,8 @@ PyObject* python_type(ErrorKind kind) {
       return out_of_memory_error ? out_of_memory_error : PyExc_MemoryError;
     case ErrorKind::interrupted:
       return PyExc_KeyboardInterrupt;
+    case ErrorKind::trace:
+      return trace_error ? trace_error : PyExc_RuntimeError;
   }
   return PyExc_RuntimeError;
 }
@@ -58,6 +61,9 @@ void add_exceptions(PyObject* module) {
   out_of_memory_error =
       add_exception(module, "tegula.OutOfMemoryError", "OutOfMemoryError", PyExc_MemoryError,
                     "A device has not enough memory; the message says what holds it.");
+  trace_error = add_exception(module, "tegula.TraceError", "TraceError", PyExc_RuntimeError,
+                              "A function under jit did what cannot be replayed; the message says "
+                              "where, and what to do instead.");
 }
 
 void raise_current() noexcept {

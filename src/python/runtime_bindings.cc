@@ -5,6 +5,7 @@
 #include "plan/evaluate.h"
 #include "backend/cpu/isa.h"
 #include "ops/ops.h"
+#include "graph/trace.h"
 #include "python/bindings.h"
 #include "python/casters.h"
 #include "runtime/backend.h"
@@ -58,9 +59,21 @@ uint64_t parse_seed(const nb::object& seed) {
   return uint64_t(value);
 }
 
+// A generator's state is set once, when a traced function is recorded, and not when it runs.
+void refuse_in_trace(const char* what) {
+  if (Trace::current())
+    fail(ErrorKind::trace, what, ": inside a traced function it would happen once, when it is "
+                                 "recorded; call it outside");
+}
+
+void set_generator(uint64_t key, uint64_t offset) {
+  refuse_in_trace("manual_seed");
+  default_generator().set(key, offset);
+}
+
 // Lets the operations of its `with` block draw from it.
 struct PythonGenerator {
-  Generator state;
+  Ref<Generator> state;
   std::unique_ptr<GeneratorScope> scope;
 };
 
@@ -145,7 +158,7 @@ void add_runtime_functions(nb::module_& m) {
         "The instruction set the kernels use, and all they could use here.");
 
   m.def(
-      "manual_seed", [](const nb::object& seed) { default_generator() = {parse_seed(seed), 0}; },
+      "manual_seed", [](const nb::object& seed) { set_generator(parse_seed(seed), 0); },
       nb::arg("seed"), nb::sig("def manual_seed(seed: int) -> None"),
       "Starts the default random generator anew.");
   m.def(
@@ -154,31 +167,31 @@ void add_runtime_functions(nb::module_& m) {
       "Key and next counter of the generator in use.");
   m.def(
       "_set_generator_state",
-      [](uint64_t key, uint64_t offset) { default_generator() = {key, offset}; }, nb::arg("key"),
-      nb::arg("offset"), "Sets both.");
+      &set_generator, nb::arg("key"), nb::arg("offset"), "Sets both.");
   nb::class_<PythonGenerator>(m, "_Generator", "A random generator: a key and a counter.")
       .def(
           "__init__",
           [](PythonGenerator* self, const nb::object& seed) {
-            new (self) PythonGenerator{{parse_seed(seed), 0}, nullptr};
+            new (self) PythonGenerator{make_ref<Generator>(parse_seed(seed), 0), nullptr};
           },
           nb::arg("seed") = nb::int_(0), nb::sig("def __init__(self, seed: int = 0) -> None"))
       .def("__enter__",
            [](PythonGenerator& self) {
              if (self.scope) fail(ErrorKind::runtime, "Generator: it is in use already");
-             self.scope = std::make_unique<GeneratorScope>(self.state);
+             self.scope = std::make_unique<GeneratorScope>(*self.state);
            })
       .def(
           "__exit__", [](PythonGenerator& self, const nb::args&) { self.scope.reset(); },
           nb::sig("def __exit__(self, *args: Any) -> None"))
       .def(
           "get_state",
-          [](const PythonGenerator& self) { return std::pair(self.state.key, self.state.offset); },
+          [](const PythonGenerator& self) { return std::pair(self.state->key, self.state->offset); },
           "(key, counter), for set_state.")
       .def(
           "set_state",
           [](PythonGenerator& self, std::pair<uint64_t, uint64_t> state) {
-            self.state = {state.first, state.second};
+            refuse_in_trace("set_state");
+            self.state->set(state.first, state.second);
           },
           nb::arg("state"), "Goes on from a state of get_state.");
 }

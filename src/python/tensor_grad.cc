@@ -29,6 +29,7 @@ PyObject* get_is_leaf(PyObject* self, void*) { return PyBool_FromLong(tensor_of(
 
 PyObject* get_grad(PyObject* self, void*) {
   const Ref<GradCell>& cell = tensor_of(self).output().cell;
+  if (cell) cell->note_ask();
   if (!cell || !cell->grad) return Py_NewRef(Py_None);
   PyObject* grad = wrap(*cell->grad);
   if (grad) self_of(grad)->grad_of = cell;
@@ -40,7 +41,10 @@ int set_grad(PyObject* self, PyObject* value, void*) {
       [&] {
         Tensor& x = tensor_of(self);
         if (!value || value == Py_None) {
-          if (const Ref<GradCell>& cell = x.output().cell) cell->grad.reset();
+          if (const Ref<GradCell>& cell = x.output().cell) {
+            cell->note_replace();
+            cell->grad.reset();
+          }
           return 0;
         }
         if (!is_tensor(value))
@@ -51,6 +55,7 @@ int set_grad(PyObject* self, PyObject* value, void*) {
         if (grad.dtype() != x.dtype())
           fail(ErrorKind::type, "grad: the tensor is ", x.dtype(), ", this gradient ",
                grad.dtype());
+        x.cell().note_replace();
         x.cell().grad = std::make_unique<Tensor>(grad);
         return 0;
       },

@@ -1,6 +1,7 @@
 // Operators of Tensor: the hot path from a line of Python to a recorded node.
 #include <array>
 
+#include "graph/trace.h"
 #include "ops/ops.h"
 #include "python/convert.h"
 #include "python/errors.h"
@@ -69,7 +70,7 @@ PyObject* positive(PyObject* self) noexcept { return wrap(tensor_of(self)); }
 // ---- one value -------------------------------------------------------------------------------
 
 void require_one(const Tensor& x, const char* what) {
-  if (x.size() == 1) return;
+  if (x.size() == 1) return require_known(x, what);
   fail(ErrorKind::value, what, ": needs exactly one element, the tensor has shape ", x.shape());
 }
 
@@ -80,6 +81,7 @@ int truth(PyObject* self) noexcept {
         if (x.size() != 1)
           fail(ErrorKind::value, "bool: the truth of a tensor of shape ", x.shape(),
                " is ambiguous; use any() or all()");
+        require_known(x, "bool (of an if, while, and, or, not)");
         return int(item_as_double(x) != 0);
       },
       -1);

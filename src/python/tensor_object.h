@@ -20,7 +20,12 @@ extern PyTypeObject* tensor_type;
 inline bool is_tensor(PyObject* object) {
   return Py_TYPE(object) == tensor_type || PyType_IsSubtype(Py_TYPE(object), tensor_type);
 }
+// Functions being traced, in all threads; they learn what tensors are used.
+extern int captures_active;
+void note_use(PyObject* tensor);
+
 inline Tensor& tensor_of(PyObject* object) {
+  if (captures_active) [[unlikely]] note_use(object);
   return reinterpret_cast<TensorObject*>(object)->tensor;
 }
 

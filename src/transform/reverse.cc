@@ -186,6 +186,7 @@ void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& op
   sweep({output}, {seed}, {}, options, [](Node& node, size_t k, const Tensor& gradient) {
     GradCell* cell = node.outputs[k].cell.get();
     if (!cell || !(cell->is_leaf || cell->keeps_grad)) return;
+    cell->note_ask();
     Tensor total = cell->grad ? add(*cell->grad, gradient) : gradient;
     cell->grad = std::make_unique<Tensor>(std::move(total));
   });

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import tegula as tg
-from tegula._core import Tensor
+from tegula._core import Tensor, _depend, _is_tracing, _note_mode_change
 
 Self = TypeVar("Self", bound="Module")
 
@@ -74,6 +74,8 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What ``forward`` returns, with the hooks around it if there are any."""
+        if _is_tracing():
+            _depend(self, "training", self.training, True)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
@@ -94,6 +96,8 @@ class Module:
     # ---- state ---------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training":
+            _note_mode_change()
         old = self.__dict__.get(name)
         if value is not old and value is not None:
             if isinstance(old, Parameter) and not isinstance(value, Parameter):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tegula import _core
 from tegula.optim.optimizer import Optimizer
 
 
@@ -46,6 +47,8 @@ class LRScheduler:
 
     def step(self) -> None:
         """Goes on by one step (an epoch or a batch, as the user counts)."""
+        if _core._is_tracing():
+            _core._at_each_run(self.step)
         self.last_epoch += 1
         self._set()
 

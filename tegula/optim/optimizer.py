@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import tegula as tg
+from tegula import _core
 from tegula._core import Tensor, submit
 from tegula.nn.module import clear_grad
 
@@ -147,7 +148,7 @@ class Optimizer:
                         at = cohorts.index(cohort)
                         cohorts[at : at + 1] = cohort.split()
                         cohort = cohorts[at]
-                    self.update(cohort, grads, group)
+                    self.update(cohort, grads, _settings(group))
         submit()
         return loss
 
@@ -270,6 +271,19 @@ class Optimizer:
             settings = ", ".join(f"{k}={v}" for k, v in group.items() if k != "params")
             lines.append(f"  group {i}: {len(group['params'])} parameters, {settings}\n")
         return f"{type(self).__name__}(\n{''.join(lines)})"
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a group; a traced step reads rates anew at each run, and holds for the others."""
+    if not _core._is_tracing():
+        return group
+    live = dict(group)
+    for key, value in group.items():
+        if key in ("lr", "weight_decay") and isinstance(value, float | int):
+            live[key] = _core._setting(group, key)
+        elif key != "params":
+            _core._depend(group, key, value)
+    return live
 
 
 def bind(handles: list[Tensor], values: list[Tensor]) -> None:

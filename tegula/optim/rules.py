@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tegula import _core
 from tegula._core import Tensor, adam_update, sgd_update
 from tegula.optim.optimizer import Cohort, Optimizer, bind, check_least
 
@@ -69,6 +70,8 @@ class SGD(Optimizer):
         if len(cohort.slots) != len(self.needed_slots(group)):  # momentum came or went
             fresh = self._new_cohort(cohort.params, group)
             cohort.slots, cohort.started = fresh.slots, False
+        if _core._is_tracing():
+            _core._depend(cohort, "started", cohort.started)
         velocities = cohort.slots[0] if cohort.slots else []
         params, moved = sgd_update(
             cohort.params,

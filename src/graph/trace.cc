@@ -1,0 +1,178 @@
+#include "graph/trace.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "graph/primitive.h"
+
+namespace tegula {
+namespace {
+
+thread_local Trace* current_trace = nullptr;
+
+Ref<Node> copy_leaf(const Tensor& like) {
+  Ref<Node> node = Node::create();
+  node->device = like.node().device;
+  Output output;
+  output.dtype = like.dtype();
+  output.shape = like.shape();
+  output.requires_grad = like.requires_grad();
+  output.cell = like.output().cell;
+  node->outputs.push_back(std::move(output));
+  return node;
+}
+
+std::string user_line() {
+  if (!source_hooks().capture) return "";
+  const SourceLocation where = source_hooks().capture();
+  const std::string line = describe(where);
+  if (where.token && source_hooks().release) source_hooks().release(where.token);
+  return line.empty() ? "" : " at " + line;
+}
+
+}  // namespace
+
+Trace* Trace::current() { return current_trace; }
+
+Trace::Trace() : ambient_(&default_generator()), outer_(current_trace) {
+  static uint32_t last_id = 0;  // under the graph lock
+  id_ = ++last_id;
+  current_trace = this;
+  set_node_trace(id_);
+}
+
+Trace::~Trace() {
+  end();
+  while (Node* node = list_.first()) PendingList::remove(node);
+}
+
+void Trace::end() {
+  if (ended_) return;
+  ended_ = true;
+  current_trace = outer_;
+  set_node_trace(outer_ ? outer_->id_ : 0);
+}
+
+Tensor Trace::input(const Tensor& like) {
+  inputs_.push_back(copy_leaf(like));
+  return Tensor(inputs_.back());
+}
+
+Tensor Trace::number(double value) {
+  Tensor result = scalar(value, DType::float32, true);
+  result.node().attrs = {int64_t(constant_.size())};
+  constant_.push_back(false);
+  return result;
+}
+
+Tensor Trace::number(int64_t value) {
+  Tensor result = scalar(value, DType::int64, true);
+  result.node().attrs = {int64_t(constant_.size())};
+  constant_.push_back(false);
+  return result;
+}
+
+void Trace::note_look(const Node& node) {
+  if (made(node) && !node.attrs.empty()) constant_[size_t(node.attrs[0])] = true;
+}
+
+void Trace::note_draw(Generator& generator, Node* node, uint64_t counters) {
+  drawn_.push_back({Ref<Generator>(&generator), node, node->sequence, counters});
+}
+
+Graph Trace::graph(std::vector<Value> outputs) const {
+  Graph graph;
+  std::unordered_set<Node*> seen;
+  const auto visit = [&](Node* node) {
+    if (node->pending() && made(*node) && seen.insert(node).second) graph.nodes.emplace_back(node);
+  };
+  for (const Value& output : outputs) visit(output.node.get());
+  std::unordered_map<Node*, int32_t> numbers;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    Node* node = graph.nodes[i].get();
+    if (!graph.device) graph.device = node->device;
+    if (graph.device != node->device)
+      fail(ErrorKind::unsupported, "jit: the function works on two devices, '",
+           graph.device->name(), "' and '", node->device->name(), "'");
+    for (const Value& input : node->inputs) {
+      visit(input.node.get());
+      if (input.node->state == NodeState::scalar && made(*input.node) &&
+          !input.node->attrs.empty() && seen.insert(input.node.get()).second)
+        graph.numbers.push_back({input.node, int32_t(input.node->attrs[0])});
+    }
+  }
+  std::sort(graph.nodes.begin(), graph.nodes.end(),
+            [](const Ref<Node>& a, const Ref<Node>& b) { return a->sequence < b->sequence; });
+  graph.inputs = inputs_;
+  graph.outputs = std::move(outputs);
+  for (const Drawn& draw : drawn_) {
+    const Ref<Generator> generator = draw.generator.get() == ambient_ ? nullptr : draw.generator;
+    auto stream = std::find_if(graph.streams.begin(), graph.streams.end(),
+                               [&](const Graph::Stream& s) { return s.generator == generator; });
+    if (stream == graph.streams.end()) stream = graph.streams.insert(stream, {generator, 0});
+    // The address may belong to a later node: the sequence tells.
+    if (seen.count(draw.node) && draw.node->sequence == draw.sequence)
+      graph.draws.push_back({Ref<Node>(draw.node), int32_t(stream - graph.streams.begin()),
+                             stream->length});
+    stream->length += draw.counters;
+  }
+  return graph;
+}
+
+TracePause::TracePause() : paused_(std::exchange(current_trace, nullptr)) {
+  if (paused_) set_node_trace(0);
+}
+TracePause::~TracePause() {
+  if (!paused_) return;
+  current_trace = paused_;
+  set_node_trace(paused_->id());
+}
+
+void require_known(const Tensor& x, const char* use) {
+  const Trace* trace = Trace::current();
+  if (!trace) return;
+  const Node& node = x.node();
+  const bool known = node.state == NodeState::scalar || (!node.pending() && x.output().buffer);
+  if (known) return;
+  fail(ErrorKind::trace, use, user_line(), ": the value of this tensor",
+       node.where.token ? " (computed at " + describe(node.where) + ")" : "",
+       " is not known while the function is traced; choose with tg.where, or return the tensor and "
+       "look at it outside");
+}
+
+Tensors record_graph(const Graph& graph, std::span<const Tensor> inputs,
+                     std::span<const Tensor> numbers) {
+  std::unordered_map<const Node*, Tensors> made;
+  for (size_t i = 0; i < graph.inputs.size(); ++i) made[graph.inputs[i].get()] = {inputs[i]};
+  for (const Graph::Number& n : graph.numbers)
+    made[n.node.get()] = {cast_scalar(numbers[size_t(n.slot)], n.node->outputs[0].dtype)};
+  std::unordered_map<const Node*, const Graph::Draw*> draws;
+  for (const Graph::Draw& draw : graph.draws) draws[draw.node.get()] = &draw;
+  std::vector<uint64_t> start;
+  std::vector<Generator*> generators;
+  for (const Graph::Stream& s : graph.streams) {
+    generators.push_back(s.generator ? s.generator.get() : &default_generator());
+    start.push_back(generators.back()->offset);
+    generators.back()->offset += s.length;
+  }
+  const auto value_of = [&](const Value& v) {
+    const auto found = made.find(v.node.get());
+    return found == made.end() ? Tensor(v) : found->second[v.index];
+  };
+  for (const Ref<Node>& node : graph.nodes) {
+    Tensors from;
+    for (const Value& input : node->inputs) from.push_back(value_of(input));
+    SmallVector<int64_t, 2> dynamic = node->dynamic;
+    if (const auto draw = draws.find(node.get()); draw != draws.end()) {
+      const size_t g = size_t(draw->second->generator);
+      dynamic = {int64_t(generators[g]->key), int64_t(start[g] + draw->second->offset)};
+    }
+    made[node.get()] = record_all(*node->primitive, from, node->attrs, dynamic);
+  }
+  Tensors outputs;
+  for (const Value& v : graph.outputs) outputs.push_back(value_of(v));
+  return outputs;
+}
+
+}  // namespace tegula

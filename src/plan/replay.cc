@@ -1,0 +1,178 @@
+#include "plan/replay.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <unordered_map>
+
+#include "graph/primitive.h"
+#include "runtime/host.h"
+
+namespace tegula {
+
+Replay::Replay(Graph graph)
+    : graph_(std::move(graph)),
+      leaf_of_input_(graph_.inputs.size(), -1),
+      input_of_output_(graph_.outputs.size(), -1),
+      output_refs_(graph_.outputs.size()) {
+  std::unordered_map<const Node*, int32_t> number;
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) number[graph_.inputs[i].get()] = int32_t(i);
+  for (size_t k = 0; k < graph_.outputs.size(); ++k)
+    if (const auto input = number.find(graph_.outputs[k].node.get()); input != number.end())
+      input_of_output_[k] = input->second;
+  if (graph_.nodes.empty()) return;
+  snapshot_ = snapshot_of(graph_);
+  for (size_t i = 0; i < snapshot_.leaves.size(); ++i)
+    if (const auto input = number.find(snapshot_.leaves[i].node); input != number.end())
+      leaf_of_input_[size_t(input->second)] = int32_t(i);
+  for (size_t i = 0; i < snapshot_.nodes.size(); ++i) number[snapshot_.nodes[i]] = int32_t(i);
+  for (size_t k = 0; k < graph_.outputs.size(); ++k)
+    if (const Value& v = graph_.outputs[k]; v.node->pending())
+      output_refs_[k] = {number.at(v.node.get()), int32_t(v.index)};
+}
+
+// Gives the graph's inputs the memory of this run's.
+void Replay::bind_leaves(const Call& call) {
+  for (size_t i = 0; i < leaf_of_input_.size(); ++i) {
+    if (leaf_of_input_[i] < 0) continue;
+    Leaf& leaf = snapshot_.leaves[size_t(leaf_of_input_[i])];
+    const Tensor& given = *call.inputs[i];
+    Output& output = leaf.node->outputs[0];
+    const Node& node = given.node();
+    leaf.donatable = call.rebound[i] && node.ref_count() == 1 && given.output().handles == 1 &&
+                     given.output().buffer->owners() == 1 && fills_its_buffer(given.output());
+    output.buffer = given.output().buffer;
+    output.layout = given.output().layout;
+  }
+  for (const Graph::Number& n : graph_.numbers)
+    n.node->scalar_bits =
+        cast_scalar(call.numbers[size_t(n.slot)], n.node->outputs[0].dtype).node().scalar_bits;
+  number_memory(snapshot_);
+}
+
+void Replay::release_leaves() {
+  for (const Ref<Node>& input : graph_.inputs) input->outputs[0].buffer = {};
+}
+
+// Reserves what the run draws of random numbers.
+void Replay::draw_numbers() {
+  for (size_t s = 0; s < graph_.streams.size(); ++s) {
+    const Graph::Stream& stream = graph_.streams[s];
+    Generator& generator = stream.generator ? *stream.generator : default_generator();
+    for (const Graph::Draw& draw : graph_.draws)
+      if (draw.generator == int32_t(s))
+        draw.node->dynamic = {int64_t(generator.key), int64_t(generator.offset + draw.offset)};
+    generator.offset += stream.length;
+  }
+}
+
+const Replay::Variant& Replay::find_variant() {
+  key_.clear();
+  for (const Leaf& leaf : snapshot_.leaves) {
+    if (leaf.is_scalar()) continue;
+    key_.push_back(int64_t(leaf.memory) << 1 | int64_t(leaf.donatable));
+    const Strides& strides = leaf.output().layout.strides;
+    key_.insert(key_.end(), strides.begin(), strides.end());
+  }
+  const auto found = std::find_if(variants_.begin(), variants_.end(),
+                                  [&](const Variant& v) { return v.key == key_; });
+  if (found != variants_.end()) {
+    std::rotate(variants_.begin(), found, found + 1);
+    return variants_.front();
+  }
+  if (variants_.size() == kMaxVariants) variants_.pop_back();
+  Variant fresh{key_, make_plan(snapshot_), {}, {}};
+  const Plan& plan = *fresh.plan;
+  fresh.sole.resize(plan.output_bytes.size(), false);
+  std::vector<int32_t> holders(plan.output_bytes.size(), 0);
+  std::map<std::pair<int32_t, int32_t>, int32_t> by_value;
+  for (size_t i = 0; i < plan.kept.size(); ++i) {
+    const Kept& kept = plan.kept[i];
+    by_value[{kept.value.node, kept.value.index}] = int32_t(i);
+    if (kept.output >= 0) fresh.sole[size_t(kept.output)] = ++holders[size_t(kept.output)] == 1;
+  }
+  for (const ValueRef& ref : output_refs_) {
+    const auto kept = by_value.find({ref.node, ref.index});
+    fresh.kept.push_back(kept == by_value.end() ? -1 : kept->second);
+  }
+  if (debug_level() >= 1)
+    std::fprintf(stderr, "%s", plan.to_string(debug_level() >= 2).c_str());
+  variants_.insert(variants_.begin(), std::move(fresh));
+  return variants_.front();
+}
+
+Replay::Pending Replay::prepare(const Call& call) {
+  Pending pending;
+  pending.device_ = graph_.device;
+  const Variant* variant = nullptr;
+  if (!graph_.nodes.empty()) {
+    Run::release_locations();
+    struct Release {
+      Replay* self;
+      ~Release() { self->release_leaves(); }
+    } release{this};
+    bind_leaves(call);
+    draw_numbers();
+    variant = &find_variant();
+    pending.run_ = std::make_unique<Run>(variant->plan, snapshot_);
+    pending.event_ = make_ref<Event>();
+  }
+  const size_t count = graph_.outputs.size();
+  pending.outputs_.reserve(count);
+  pending.buffers_.resize(count, -1);
+  for (size_t k = 0; k < count; ++k) {
+    const Value& v = graph_.outputs[k];
+    if (input_of_output_[k] >= 0) {
+      pending.outputs_.push_back(*call.inputs[size_t(input_of_output_[k])]);
+    } else if (v.node->pending()) {
+      pending.outputs_.push_back(kept_value(v, *variant, k, pending));
+    } else {
+      pending.outputs_.emplace_back(v);  // a constant
+    }
+  }
+  return pending;
+}
+
+// Output k as a leaf around the run's memory.
+Tensor Replay::kept_value(const Value& v, const Variant& variant, size_t k, Pending& pending) {
+  const Kept& kept = variant.plan->kept[size_t(variant.kept[k])];
+  const Run& run = *pending.run_;
+  int64_t offset = kept.offset;
+  for (const auto& [word, multiplier] : kept.dynamic)
+    offset += run.dynamic()[size_t(word)] * multiplier;
+  Ref<Buffer> buffer;
+  if (kept.output >= 0) {
+    buffer = run.outputs()[size_t(kept.output)];
+    buffer->set_event(pending.event_);
+    if (variant.sole[size_t(kept.output)]) pending.buffers_[k] = kept.output;
+  } else {
+    buffer = run.leaves()[size_t(kept.leaf)];
+    offset += snapshot_.leaves[size_t(kept.leaf)].output().layout.offset;
+  }
+  const Output& traced = v.node->outputs[v.index];
+  return from_buffer(std::move(buffer), traced.dtype, traced.shape, {kept.strides, offset});
+}
+
+void Replay::Pending::replaces(size_t output, const Tensor& before) {
+  const int32_t index = buffers_[output];
+  const Output& old = before.output();
+  if (index < 0 || !old.buffer || !fills_its_buffer(old)) return;
+  const Ref<Buffer>& buffer = run_->outputs()[size_t(index)];
+  if (old.buffer->bytes() != buffer->bytes() || !buffer->backend().host_memory()) return;
+  buffer->set_event(run_->state_event());
+  run_->keep_previous(index, old.buffer);
+}
+
+void Replay::Pending::submit() {
+  if (!run_) return;
+  const Unlocked unlocked;
+  try {
+    device_->queue().submit(std::move(run_), false, event_);
+  } catch (...) {  // not taken: what it would have computed has failed
+    event_->complete(std::current_exception());
+    throw;
+  }
+  throw_if_interrupted(*event_);
+}
+
+}  // namespace tegula

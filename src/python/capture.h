@@ -1,0 +1,102 @@
+// What a function uses from outside itself while it is traced: tensors by their handles, gradients,
+// settings read anew at each run.
+#pragma once
+
+#include <Python.h>
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "graph/trace.h"
+#include "python/tree.h"
+
+namespace tegula::python {
+
+// A number that is known when the function runs.
+struct Slot {
+  int32_t leaf = -1;  // of the arguments, or
+  int32_t read = -1;  // of the settings
+  bool is_real = false;
+  double real = 0;
+  int64_t integer = 0;
+};
+
+// What runs on the host with each run, in order: settings read, Python functions called.
+struct HostAction {
+  int32_t slot = -1;  // read container[key] into it, or
+  int32_t function = -1;
+  int32_t container = -1, key = -1;  // these three number Capture::objects
+};
+
+// From its making to finish(), every tensor that the thread touches and that was there before
+// stands for an input of the graph. Afterwards all of them are what they were.
+class Capture {
+ public:
+  struct Handle {
+    PyObject* object;  // a TensorObject
+    int32_t leaf;      // of the arguments, -1 for one from outside
+    Ref<Node> input;
+    Tensor before;
+    Value after;
+    bool written = false;
+  };
+  struct Cell {
+    enum After : uint8_t { unchanged, none, value };
+    Ref<GradCell> cell;
+    size_t owner;     // a handle
+    Ref<Node> input;  // null where there was no gradient
+    std::unique_ptr<Tensor> before;
+    bool asked = false;  // whether it mattered that there was one or not
+    After after = unchanged;
+    Value gradient;
+  };
+
+  Capture();
+  ~Capture();
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+
+  static Capture* current();  // this thread's, or null
+
+  void use(PyObject* tensor, int32_t leaf = -1);
+  Tensor argument(int32_t leaf, double value);
+  Tensor argument(int32_t leaf, int64_t value);
+  // container[key], a float or an int, as it is when the function runs.
+  Tensor setting(PyObject* container, PyObject* key);
+  // Called now, and again at each run.
+  void call(PyObject* function);
+  // The trace holds only where object.name, or object[name] of a dict, has the value it has now.
+  // A mode is looked at only after mode changes.
+  void depend(PyObject* object, PyObject* name, PyObject* value, bool is_mode);
+
+  // Ends the trace and gives every handle back what it held.
+  void finish();
+
+  Trace& trace() { return trace_; }
+  // The handle an object is captured as; -1 if it is not.
+  int32_t handle_of(PyObject* object) const;
+
+  std::vector<Handle> handles;
+  std::vector<Cell> cells;
+  std::vector<Slot> slots;
+  std::vector<HostAction> actions;
+  struct Condition {
+    int32_t object, name, value;
+    bool is_mode;
+  };
+  std::vector<Condition> conditions;
+  Objects objects;
+
+ private:
+  Tensor number(Slot slot);
+  int32_t keep(PyObject* object);
+
+  Trace trace_;
+  bool finished_ = false;
+  Capture* outer_;
+  std::unordered_map<PyObject*, int32_t> number_of_;
+  std::unordered_map<GradCell*, size_t> cell_of_;
+};
+
+}  // namespace tegula::python
