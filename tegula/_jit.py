@@ -1,4 +1,4 @@
-"""``tg.jit``: a function is traced once for each kind of arguments, then replayed without Python."""
+"""``tg.jit``: a function is traced once for each kind of arguments and then replayed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def jit(fn: Any = None, /, *, limit: int = DEFAULT_LIMIT) -> Any:
             ``float(x)``, ``print(x)``), or kept a tensor without returning it.
     """
     if fn is None:
-        return lambda function: jit(function, limit=limit)
+        return functools.partial(_jit, limit=limit)
+    return _jit(fn, limit)
+
+
+def _jit(fn: Any, limit: int) -> Any:
     if not callable(fn):
         raise TypeError(f"jit: needs a function, got {type(fn).__name__}")
     if limit < 1:

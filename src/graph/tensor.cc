@@ -249,7 +249,8 @@ void evaluate(std::span<const Tensor> wanted, Wait wait) {
   evaluator(wanted, wait);
 }
 
-void copy_to_host(const Tensor& x, void* destination) {
+void copy_to_host(const Tensor& traced, void* destination) {
+  const Tensor x = require_known(traced, "item");
   const size_t item = itemsize(x.dtype());
   if (x.node().state == NodeState::scalar) {
     note_look(x.node());

@@ -59,22 +59,38 @@ Tensor Trace::input(const Tensor& like) {
   return Tensor(inputs_.back());
 }
 
-Tensor Trace::number(double value) {
-  Tensor result = scalar(value, DType::float32, true);
-  result.node().attrs = {int64_t(constant_.size())};
-  constant_.push_back(false);
-  return result;
-}
+Tensor Trace::number(double value) { return number(scalar(value, DType::float32, true)); }
+Tensor Trace::number(int64_t value) { return number(scalar(value, DType::int64, true)); }
 
-Tensor Trace::number(int64_t value) {
-  Tensor result = scalar(value, DType::int64, true);
-  result.node().attrs = {int64_t(constant_.size())};
-  constant_.push_back(false);
-  return result;
+Tensor Trace::number(Tensor value) {
+  value.node().attrs = {int64_t(slots_.size())};
+  slots_.push_back({value.value().node});
+  return value;
 }
 
 void Trace::note_look(const Node& node) {
-  if (made(node) && !node.attrs.empty()) constant_[size_t(node.attrs[0])] = true;
+  if (made(node) && !node.attrs.empty()) slots_[size_t(node.attrs[0])].constant = true;
+}
+
+Tensor Trace::known(const Tensor& x) {
+  Graph only = graph({x.value()});
+  for (const Ref<Node>& node : only.nodes) {
+    const auto is_input = [](const Value& v) {
+      return !v.node->pending() && v.node->state != NodeState::scalar &&
+             !v.node->outputs[v.index].buffer;
+    };
+    if (std::any_of(node->inputs.begin(), node->inputs.end(), is_input)) return {};
+  }
+  if (!only.draws.empty()) return {};
+  for (const Graph::Number& n : only.numbers) note_look(*n.node);
+  only.inputs.clear();
+  Tensors numbers;
+  for (const Slot& slot : slots_) numbers.emplace_back(slot.number);
+  const TracePause pause;
+  const GradMode off(false);
+  Tensor copy = record_graph(only, {}, numbers)[0];
+  evaluate(copy);
+  return copy;
 }
 
 void Trace::note_draw(Generator& generator, Node* node, uint64_t counters) {
@@ -113,8 +129,8 @@ Graph Trace::graph(std::vector<Value> outputs) const {
     if (stream == graph.streams.end()) stream = graph.streams.insert(stream, {generator, 0});
     // The address may belong to a later node: the sequence tells.
     if (seen.count(draw.node) && draw.node->sequence == draw.sequence)
-      graph.draws.push_back({Ref<Node>(draw.node), int32_t(stream - graph.streams.begin()),
-                             stream->length});
+      graph.draws.push_back(
+          {Ref<Node>(draw.node), int32_t(stream - graph.streams.begin()), stream->length});
     stream->length += draw.counters;
   }
   return graph;
@@ -129,12 +145,12 @@ TracePause::~TracePause() {
   set_node_trace(paused_->id());
 }
 
-void require_known(const Tensor& x, const char* use) {
-  const Trace* trace = Trace::current();
-  if (!trace) return;
+Tensor require_known(const Tensor& x, const char* use) {
+  Trace* trace = Trace::current();
   const Node& node = x.node();
-  const bool known = node.state == NodeState::scalar || (!node.pending() && x.output().buffer);
-  if (known) return;
+  if (!trace || node.state == NodeState::scalar || (!node.pending() && x.output().buffer)) return x;
+  if (node.pending())
+    if (Tensor value = trace->known(x)) return value;
   fail(ErrorKind::trace, use, user_line(), ": the value of this tensor",
        node.where.token ? " (computed at " + describe(node.where) + ")" : "",
        " is not known while the function is traced; choose with tg.where, or return the tensor and "

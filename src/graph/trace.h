@@ -29,7 +29,7 @@ struct Graph {
 
   std::vector<Ref<Node>> nodes;   // those that outputs need, in recorded order
   std::vector<Ref<Node>> inputs;  // leaves without memory
-  std::vector<Value> outputs;     // of nodes, inputs, or leaves made meanwhile, which are constants
+  std::vector<Value> outputs;  // of nodes, inputs, or leaves made meanwhile, which are constants
   std::vector<Number> numbers;
   std::vector<Draw> draws;
   std::vector<Stream> streams;
@@ -57,7 +57,10 @@ class Trace {
   // dtype and what functions see that look at it, which makes it constant.
   Tensor number(double value);
   Tensor number(int64_t value);
-  bool is_constant(size_t slot) const { return constant_[slot]; }
+  bool is_constant(size_t slot) const { return slots_[slot].constant; }
+  // x computed at once, outside of the trace, where it depends on numbers and constants alone: they
+  // are constants from now on. Else an empty handle.
+  Tensor known(const Tensor& x);
 
   // What follows from outputs. The trace must be over (see end()) for it to be used.
   Graph graph(std::vector<Value> outputs) const;
@@ -70,6 +73,8 @@ class Trace {
   void note_draw(Generator& generator, Node* node, uint64_t counters);
 
  private:
+  Tensor number(Tensor value);
+
   struct Drawn {
     Ref<Generator> generator;
     Node* node;
@@ -81,7 +86,11 @@ class Trace {
   uint32_t id_;
   bool ended_ = false;
   std::vector<Ref<Node>> inputs_;
-  std::vector<bool> constant_;  // by slot
+  struct Slot {
+    Ref<Node> number;
+    bool constant = false;
+  };
+  std::vector<Slot> slots_;
   std::vector<Drawn> drawn_;
   Generator* ambient_;
   Trace* outer_;
@@ -99,8 +108,9 @@ class TracePause {
   Trace* paused_;
 };
 
-// Throws if x's value is not known because it is being traced. `use` says what asks for it.
-void require_known(const Tensor& x, const char* use);
+// x, or its value computed aside (see Trace::known); throws if it is not known because it is being
+// traced. `use` says what asks for it.
+Tensor require_known(const Tensor& x, const char* use);
 
 // Records the graph's operations anew for other inputs, so that gradients flow through them.
 // numbers: the value of each slot as a weak scalar.

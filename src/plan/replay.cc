@@ -95,8 +95,7 @@ const Replay::Variant& Replay::find_variant() {
     const auto kept = by_value.find({ref.node, ref.index});
     fresh.kept.push_back(kept == by_value.end() ? -1 : kept->second);
   }
-  if (debug_level() >= 1)
-    std::fprintf(stderr, "%s", plan.to_string(debug_level() >= 2).c_str());
+  if (debug_level() >= 1) std::fprintf(stderr, "%s", plan.to_string(debug_level() >= 2).c_str());
   variants_.insert(variants_.begin(), std::move(fresh));
   return variants_.front();
 }

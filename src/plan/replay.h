@@ -69,7 +69,7 @@ class Replay {
   std::vector<int32_t> input_of_output_;  // -1: computed, or a constant
   std::vector<ValueRef> output_refs_;
   std::vector<Variant> variants_;  // latest first
-  std::vector<int64_t> key_;            // scratch
+  std::vector<int64_t> key_;  // scratch
 };
 
 }  // namespace tegula

@@ -45,8 +45,8 @@ struct Snapshot {
 // tapes of live values must keep; with all they depend on. Empty when nothing is pending.
 Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device);
 
-// A traced graph, whose outputs are kept. Which leaves may be donated, where they lie, and therefore
-// the key, change from run to run: see number_memory().
+// A traced graph, whose outputs are kept. Which leaves may be donated, where they lie, and
+// therefore the key, change from run to run: see number_memory().
 Snapshot snapshot_of(const Graph& graph);
 // Numbers the leaves that share memory.
 void number_memory(Snapshot& snapshot);

@@ -35,7 +35,7 @@ class Capture {
  public:
   struct Handle {
     PyObject* object;  // a TensorObject
-    int32_t leaf;      // of the arguments, -1 for one from outside
+    int32_t leaf;  // of the arguments, -1 for one from outside
     Ref<Node> input;
     Tensor before;
     Value after;
@@ -44,7 +44,7 @@ class Capture {
   struct Cell {
     enum After : uint8_t { unchanged, none, value };
     Ref<GradCell> cell;
-    size_t owner;     // a handle
+    size_t owner;  // a handle
     Ref<Node> input;  // null where there was no gradient
     std::unique_ptr<Tensor> before;
     bool asked = false;  // whether it mattered that there was one or not

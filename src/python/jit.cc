@@ -205,8 +205,7 @@ class Tracer {
  private:
   void call(Capture& capture, Objects& result) {
     for (size_t i = 0; i < arguments_.leaves.size(); ++i)
-      if (arguments_.leaf_kinds[i] == Tree::tensor)
-        capture.use(arguments_.leaves[i], int32_t(i));
+      if (arguments_.leaf_kinds[i] == Tree::tensor) capture.use(arguments_.leaves[i], int32_t(i));
     Objects given;
     given.take(arguments_.rebuild([&](size_t i) -> PyObject* {
       PyObject* leaf = arguments_.leaves[i];
@@ -229,7 +228,7 @@ class Tracer {
   // A number that goes out as it came in is known at each run only: it becomes a value.
   static Tensor computed(const Tensor& x) {
     const bool number = x.node().state == NodeState::scalar && !x.node().attrs.empty();
-    return number ? full({}, x) : x;
+    return number ? multiply(x, scalar(int64_t(1), x.dtype())) : x;
   }
 
   void read_result(Specialization& s, Capture& capture, const Objects& result, Outputs& outputs) {
@@ -495,8 +494,8 @@ class JitFunction {
   int traverse(visitproc visit, void* arg) const {
     Py_VISIT(function_.ptr());
     for (const auto& s : known_) {
-      for (const Objects* group : {&s->objects, &s->constants, &s->arguments.statics,
-                                   &s->result.statics})
+      for (const Objects* group :
+           {&s->objects, &s->constants, &s->arguments.statics, &s->result.statics})
         for (PyObject* object : *group) Py_VISIT(object);
     }
     return 0;
@@ -563,8 +562,9 @@ void add_jit(nb::module_& m) {
       .def("clear", &JitFunction::clear, "Forgets all traces.")
       .def("plan_text", &JitFunction::plan_text, nb::arg("programs"),
            "The plan of the latest call.");
-  m.def("_is_tracing", [] { return Capture::current() != nullptr; },
-        "Whether this thread is tracing a function.");
+  m.def(
+      "_is_tracing", [] { return Capture::current() != nullptr; },
+      "Whether this thread is tracing a function.");
   m.def(
       "_setting",
       [](const nb::dict& container, const nb::str& key) {
@@ -586,8 +586,9 @@ void add_jit(nb::module_& m) {
       nb::sig("def _depend(object: object, name: str, value: Any, is_mode: bool = False) -> None"),
       "Has the function traced anew when object.name, or object[name] of a dict, is no longer\n"
       "value. A mode is looked at only after _note_mode_change().");
-  m.def("_note_mode_change", [] { ++mode_changes; },
-        "Has traced functions look again at what they depend on.");
+  m.def(
+      "_note_mode_change", [] { ++mode_changes; },
+      "Has traced functions look again at what they depend on.");
 }
 
 }  // namespace tegula::python

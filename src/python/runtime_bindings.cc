@@ -62,8 +62,9 @@ uint64_t parse_seed(const nb::object& seed) {
 // A generator's state is set once, when a traced function is recorded, and not when it runs.
 void refuse_in_trace(const char* what) {
   if (Trace::current())
-    fail(ErrorKind::trace, what, ": inside a traced function it would happen once, when it is "
-                                 "recorded; call it outside");
+    fail(ErrorKind::trace, what,
+         ": inside a traced function it would happen once, when it is "
+         "recorded; call it outside");
 }
 
 void set_generator(uint64_t key, uint64_t offset) {
@@ -165,9 +166,7 @@ void add_runtime_functions(nb::module_& m) {
       "_generator_state",
       [] { return std::pair(default_generator().key, default_generator().offset); },
       "Key and next counter of the generator in use.");
-  m.def(
-      "_set_generator_state",
-      &set_generator, nb::arg("key"), nb::arg("offset"), "Sets both.");
+  m.def("_set_generator_state", &set_generator, nb::arg("key"), nb::arg("offset"), "Sets both.");
   nb::class_<PythonGenerator>(m, "_Generator", "A random generator: a key and a counter.")
       .def(
           "__init__",
@@ -185,7 +184,9 @@ void add_runtime_functions(nb::module_& m) {
           nb::sig("def __exit__(self, *args: Any) -> None"))
       .def(
           "get_state",
-          [](const PythonGenerator& self) { return std::pair(self.state->key, self.state->offset); },
+          [](const PythonGenerator& self) {
+            return std::pair(self.state->key, self.state->offset);
+          },
           "(key, counter), for set_state.")
       .def(
           "set_state",

@@ -70,7 +70,7 @@ PyObject* positive(PyObject* self) noexcept { return wrap(tensor_of(self)); }
 // ---- one value -------------------------------------------------------------------------------
 
 void require_one(const Tensor& x, const char* what) {
-  if (x.size() == 1) return require_known(x, what);
+  if (x.size() == 1) return;
   fail(ErrorKind::value, what, ": needs exactly one element, the tensor has shape ", x.shape());
 }
 
@@ -81,8 +81,7 @@ int truth(PyObject* self) noexcept {
         if (x.size() != 1)
           fail(ErrorKind::value, "bool: the truth of a tensor of shape ", x.shape(),
                " is ambiguous; use any() or all()");
-        require_known(x, "bool (of an if, while, and, or, not)");
-        return int(item_as_double(x) != 0);
+        return int(item_as_double(require_known(x, "bool (of an if, while, and, or, not)")) != 0);
       },
       -1);
 }
@@ -97,7 +96,7 @@ PyObject* integer_item(const Tensor& x) {
 
 PyObject* to_int_object(PyObject* self) noexcept {
   return guarded([&] {
-    const Tensor x = tensor_of(self);
+    const Tensor x = require_known(tensor_of(self), "int");
     require_one(x, "int");
     if (is_floating(x.dtype())) return PyLong_FromDouble(item_as_double(x));
     return integer_item(x);
@@ -106,7 +105,7 @@ PyObject* to_int_object(PyObject* self) noexcept {
 
 PyObject* to_float_object(PyObject* self) noexcept {
   return guarded([&] {
-    const Tensor x = tensor_of(self);
+    const Tensor x = require_known(tensor_of(self), "float");
     require_one(x, "float");
     return PyFloat_FromDouble(item_as_double(x));
   });

@@ -25,7 +25,8 @@ extern int captures_active;
 void note_use(PyObject* tensor);
 
 inline Tensor& tensor_of(PyObject* object) {
-  if (captures_active) [[unlikely]] note_use(object);
+  if (captures_active) [[unlikely]]
+    note_use(object);
   return reinterpret_cast<TensorObject*>(object)->tensor;
 }
 

@@ -317,6 +317,7 @@ class Module:
             raise TypeError(f"train: mode must be a bool, not {type(mode).__name__}")
         for module in self.modules():
             module.__dict__["training"] = mode
+        _note_mode_change()
         return self
 
     def eval(self: Self) -> Self:

@@ -274,7 +274,7 @@ class Optimizer:
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a group; a traced step reads rates anew at each run, and holds for the others."""
+    """The settings of a group. A traced step reads rates at each run and depends on the others."""
     if not _core._is_tracing():
         return group
     live = dict(group)

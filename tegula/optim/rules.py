@@ -70,7 +70,7 @@ class SGD(Optimizer):
         if len(cohort.slots) != len(self.needed_slots(group)):  # momentum came or went
             fresh = self._new_cohort(cohort.params, group)
             cohort.slots, cohort.started = fresh.slots, False
-        if _core._is_tracing():
+        if group["dampening"] != 0 and _core._is_tracing():
             _core._depend(cohort, "started", cohort.started)
         velocities = cohort.slots[0] if cohort.slots else []
         params, moved = sgd_update(
