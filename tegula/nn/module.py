@@ -111,7 +111,10 @@ class Module:
                     f"cannot assign {type(value).__name__} to the buffer {name!r} of "
                     f"{type(self).__name__}: assign a Tensor or None"
                 )
-        object.__setattr__(self, name, value)
+        if isinstance(old, Tensor) and name in self._buffer_names and _is_tracing():
+            old._bind(value)  # the buffer that is there when the traced function runs
+        else:
+            object.__setattr__(self, name, value)
 
     def _check_name(self, name: str, what: str) -> None:
         if not isinstance(name, str):

@@ -381,6 +381,23 @@ def test_gradients_add_up_where_they_are_not_cleared() -> None:
     same(run(lambda f: f), run(tg.jit))
 
 
+def test_a_buffer_that_is_assigned() -> None:
+    class Counter(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", tg.zeros(2))
+
+        def forward(self, x: tg.Tensor) -> tg.Tensor:
+            self.seen = self.seen + x
+            return self.seen * 2
+
+    counter = Counter()
+    f = tg.jit(counter)
+    for i in range(1, 4):
+        same(f(tg.ones(2)), tg.full((2,), 2.0 * i))
+    assert counter.seen.tolist() == [3.0, 3.0]
+
+
 def test_the_mode_of_a_module_is_followed() -> None:
     tg.manual_seed(0)
     model = nn.Dropout(0.5)
