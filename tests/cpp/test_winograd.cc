@@ -59,6 +59,75 @@ constexpr Case kCases[] = {
     {1, 256, 16, 16, 64, 1}, {1, 512, 16, 16, 32, 1},
 };
 
+// Operands that transforms suit badly. An error is measured against the same sums of absolute
+// values.
+struct Operands {
+  std::string name;
+  // The element at row i and column j of channel k, of an image or filter n.
+  double (*x)(int64_t n, int64_t k, int64_t i, int64_t j, std::mt19937&);
+  double (*w)(int64_t n, int64_t k, int64_t i, int64_t j, std::mt19937&);
+};
+
+double uniform(std::mt19937& random) {
+  return std::uniform_real_distribution<double>(0, 1)(random);
+}
+double sign(int64_t i) { return i % 2 ? -1 : 1; }
+
+const Operands kOperands[] = {
+    // No sum cancels, so roundings may add up.
+    {"positive", [](auto, auto, auto, auto, std::mt19937& r) { return uniform(r); },
+     [](auto, auto, auto, auto, std::mt19937& r) { return uniform(r); }},
+    // The transforms of the image add up whatever they subtract elsewhere.
+    {"checkerboard",
+     [](auto, auto, int64_t i, int64_t j, std::mt19937& r) {
+       return sign(i + j) * (1 + uniform(r) / 8);
+     },
+     [](auto, auto, int64_t i, int64_t j, std::mt19937& r) {
+       return sign(i + j) * (1 + uniform(r) / 8);
+     }},
+    // The result is far smaller than what it is summed from.
+    {"differences of a bright image",
+     [](auto, auto, auto, auto, std::mt19937& r) { return 1000 + uniform(r); },
+     [](auto, auto, int64_t i, int64_t j, std::mt19937&) { return i == 1 && j == 1 ? 8.0 : -1.0; }},
+    // Large elements beside small ones, in the same tiles.
+    {"forty powers of two",
+     [](auto, auto, auto, auto, std::mt19937& r) {
+       return std::ldexp(uniform(r) - 0.5, int(r() % 41) - 20);
+     },
+     [](auto, auto, auto, auto, std::mt19937& r) {
+       return std::ldexp(uniform(r) - 0.5, int(r() % 41) - 20);
+     }},
+    // One element alone, and the largest numbers for which no transform overflows.
+    {"impulses",
+     [](auto, int64_t k, int64_t i, int64_t j, std::mt19937&) {
+       return i % 5 == k % 5 && j % 3 == 0 ? 1e18 : 0.0;
+     },
+     [](auto, auto, auto, auto, std::mt19937& r) { return 1e18 * (uniform(r) - 0.5); }},
+};
+
+void fill(Array& to, const Shape& shape, decltype(Operands::x) element, std::mt19937& random) {
+  for (int64_t n = 0, at = 0; n < shape[0]; ++n)
+    for (int64_t k = 0; k < shape[1]; ++k)
+      for (int64_t i = 0; i < shape[2]; ++i)
+        for (int64_t j = 0; j < shape[3]; ++j, ++at) to.set(at, element(n, k, i, j, random));
+}
+
+Array magnitudes(Array& x) {
+  Array out(x.shell.dtype, x.shell.shape);
+  for (int64_t i = 0; i < x.size(); ++i) out.set(i, std::abs(x.get(i)));
+  return out;
+}
+
+// The filters of the input gradient: turned by half a turn, channels and filters exchanged.
+Array turned(const Case& c, Array& w) {
+  Array out(DType::float32, {c.channels, c.filters, 3, 3});
+  for (int64_t o = 0; o < c.filters; ++o)
+    for (int64_t k = 0; k < c.channels; ++k)
+      for (int64_t tap = 0; tap < 9; ++tap)
+        out.set((k * c.filters + o) * 9 + 8 - tap, w.get((o * c.channels + k) * 9 + tap));
+  return out;
+}
+
 double largest(const std::vector<double>& values) {
   double most = 0;
   for (double v : values) most = std::max(most, std::abs(v));
@@ -111,6 +180,71 @@ TEST_CASE("winograd: the input gradient is that of the direct kernel") {
       }
     }
   });
+}
+
+TEST_CASE("winograd: operands that suit it badly, forward and input gradient") {
+  const Case cases[] = {{1, 32, 17, 16, 33, 1}, {2, 67, 13, 19, 40, 0}, {1, 300, 16, 17, 32, 2}};
+  std::mt19937 random(5);
+  for (const Case& c : cases)
+    for (const Operands& operands : kOperands) {
+      CAPTURE(c.channels);
+      CAPTURE(operands.name);
+      // The input gradient is the forward pass of dy, with what padding leaves of 2.
+      const Case back{c.images, c.filters, c.y()[2], c.y()[3], c.channels, 2 - c.padding};
+      Array x(DType::float32, c.x()), w(DType::float32, c.w()), y(DType::float32, c.y());
+      Array dy(DType::float32, c.y()), dx(DType::float32, c.x());
+      fill(x, c.x(), operands.x, random);
+      fill(w, c.w(), operands.w, random);
+      fill(dy, c.y(), operands.x, random);
+      Array back_w = turned(c, w);
+      Array abs_x = magnitudes(x), abs_w = magnitudes(w);
+      Array abs_dy = magnitudes(dy), abs_back_w = magnitudes(back_w);
+      const std::vector<double> want_y = reference(c, x, w), want_dx = reference(back, dy, back_w);
+      const double unit_y = largest(reference(c, abs_x, abs_w));
+      const double unit_dx = largest(reference(back, abs_dy, abs_back_w));
+      for_each_isa([&] {
+        for (ConvAlgorithm algorithm : {ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+          const Algorithm scope(algorithm);
+          const double bound = algorithm == ConvAlgorithm::winograd2 ? 2e-6 : 1e-5;
+          convolve("conv", c, x.view(), w.view(), y.view());
+          CHECK(largest_error(y, want_y, unit_y) < bound);
+          convolve("conv_input_grad", c, dy.view(), w.view(), dx.view());
+          CHECK(largest_error(dx, want_dx, unit_dx) < bound);
+        }
+      });
+    }
+}
+
+TEST_CASE("winograd: groups, strides and dilation are computed directly") {
+  struct Other {
+    int64_t groups, stride, dilation;
+  };
+  std::mt19937 random(6);
+  for (const Other& other : {Other{2, 1, 1}, Other{1, 2, 1}, Other{1, 1, 2}}) {
+    CAPTURE(other.groups);
+    CAPTURE(other.stride);
+    CAPTURE(other.dilation);
+    const int64_t size = (18 - (2 * other.dilation + 1)) / other.stride + 1;
+    Array x(DType::float32, {2, 64, 16, 16}), w(DType::float32, {64, 64 / other.groups, 3, 3});
+    Array y(DType::float32, {2, 64, size, size}), dx(DType::float32, {2, 64, 16, 16});
+    fill_normal(x, random);
+    fill_normal(w, random);
+    const Attrs attrs = write_attrs(ConvAttrs{{1, other.stride, other.stride},
+                                              {0, 1, 1},
+                                              {0, 1, 1},
+                                              {1, other.dilation, other.dilation},
+                                              other.groups});
+    const auto results = [&](ConvAlgorithm algorithm) {
+      const Algorithm scope(algorithm);
+      run_kernel(cpu::contraction_kernels(), "conv", {x.view(), w.view()}, {y.view()}, attrs);
+      run_kernel(cpu::contraction_kernels(), "conv_input_grad", {y.view(), w.view()}, {dx.view()},
+                 attrs);
+      return std::pair(y.values(), dx.values());
+    };
+    const auto direct = results(ConvAlgorithm::direct);
+    CHECK(results(ConvAlgorithm::winograd2) == direct);
+    CHECK(results(ConvAlgorithm::winograd4) == direct);
+  }
 }
 
 TEST_CASE("winograd: the same bits for every layout and number of threads") {
