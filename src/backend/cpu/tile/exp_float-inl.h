@@ -32,7 +32,7 @@ template <class D, class V>
 V clamp(D d, V x, double low, double high) {
   using T = hn::TFromD<D>;
   const V bottom = hn::Set(d, T(low)), top = hn::Set(d, T(high));
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE2
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
   return hn::Max(bottom, hn::Min(top, x));  // these give the second operand where one is a NaN
 #else
   return hn::IfThenElse(hn::Eq(x, x), hn::Max(bottom, hn::Min(top, x)), x);
