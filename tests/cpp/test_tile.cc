@@ -176,6 +176,8 @@ TEST_CASE("tile: bits do not depend on the number of threads") {
                    {{F, {1, rows}}, {F, {1, 0}}},
                    {{F, {n, 1}}},
                    {load(0), load(1), {TileOp::add, F, {0, 1, -1}}, store(2)}});
+    check_threads(
+        {{rows, n}, 0, ReduceTree::rows, {{F, {1, rows}}}, {{F, {n, 1}}}, {load(0), store(0)}});
   }
   // Batches of sums over a middle axis, and two passes over long rows.
   check_threads(
