@@ -16,6 +16,12 @@ namespace {
 constexpr int64_t kSlice = 64;           // channels of a piece, at most
 constexpr int64_t kElements = 1536;      // of a piece's image in each channel, about
 constexpr double kPerMicrosecond = 5e3;  // bytes
+constexpr double kPastBytes = 8 << 20;   // of results that no cache holds
+
+double bytes_of(const Image& image) {
+  return double(image.images * image.channels * int64_t(itemsize(image.dtype))) *
+         double(image.size[0] * image.size[1] * image.size[2]);
+}
 
 // Planes of different images serve as channels of one wherever they are equally far apart.
 void join_images(PoolViews& v) {
@@ -34,8 +40,6 @@ void for_pieces(const PoolViews& v, const Image& image, int64_t most, F&& piece)
   std::copy_n(image.size, kAxes, cut.grid);
   const Boxes boxes(image.images, cut, std::max<int64_t>(1, tile_size(most)));
   const int64_t slices = ceil_div(image.channels, kSlice), count = boxes.count() * slices;
-  const double bytes = double(v.image.images * v.image.channels * itemsize(image.dtype)) *
-                       double(v.image.size[0] * v.image.size[1] * v.image.size[2]);
   const bool slices_first = image.channel_stride == 1;  // follows the memory
   parallel_for(
       count,
@@ -45,7 +49,7 @@ void for_pieces(const PoolViews& v, const Image& image, int64_t most, F&& piece)
         const int64_t first = tile_start(image.channels, slices, slice);
         piece(boxes[box], Slice{first, tile_start(image.channels, slices, slice + 1) - first});
       },
-      bytes / kPerMicrosecond);
+      bytes_of(v.image) / kPerMicrosecond);
 }
 
 // The taps of window (z, y, x) inside the image; offsets are from the first element it might see.
@@ -137,6 +141,7 @@ void gradient_piece(const Pooling& p, const PoolViews& v, const Box& box, const 
     choices->load();
   }
   Field<T> to(v.image, elements, slice, ScratchUse::tile);
+  const bool past = to.in_place() && bytes_of(v.image) >= kPastBytes;
   const PoolChoices chosen = choices ? choices_from(*choices, 0) : PoolChoices{nullptr, 0, false};
   const Covers covers(p, elements, region);
   const Scratch<PoolCoverRow> rows(ScratchUse::partials,
@@ -150,7 +155,7 @@ void gradient_piece(const Pooling& p, const PoolViews& v, const Box& box, const 
                   (depth.tap * p.kernel[1] + height.tap) * p.kernel[2]};
     pool_kernels<T>().gather({upstream.data(), upstream.step(), chosen, rows, row - rows,
                               covers.covers(), covers.firsts(2), box.extent(3), slice.lanes(),
-                              to.at(n, z, y, box.begin[3]), to.step()});
+                              to.at(n, z, y, box.begin[3]), to.step(), past});
   });
   to.store();
 }

@@ -66,6 +66,7 @@ struct PoolGather {
   int64_t count, lanes;
   T* to;
   int64_t to_step;
+  bool past;  // written past the caches
 };
 
 // The windows of a row of the grid, whose elements and results are neighbours in memory. They have

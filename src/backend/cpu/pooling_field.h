@@ -75,6 +75,7 @@ class Field {
   const Region& region() const { return region_; }
   T* data() const { return data_; }
   int64_t step() const { return stride_[3]; }
+  bool in_place() const { return in_place_; }
   // From the region's first element; positions are those in the whole image.
   int64_t offset(int64_t n, int64_t z, int64_t y, int64_t x) const {
     return (n - region_.image) * stride_[0] + (z - region_.first[0]) * stride_[1] +

@@ -122,30 +122,73 @@ void divide(T* windows, int64_t pitch, const T* divisors, int64_t count) {
   }
 }
 
+// What the lanes of some windows at `gradients` give to an element that is their tap number `tap`.
+template <class D, class C, class T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> given(D d, const T* gradients, const C* choices, int64_t tap) {
+  const auto part = hn::LoadU(d, gradients);
+  if constexpr (std::is_same_v<C, char>) {
+    return part;
+  } else {
+    const auto own = hn::Set(Numbers<D>(), hn::TFromD<Numbers<D>>(tap));
+    const auto chosen = hn::Eq(load_numbers(d, choices), own);
+    return hn::IfThenElseZero(hn::RebindMask(d, chosen), part);
+  }
+}
+
+// One element, which `kRows` x `kColumns` windows see.
+template <int kRows, int kColumns, class C, class T>
+HWY_INLINE void gather_few(const PoolGather<T>& g, const PoolCover* covers, T* to) {
+  const hn::ScalableTag<T> d;
+  const T* gradients[kRows * kColumns];
+  const C* choices[kRows * kColumns];
+  int64_t taps[kRows * kColumns];
+  for (int i = 0; i < kRows * kColumns; ++i) {
+    const PoolCoverRow& row = g.rows[i / kColumns];
+    const PoolCover& cover = covers[i % kColumns];
+    gradients[i] = g.gradients + row.gradient + cover.window * g.gradient_step;
+    choices[i] = g.choices.template as<C>(row.choice + cover.window * g.choices.step);
+    taps[i] = row.tap + cover.tap;
+  }
+  const bool past = g.past && uintptr_t(to) % sizeof(hn::Vec<decltype(d)>) == 0 &&
+                    size_t(g.lanes) % hn::Lanes(d) == 0;
+  for_lanes(d, g.lanes, [&](int64_t c) HWY_ATTR {
+    auto sum = hn::Zero(d);
+    for (int i = 0; i < kRows * kColumns; ++i)
+      sum = hn::Add(sum, given(d, gradients[i] + c, choices[i] + c, taps[i]));
+    past ? hn::Stream(sum, d, to + c) : hn::StoreU(sum, d, to + c);
+  });
+}
+
 template <class C, class T>
 void gather_row(const PoolGather<T>& g) {
   const hn::ScalableTag<T> d;
-  const Numbers<decltype(d)> numbers;
-  using Number = hn::TFromD<decltype(numbers)>;
   for (int64_t i = 0; i < g.count; ++i) {
     const PoolCover *const begin = g.covers + g.firsts[i], *const end = g.covers + g.firsts[i + 1];
-    for_lanes(d, g.lanes, [&](int64_t c) HWY_ATTR {
-      auto sum = hn::Zero(d);
-      for (const PoolCoverRow* row = g.rows; row < g.rows + g.row_count; ++row)
-        for (const PoolCover* cover = begin; cover < end; ++cover) {
-          auto part =
-              hn::LoadU(d, g.gradients + row->gradient + cover->window * g.gradient_step + c);
-          if constexpr (!std::is_same_v<C, char>) {
-            const auto chosen = load_numbers(
-                d, g.choices.template as<C>(row->choice + cover->window * g.choices.step + c));
-            const auto tap = hn::Set(numbers, Number(row->tap + cover->tap));
-            part = hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(chosen, tap)), part);
-          }
-          sum = hn::Add(sum, part);
-        }
-      hn::StoreU(sum, d, g.to + i * g.to_step + c);
-    });
+    T* const to = g.to + i * g.to_step;
+    const int64_t columns = end - begin;
+    if (g.row_count == 1 && columns == 1) {
+      gather_few<1, 1, C>(g, begin, to);
+    } else if (g.row_count == 1 && columns == 2) {
+      gather_few<1, 2, C>(g, begin, to);
+    } else if (g.row_count == 2 && columns == 1) {
+      gather_few<2, 1, C>(g, begin, to);
+    } else if (g.row_count == 2 && columns == 2) {
+      gather_few<2, 2, C>(g, begin, to);
+    } else {
+      for_lanes(d, g.lanes, [&](int64_t c) HWY_ATTR {
+        auto sum = hn::Zero(d);
+        for (const PoolCoverRow* row = g.rows; row < g.rows + g.row_count; ++row)
+          for (const PoolCover* cover = begin; cover < end; ++cover)
+            sum = hn::Add(
+                sum,
+                given(d, g.gradients + row->gradient + cover->window * g.gradient_step + c,
+                      g.choices.template as<C>(row->choice + cover->window * g.choices.step) + c,
+                      row->tap + cover->tap));
+        hn::StoreU(sum, d, to + c);
+      });
+    }
   }
+  if (g.past) hwy::FlushStream();
 }
 
 template <class T>
