@@ -19,7 +19,7 @@ from tegula._jit import jit
 from tegula.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
-    from tegula import data, io, nn, optim, random
+    from tegula import data, io, nn, optim, profiler, random
     from tegula.io import load, save
 
 _tensor.install()
@@ -31,7 +31,7 @@ empty_like = _core.zeros_like
 __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
-_LAZY = {"data", "io", "nn", "optim", "random", "cli", "train"}
+_LAZY = {"data", "io", "nn", "optim", "profiler", "random", "cli", "train"}
 _LAZY_NAMES = {"load": "io", "save": "io"}
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "nn",
     "optim",
     "pi",
+    "profiler",
     "random",
     "result_type",
     "save",

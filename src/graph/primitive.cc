@@ -4,11 +4,13 @@
 #include <unordered_set>
 
 #include "graph/trace.h"
+#include "runtime/profile.h"
 
 namespace tegula {
 namespace {
 
 uint64_t recorded = 0;
+thread_local double recorded_first = -1;
 
 // Places where recording was cut short by its limits. A loop that meets one again while at least
 // half full is cut there, so that it keeps producing the same graphs and hits the plan cache.
@@ -54,6 +56,8 @@ AutoEvaluation& auto_evaluation() {
   return limits;
 }
 
+double first_recorded() { return std::exchange(recorded_first, -1); }
+
 uint64_t recorded_nodes() { return recorded; }
 
 static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor> inputs,
@@ -67,6 +71,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
     }
   } release{&where};
   evaluate_if_full(primitive, where);
+  if (profiling() && recorded_first < 0) recorded_first = profile_now();
 
   OutputSpecs specs;
   primitive.infer(InferContext{inputs, attrs, dynamic}, specs);

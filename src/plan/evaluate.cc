@@ -76,11 +76,27 @@ PlanCache& cache() {
 }
 
 std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
+  ProfileScope scope(ProfileEvent::find, "plan found");
+  scope.event().count = int64_t(snapshot.nodes.size());
   if (std::shared_ptr<Plan> plan = cache().find(snapshot)) return plan;
+  scope.event().kind = ProfileEvent::plan;
+  scope.event().name = "plan made";
   std::shared_ptr<Plan> plan = make_plan(snapshot);
   if (debug_level() >= 1) std::fprintf(stderr, "%s", plan->to_string(debug_level() >= 2).c_str());
   cache().insert(snapshot, plan);
   return plan;
+}
+
+// The profile shows what was recorded since the evaluation before.
+void note_recorded(const Snapshot& snapshot) {
+  if (!profiling()) return;
+  ProfileEvent event{};
+  event.kind = ProfileEvent::record;
+  event.name = "record";
+  event.begin = first_recorded();
+  event.end = profile_now();
+  event.count = int64_t(snapshot.nodes.size());
+  if (event.begin >= 0) add_event(std::move(event));
 }
 
 // Letting go of one node may end others of the snapshot: holds them all until it is done.
@@ -138,6 +154,7 @@ void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Even
 void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_wait) {
   const Snapshot snapshot = take_snapshot(wanted, device);
   if (snapshot.nodes.empty()) return;
+  note_recorded(snapshot);
   std::shared_ptr<Plan> plan;
   try {
     plan = find_or_make(snapshot);
@@ -180,6 +197,7 @@ void run_evaluation(std::span<const Tensor> wanted, Wait wait) {
       continue;
     }
     Backend& device = buffer->backend();
+    const ProfileScope scope(ProfileEvent::wait, "wait");
     const Unlocked unlocked;
     device.queue().wait(event);
   }

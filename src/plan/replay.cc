@@ -81,6 +81,8 @@ const Replay::Variant& Replay::find_variant() {
     return variants_.front();
   }
   if (variants_.size() == kMaxVariants) variants_.pop_back();
+  ProfileScope scope(ProfileEvent::plan, "plan made");
+  scope.event().count = int64_t(snapshot_.nodes.size());
   Variant fresh{key_, make_plan(snapshot_), {}, {}};
   const Plan& plan = *fresh.plan;
   fresh.sole.resize(plan.output_bytes.size(), false);

@@ -1,5 +1,6 @@
 #include "plan/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -60,6 +61,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
   for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
     const Node& node = *snapshot.nodes[i];
     dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
+    if (profiling()) lines_.push_back(describe(node.where));
     if (node.primitive->can_fail && node.where.token && source_hooks().retain) {
       source_hooks().retain(node.where.token);
       locations_.emplace_back(int32_t(i), node.where);
@@ -125,15 +127,42 @@ void Run::fail_at(const Step& step, const Error& error) const {
   throw Error(error.kind(), message);
 }
 
-void Run::report(const Step& step, double microseconds) const {
-  std::string what(step.kind);
+namespace {
+
+std::string what(const Step& step) {
+  std::string text(step.kind);
   if (step.program)
     for (const TileInstr& instr : step.program->instrs)
       if (instr.op != TileOp::load && instr.op != TileOp::store)
-        what += " " + std::string(name(instr.op));
+        text += " " + std::string(name(instr.op));
+  return text;
+}
+
+}  // namespace
+
+void Run::report(const Step& step, double microseconds) const {
   std::fprintf(stderr, "tegula: %9.1f us %7.2f GB/s %7.1f GFLOP/s  %s %s\n", microseconds,
-               step.bytes / microseconds / 1e3, step.flops / microseconds / 1e3, what.c_str(),
+               step.bytes / microseconds / 1e3, step.flops / microseconds / 1e3, what(step).c_str(),
                step.outputs.empty() ? "" : to_string(step.outputs[0].shape).c_str());
+}
+
+// What the profile says of a step beside its times.
+void Run::describe_step(const Step& step, ProfileEvent& event) const {
+  event.name = what(step);
+  set_profiled_step(event.name);
+  if (!step.outputs.empty()) event.name += " " + to_string(step.outputs[0].shape);
+  event.bytes = step.bytes;
+  event.flops = step.flops;
+  event.count = int64_t(step.nodes.size());
+  std::vector<std::string_view> seen;
+  for (int32_t node : step.nodes) {
+    if (size_t(node) >= lines_.size() || lines_[size_t(node)].empty()) continue;
+    const std::string_view line = lines_[size_t(node)];
+    if (std::find(seen.begin(), seen.end(), line) != seen.end()) continue;
+    seen.push_back(line);
+    if (!event.lines.empty()) event.lines += '\n';
+    event.lines += line;
+  }
 }
 
 void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
@@ -151,6 +180,8 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
     const std::span<const int64_t> words =
         std::span(dynamic_).subspan(size_t(step.dynamic_begin), size_t(step.dynamic_count));
     check_cancel();
+    ProfileScope scope(ProfileEvent::step, "");
+    if (profiling()) describe_step(step, scope.event());
     const auto start = timed ? Clock::now() : Clock::time_point();
     try {
       step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
@@ -158,6 +189,7 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
       if (error.kind() == ErrorKind::interrupted) throw;
       fail_at(step, error);
     }
+    scope.close();
     if (timed)
       report(step, std::chrono::duration<double, std::micro>(Clock::now() - start).count());
   }
@@ -170,6 +202,8 @@ void Run::keep_previous(int32_t index, Ref<Buffer> previous) {
 }
 
 void Run::run() {
+  ProfileScope scope(ProfileEvent::run, "run");
+  scope.event().count = int64_t(plan_->steps.size());
   try {
     run_plan();
   } catch (...) {

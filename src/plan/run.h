@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "runtime/profile.h"
 #include "runtime/queue.h"
 
 namespace tegula {
@@ -41,6 +42,7 @@ class Run : public Work {
   void run_steps(size_t begin, size_t end, std::byte* arena);
   [[noreturn]] void fail_at(const Step& step, const Error& error) const;
   void report(const Step& step, double microseconds) const;
+  void describe_step(const Step& step, ProfileEvent& event) const;
 
   std::shared_ptr<Plan> plan_;
   std::vector<Ref<Buffer>> leaves_;
@@ -59,6 +61,7 @@ class Run : public Work {
   std::vector<Previous> previous_;
   Ref<Event> state_event_ = make_ref<Event>();
   std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
+  std::vector<std::string> lines_;                             // by node, for the profile
 };
 
 }  // namespace tegula

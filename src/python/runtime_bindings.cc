@@ -8,6 +8,7 @@
 #include "graph/trace.h"
 #include "python/bindings.h"
 #include "python/casters.h"
+#include "runtime/profile.h"
 #include "runtime/backend.h"
 #include "runtime/host.h"
 #include "runtime/thread_pool.h"
@@ -77,6 +78,19 @@ struct PythonGenerator {
   Ref<Generator> state;
   std::unique_ptr<GeneratorScope> scope;
 };
+
+constexpr const char* kEventKinds[] = {"record", "plan", "find", "run", "step", "share", "wait"};
+
+nb::tuple finish_profile() {
+  const Profile profile = stop_profile();
+  nb::list events;
+  for (const ProfileEvent& e : profile.events)
+    events.append(nb::make_tuple(kEventKinds[e.kind], e.name, e.begin, e.end, e.thread, e.bytes,
+                                 e.flops, e.count, e.lines));
+  nb::list threads;
+  for (const std::string& name : profile.threads) threads.append(name);
+  return nb::make_tuple(events, threads);
+}
 
 }  // namespace
 
@@ -155,6 +169,11 @@ void add_runtime_functions(nb::module_& m) {
       "'direct'. Waits for what is being computed, and raises its failure. Sources: Lavin and "
       "Gray\n"
       "2016; docs/numerics.md. ValueError for other names.");
+  m.def("_start_profile", &start_profile, "Begins to note what is planned and run.");
+  m.def("_stop_profile", finish_profile,
+        nb::sig("def _stop_profile() -> tuple[list[tuple[Any, ...]], list[str]]"),
+        "Events (kind, name, begin and end in us, thread, bytes, flops, count, lines), and the\n"
+        "threads' names.");
   m.def("isa", instruction_sets, nb::sig("def isa() -> dict[str, Any]"),
         "The instruction set the kernels use, and all they could use here.");
 

@@ -9,6 +9,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "runtime/cpu_count.h"
 #include "runtime/fork_guard.h"
 #include "runtime/participant.h"
+#include "runtime/profile.h"
 #include "runtime/threads.h"
 
 namespace tegula {
@@ -151,12 +153,17 @@ class Pool {
   // Claims and runs pieces until there are none.
   void work(Participant& self) {
     self.enter();
-    claim_and_run();
+    claim_and_run(&self != &caller_);
     self.leave();
   }
 
-  void claim_and_run() {
+  void claim_and_run(bool is_worker) {
     uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    std::optional<ProfileScope> share;
+    if (is_worker && unclaimed(ticket) != 0 && profiling()) {
+      share.emplace(ProfileEvent::share, "");
+      share->event().name = profiled_step();
+    }
     while (unclaimed(ticket) != 0) {
       if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel,
                                          std::memory_order_acquire))
