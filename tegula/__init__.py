@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tegula import _core, _tensor
 from tegula._core import *
 from tegula._core import __version__
+from tegula._debug import debug_nans
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
 from tegula._jit import jit
 from tegula.transforms import grad, value_and_grad
@@ -39,6 +40,7 @@ __all__ = [
     "__version__",
     "can_cast",
     "data",
+    "debug_nans",
     "e",
     "empty",
     "empty_like",

@@ -16,6 +16,7 @@ enum class ErrorKind {
   unsupported,    // NotImplementedError
   device,         // tegula.DeviceError
   out_of_memory,  // tegula.OutOfMemoryError
+  floating,       // FloatingPointError
   interrupted,    // KeyboardInterrupt
   trace,          // tegula.TraceError
 };

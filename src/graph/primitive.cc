@@ -28,7 +28,7 @@ void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
   const size_t place = place_of(primitive, where);
   if (list.size() < limits.max_nodes && list.bytes() < limits.max_bytes && !cuts.count(place))
     return;
-  if (cuts.empty() && where.token)
+  if (cuts.empty() && where.token && limits.max_nodes > 1)
     std::fprintf(stderr,
                  "tegula: %zu operations are pending that nobody has looked at; evaluating them "
                  "now (at %s). tg.eval in the loop says where. This is said once.\n",

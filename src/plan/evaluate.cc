@@ -4,6 +4,7 @@
 #include <list>
 #include <unordered_map>
 
+#include "plan/check_values.h"
 #include "plan/run.h"
 #include "runtime/host.h"
 
@@ -182,6 +183,7 @@ void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_
     throw;
   }
   throw_if_interrupted(*event);
+  if (checking_values()) device.queue().wait(event);
 }
 
 void run_evaluation(std::span<const Tensor> wanted, Wait wait) {

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "graph/primitive.h"
+#include "plan/check_values.h"
 #include "runtime/host.h"
 
 namespace tegula {
@@ -174,6 +175,7 @@ void Replay::Pending::submit() {
     throw;
   }
   throw_if_interrupted(*event_);
+  if (checking_values()) device_->queue().wait(event_);
 }
 
 }  // namespace tegula

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "graph/primitive.h"
+#include "plan/check_values.h"
 #include "runtime/cancel.h"
 
 namespace tegula {
@@ -62,7 +63,8 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     const Node& node = *snapshot.nodes[i];
     dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
     if (profiling()) lines_.push_back(describe(node.where));
-    if (node.primitive->can_fail && node.where.token && source_hooks().retain) {
+    const bool can_fail = node.primitive->can_fail || checking_values();
+    if (can_fail && node.where.token && source_hooks().retain) {
       source_hooks().retain(node.where.token);
       locations_.emplace_back(int32_t(i), node.where);
     }
@@ -123,7 +125,8 @@ std::byte* Run::address(const Place& place, std::byte* arena) {
 void Run::fail_at(const Step& step, const Error& error) const {
   std::string message = error.what();
   for (const auto& [node, where] : locations_)
-    if (node == step.nodes.front()) message += " (recorded at " + describe(where) + ")";
+    if (node == step.nodes.front() || (checking_values() && node == step.nodes.back()))
+      message += " (recorded at " + describe(where) + ")";
   throw Error(error.kind(), message);
 }
 
@@ -182,9 +185,15 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
     check_cancel();
     ProfileScope scope(ProfileEvent::step, "");
     if (profiling()) describe_step(step, scope.event());
+    const bool check = checking_values() && !*find_bad_value(step.inputs);
     const auto start = timed ? Clock::now() : Clock::time_point();
     try {
       step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
+      if (check)
+        if (const char* bad = find_bad_value(step.outputs); *bad)
+          fail(ErrorKind::floating, "debug_nans: ", what(step), " made the first ", bad,
+               step.outputs.empty() ? ""
+                                    : " in a result of shape " + to_string(step.outputs[0].shape));
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::interrupted) throw;
       fail_at(step, error);

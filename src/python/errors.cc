@@ -28,6 +28,8 @@ PyObject* python_type(ErrorKind kind) {
       return device_error ? device_error : PyExc_RuntimeError;
     case ErrorKind::out_of_memory:
       return out_of_memory_error ? out_of_memory_error : PyExc_MemoryError;
+    case ErrorKind::floating:
+      return PyExc_FloatingPointError;
     case ErrorKind::interrupted:
       return PyExc_KeyboardInterrupt;
     case ErrorKind::trace:

@@ -2,6 +2,7 @@
 #include "plan/evaluate.h"
 
 #include "graph/primitive.h"
+#include "plan/check_values.h"
 #include "plan/tile.h"
 #include "python/bindings.h"
 #include "python/casters.h"
@@ -74,6 +75,8 @@ void add_plan_functions(nb::module_& m) {
         nb::sig("def explain(*values: Any, graph: bool = False, programs: bool = False) -> str"),
         "The plan that evaluating what is pending would run, as text; nothing is computed.\n"
         "graph shows the recorded nodes before it, programs the tile programs in full.");
+  m.def("_checking_values", &checking_values, "Whether results are searched for NaN and infinity.");
+  m.def("_set_checking_values", &set_checking_values, nb::arg("enabled"), "Sets that.");
   m.def("recorded_nodes", &recorded_nodes, "Nodes recorded since the process started.");
   m.def(
       "_normalize_tile_program",
