@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kSlice = 64;           // channels of a piece, at most
 constexpr int64_t kElements = 1536;      // of a piece's image in each channel, about
 constexpr double kPerMicrosecond = 5e3;  // bytes
-constexpr double kPastBytes = 8 << 20;   // of results that no cache holds
+constexpr double kPastBytes = 16 << 20;  // of results that no cache holds
 
 double bytes_of(const Image& image) {
   return double(image.images * image.channels * int64_t(itemsize(image.dtype))) *
