@@ -159,4 +159,9 @@ def profile() -> Iterator[Profile]:
             _core.synchronize()
         finally:
             events, result.threads = _core._stop_profile()
-            result.events = [Event(*e[:8], tuple(e[8].split("\n")) if e[8] else ()) for e in events]
+            result.events = [
+                Event(
+                    kind, name, begin, end, thread, moved, flops, count, tuple(lines.splitlines())
+                )
+                for kind, name, begin, end, thread, moved, flops, count, lines in events
+            ]

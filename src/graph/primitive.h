@@ -105,8 +105,8 @@ Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, 
 Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs = {},
               std::span<const int64_t> dynamic = {}, Backend* device = nullptr);
 
-// While a profile is taken: when this thread recorded the first operation since this was last asked,
-// in us since the profile began; negative for never.
+// While a profile is taken: when this thread recorded the first operation since this was last
+// asked, in us since the profile began; negative for never.
 double first_recorded();
 
 // Nodes recorded since the process started, those a view resolved at once not counted.

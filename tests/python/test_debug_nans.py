@@ -15,9 +15,9 @@ def bad(x: tg.Tensor) -> tg.Tensor:
 
 
 def test_the_first_operation_is_named() -> None:
-    with pytest.raises(FloatingPointError, match=r"log made the first infinity.*in bad\)") as error:
-        with tg.debug_nans():
-            bad(tg.ones(3))
+    first = r"log made the first infinity.*in bad\)"
+    with pytest.raises(FloatingPointError, match=first) as error, tg.debug_nans():
+        bad(tg.ones(3))
     assert "test_debug_nans.py:13" in str(error.value)
 
 
@@ -31,10 +31,9 @@ def test_nan_and_what_comes_in_with_the_data() -> None:
 
 
 def test_a_backward_pass() -> None:
-    x = tg.zeros(2, dtype=tg.float32).requires_grad_()
+    x = tg.zeros(2, dtype=tg.float32)
     with pytest.raises(FloatingPointError, match="infinity"), tg.debug_nans():
-        tg.sqrt(x).sum().backward()
-        tg.eval(x.grad)
+        tg.eval(tg.grad(lambda x: tg.sqrt(x).sum())(x))
 
 
 def test_a_jitted_function() -> None:

@@ -90,9 +90,9 @@ def test_a_trace_in_the_trace_event_format(tmp_path: Path) -> None:
 
 
 def test_one_profile_at_a_time_and_none_left_by_an_error() -> None:
-    with profiler.profile(), pytest.raises(RuntimeError, match="being taken already"):
-        with profiler.profile():
-            pass
+    busy = pytest.raises(RuntimeError, match="being taken already")
+    with profiler.profile(), busy, profiler.profile():
+        pass
     with pytest.raises(KeyError), profiler.profile():
         raise KeyError("mine")
     with profiler.profile() as taken:
