@@ -86,6 +86,11 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
         fail(ErrorKind::device, primitive.name, ": the tensors are on different devices, '",
              device->name(), "' and '", source.device->name(), "'; move one with .to(device)");
     }
+    const bool known = source.pending() || source.state == NodeState::scalar ||
+                       input.output().buffer || source.trace == node->trace;
+    if (!known)
+      fail(ErrorKind::trace, primitive.name,
+           ": another thread is tracing a function that uses this tensor");
     needs_grad |= input.requires_grad();
     node->inputs.push_back(input.value());
   }

@@ -148,8 +148,10 @@ TracePause::~TracePause() {
 Tensor require_known(const Tensor& x, const char* use) {
   Trace* trace = Trace::current();
   const Node& node = x.node();
-  if (!trace || node.state == NodeState::scalar || (!node.pending() && x.output().buffer)) return x;
-  if (node.pending())
+  const bool is_input =
+      !node.pending() && node.state != NodeState::scalar && !x.output().buffer;
+  if (!is_input && (!trace || !node.pending())) return x;
+  if (trace && node.pending())
     if (Tensor value = trace->known(x)) return value;
   fail(ErrorKind::trace, use, user_line(), ": the value of this tensor",
        node.where.token ? " (computed at " + describe(node.where) + ")" : "",

@@ -175,8 +175,8 @@ class Tracer {
  public:
   Tracer(PyObject* function, const Tree& arguments) : function_(function), arguments_(arguments) {}
 
-  std::unique_ptr<Specialization> run() {
-    auto s = std::make_unique<Specialization>();
+  std::shared_ptr<Specialization> run() {
+    auto s = std::make_shared<Specialization>();
     s->grad_mode = grad_enabled();
     s->repeats = repeats_of(arguments_);
     s->modes = mode_changes;
@@ -461,13 +461,12 @@ class JitFunction {
       if (!fits(**it, arguments, repeats)) continue;
       ++hits_;
       known_.splice(known_.begin(), known_, it);
-      return nb::steal(Replayer(**it, arguments).run(false));
+      return replay(*it, arguments, false);
     }
     ++misses_;
-    auto fresh = Tracer(function_.ptr(), arguments).run();
-    known_.push_front(std::move(fresh));
+    known_.push_front(Tracer(function_.ptr(), arguments).run());
     if (known_.size() > limit_) known_.pop_back();
-    return nb::steal(Replayer(*known_.front(), arguments).run(true));
+    return replay(known_.front(), arguments, true);
   }
 
   nb::dict info() const {
@@ -506,6 +505,12 @@ class JitFunction {
   }
 
  private:
+  // Held: what runs may forget it, here or in another thread.
+  static nb::object replay(std::shared_ptr<Specialization> known, const Tree& arguments,
+                           bool first) {
+    return nb::steal(Replayer(*known, arguments).run(first));
+  }
+
   static Tree flatten(const nb::tuple& args, const nb::dict& kwargs) {
     Objects both;
     both.take(checked(PyTuple_Pack(2, args.ptr(), kwargs.ptr())));
@@ -527,7 +532,7 @@ class JitFunction {
 
   nb::object function_;
   size_t limit_;
-  std::list<std::unique_ptr<Specialization>> known_;  // latest used first
+  std::list<std::shared_ptr<Specialization>> known_;  // latest used first
   int64_t hits_ = 0, misses_ = 0;
 };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import threading
 import weakref
 from collections import namedtuple
 from dataclasses import dataclass
@@ -597,3 +598,50 @@ def test_a_jitted_function_in_a_cycle_is_collected() -> None:
     seen = make()
     gc.collect()
     assert seen() is None
+
+
+def test_another_thread_is_told_of_a_trace() -> None:
+    x = tg.ones(3)
+    tg.eval(x)
+    errors: list[BaseException] = []
+
+    def look() -> None:
+        for use in (lambda: x + 1, x.numpy, lambda: tg.eval(x), x.tolist):
+            try:
+                use()
+            except tg.TraceError as error:
+                errors.append(error)
+
+    @tg.jit
+    def f() -> tg.Tensor:
+        y = x * 2
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+        return y
+
+    assert f().tolist() == [2.0] * 3
+    assert len(errors) >= 3
+    look()
+    assert x.tolist() == [1.0] * 3
+
+
+def test_several_threads_replay_at_once() -> None:
+    f = tg.jit(lambda x: (tg.sin(x) @ x).sum())
+    x = normal(64, 64)
+    want = f(x).item()
+    wrong: list[float] = []
+
+    def run() -> None:
+        for i in range(50):
+            if f(x).item() != want:
+                wrong.append(i)
+            if i % 20 == 0:
+                f.cache_clear()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -48,13 +48,13 @@ void multiply_windows(const Windows& windows, const Image& source, int64_t group
 }
 
 template <class T>
-void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
+void conv(const Image& x, const Image& w, const Image& y, const Steps& steps, Buffer* weights) {
   Dims used[kAxes];
   for (int axis = 0; axis < kAxes; ++axis)
     for (int64_t i = 0; i < w.size[axis]; ++i) used[axis].push_back(i);
   const FilterLayout filters{
       w.data,         w.dtype,          w.images / steps.groups * w.image_stride,
-      w.image_stride, w.channel_stride, tap_offsets(used, w.stride)};
+      w.image_stride, w.channel_stride, tap_offsets(used, w.stride), weights};
   multiply_windows<T>(forward_windows(x, y.size, w.size, steps), x, steps.groups, filters, y,
                       {{0, 0, 0}, {1, 1, 1}});
 }
@@ -63,7 +63,8 @@ void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
 // which the division is exact: for the elements of dx with the same remainder by the stride these
 // are the same taps, so each remainder is a convolution of dy of its own.
 template <class T>
-void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& steps) {
+void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& steps,
+                Buffer* weights) {
   int64_t remainder[kAxes];
   for (remainder[0] = 0; remainder[0] < steps.stride[0]; ++remainder[0])
     for (remainder[1] = 0; remainder[1] < steps.stride[1]; ++remainder[1])
@@ -89,7 +90,7 @@ void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& s
         if (windows.results() == 0) continue;
         const FilterLayout filters{
             w.data,           w.dtype,        w.images / steps.groups * w.image_stride,
-            w.channel_stride, w.image_stride, tap_offsets(used, w.stride)};
+            w.channel_stride, w.image_stride, tap_offsets(used, w.stride), weights};
         multiply_windows<T>(windows, dy, steps.groups, filters, dx, placement);
       }
 }
@@ -101,7 +102,7 @@ void run_conv(const KernelArgs& args) {
   if (numel(y.shape) == 0) return;
   with_compute_type(y, "conv", [&](auto zero) {
     conv<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(y),
-                         steps_of(args.attrs));
+                         steps_of(args.attrs), args.inputs[1].buffer);
   });
 }
 
@@ -110,7 +111,7 @@ void run_conv_input_grad(const KernelArgs& args) {
   if (numel(dx.shape) == 0) return;
   with_compute_type(dx, "conv_input_grad", [&](auto zero) {
     input_grad<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(dx),
-                               steps_of(args.attrs));
+                               steps_of(args.attrs), args.inputs[1].buffer);
   });
 }
 

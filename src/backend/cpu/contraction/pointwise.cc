@@ -52,6 +52,7 @@ std::optional<Pointwise> as_pointwise(const Windows& windows, const Image& sourc
     p.n = outputs;
     p.a = image;
     p.b = weights.transposed();
+    p.b_buffer = filters.buffer;
     batch.a[0] = source.image_stride;
   } else if (spaced(1, pixels)) {
     p.m = outputs;

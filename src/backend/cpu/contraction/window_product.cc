@@ -31,6 +31,19 @@ void write_offsets(const Box& box, const int64_t* strides, int64_t* to) {
 
 }  // namespace
 
+std::shared_ptr<const std::byte> kept_filters(const FilterLayout& filters, const void* kernels,
+                                              const Dims& shape, int64_t results, size_t bytes,
+                                              FunctionRef<void(std::byte*)> prepare) {
+  constexpr int64_t kManyResults = 2048;
+  if (!filters.buffer || results > kManyResults || bytes == 0) return nullptr;
+  FormKey key = {reinterpret_cast<int64_t>(kernels), filters.data - filters.buffer->data(),
+                 int64_t(filters.dtype),             filters.group_stride,
+                 filters.lane_stride,                filters.channel_stride};
+  key.append(filters.taps.begin(), filters.taps.end());
+  key.append(shape.begin(), shape.end());
+  return filters.buffer->forms().find_or_make(key, bytes, prepare);
+}
+
 template <class T>
 WindowProduct<T>::WindowProduct(const Windows& windows, const Image& source, int64_t groups,
                                 const FilterLayout& filters, const Image& out,
@@ -50,7 +63,11 @@ WindowProduct<T>::WindowProduct(const Windows& windows, const Image& source, int
       panels_(ceil_div(outputs_, kernels_.panel)),
       by_rows_(by_rows(windows, channels_, outputs_)),
       boxes_(out.images, windows, tile_size(kResults)),
-      packed_(ScratchUse::shared, size_t(groups * panels_ * kernels_.panel * channels_ * taps_)) {
+      kept_(kept_filters(filters, &kernels_, {groups, channels_, outputs_, block_},
+                         out.images * windows.results(), sizeof(T) * packed_elements(),
+                         [&](std::byte* to) { pack_all(reinterpret_cast<T*>(to), 1e9); })),
+      packed_(ScratchUse::shared, kept_ ? 0 : packed_elements()),
+      filters_packed_(kept_ ? reinterpret_cast<const T*>(kept_.get()) : packed_.get()) {
   if (blocks_ > 0) drop_unread(windows_, source_);
   in_place_ = blocks_ > 0 && source_.dtype == kNative<T> && source_.channel_stride == 1 &&
               windows_.inside();
@@ -63,10 +80,7 @@ void WindowProduct<T>::run() {
   const double work =
       double(groups_ * outputs_ * channels_ * taps_) * double(out_.images * windows_.results());
   const double microseconds = work / 3e4;
-  parallel_for(
-      groups_ * blocks_ * panels_,
-      [&](int64_t i) { pack(i / (blocks_ * panels_), i / panels_ % blocks_, i % panels_); },
-      microseconds / 8);
+  if (!kept_) pack_all(packed_.get(), microseconds / 8);
   parallel_for(
       groups_ * boxes_.count() * parts_,
       [&](int64_t i) {
@@ -81,7 +95,18 @@ void WindowProduct<T>::run() {
 }
 
 template <class T>
-void WindowProduct<T>::pack(int64_t group, int64_t block, int64_t panel) const {
+void WindowProduct<T>::pack_all(T* to, double microseconds) const {
+  parallel_for(
+      groups_ * blocks_ * panels_,
+      [&](int64_t i) {
+        const int64_t group = i / (blocks_ * panels_), block = i / panels_ % blocks_;
+        pack(group, block, i % panels_, to + packed(group, block, i % panels_));
+      },
+      microseconds);
+}
+
+template <class T>
+void WindowProduct<T>::pack(int64_t group, int64_t block, int64_t panel, T* to) const {
   const int64_t offset = group * filters_.group_stride +
                          panel * kernels_.panel * filters_.lane_stride +
                          block * block_ * filters_.channel_stride;
@@ -92,7 +117,7 @@ void WindowProduct<T>::pack(int64_t group, int64_t block, int64_t panel) const {
                      filters_.taps.data(),
                      taps_};
   kernels_.pack_filters(from, std::min(kernels_.panel, outputs_ - panel * kernels_.panel),
-                        block_channels(block), packed(group, block, panel));
+                        block_channels(block), to);
 }
 
 template <class T>
@@ -143,7 +168,7 @@ void WindowProduct<T>::multiply(int64_t group, const Box& box, int64_t part) con
     product.c_rows = c_rows;
     product.accumulate = block > 0;
     if (blocks_ > 0) {
-      product.b = packed(group, block, panel);
+      product.b = filters_packed_ + packed(group, block, panel);
       const int64_t channel = group * channels_ + block * block_;
       int64_t strides[1 + kAxes];  // of the pixels read
       if (in_place_) {

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/contraction/conv_kernels.h"
 #include "backend/cpu/contraction/scratch.h"
+#include "runtime/buffer.h"
 
 namespace tegula::cpu {
 
@@ -22,7 +23,14 @@ struct FilterLayout {
   DType dtype;
   int64_t group_stride, lane_stride, channel_stride;
   SmallVector<int64_t, 32> taps;  // their offsets, in the order of the windows' taps
+  Buffer* buffer = nullptr;       // where they are kept if they stay the same from call to call
 };
+// `elements` filters as prepare() writes them, kept with their buffer from the second use on. Null
+// where nothing is kept: so many results share the preparation that it costs little. `kernels`
+// tells preparations apart, with the filters of `shape`.
+std::shared_ptr<const std::byte> kept_filters(const FilterLayout& filters, const void* kernels,
+                                              const Dims& shape, int64_t results, size_t bytes,
+                                              FunctionRef<void(std::byte*)> prepare);
 
 template <class T>
 class WindowProduct {
@@ -35,12 +43,17 @@ class WindowProduct {
   int64_t block_channels(int64_t block) const {
     return std::min(block_, channels_ - block * block_);
   }
-  T* packed(int64_t group, int64_t block, int64_t panel) const {
+  // Where a block's panel lies among the packed filters.
+  int64_t packed(int64_t group, int64_t block, int64_t panel) const {
     const int64_t width = panels_ * kernels_.panel;
-    return packed_.get() + (group * channels_ + block * block_) * taps_ * width +
+    return (group * channels_ + block * block_) * taps_ * width +
            panel * kernels_.panel * block_channels(block) * taps_;
   }
-  void pack(int64_t group, int64_t block, int64_t panel) const;
+  size_t packed_elements() const {
+    return size_t(groups_ * panels_ * kernels_.panel * channels_ * taps_);
+  }
+  void pack_all(T* to, double microseconds) const;
+  void pack(int64_t group, int64_t block, int64_t panel, T* to) const;
 
   // A part of the panels for the results of a box: vectors of channels (window_product.cc), or
   // vectors of neighbouring results (window_rows.cc).
@@ -64,7 +77,9 @@ class WindowProduct {
   const int64_t groups_, channels_, outputs_, taps_, block_, blocks_, panels_;
   const bool by_rows_;
   const Boxes boxes_;
+  const std::shared_ptr<const std::byte> kept_;
   const Scratch<T> packed_;
+  const T* const filters_packed_;
   bool in_place_, direct_;
   int64_t parts_;
 };

@@ -83,7 +83,7 @@ void WindowProduct<T>::multiply_rows(int64_t group, const Box& box, int64_t part
     const int64_t channels = block_channels(block), depth = channels * taps_;
     int64_t strides[1 + kAxes] = {};
     if (blocks_ > 0) {
-      product.a = packed(group, block, panel);
+      product.a = filters_packed_ + packed(group, block, panel);
       for (int64_t i = 0; i < outputs; ++i)
         a_rows[i] = i / kernels_.panel * kernels_.panel * depth + i % kernels_.panel;
       // Planes of a block: (image, channel, z, y, x).

@@ -24,12 +24,19 @@ class Winograd {
         pitch_(round_up(source.channels, kApart)),
         panels_(ceil_div(out.channels, gemm_.panel)),
         boxes_(out.images, tiles_, tiles_in_box()),
-        points_(ScratchUse::shared, size_t(kernels.points() * panels_ * panel_elements())) {}
+        kept_(kept_filters(filters, &kernels, {source.channels, out.channels},
+                           out.images * tiles_.results() * kernels.tile * kernels.tile,
+                           sizeof(float) * point_elements(),
+                           [&](std::byte* to) {
+                             transform_all(reinterpret_cast<float*>(to), 1e9);
+                           })),
+        own_(ScratchUse::shared, kept_ ? 0 : point_elements()),
+        points_(kept_ ? reinterpret_cast<const float*>(kept_.get()) : own_.get()) {}
 
   void run() {
     const double us = 2e-5 * double(out_.images * tiles_.results() * k_.points()) *
                       double(source_.channels * out_.channels);
-    parallel_for(panels_, [&](int64_t p) { transform_panel(p); }, us);
+    if (!kept_) transform_all(own_.get(), us);
     // Few boxes: several tasks share one, each with some of the columns.
     constexpr int64_t kTasks = 8;
     const int64_t parts = std::clamp<int64_t>(kTasks / std::max<int64_t>(boxes_.count(), 1), 1,
@@ -66,11 +73,16 @@ class Winograd {
 
   // The transformed filters, by point, panel and depth block: rows of a panel.
   int64_t panel_elements() const { return source_.channels * gemm_.panel; }
-  float* panel(int64_t point, int64_t p) const {
-    return points_.get() + (point * panels_ + p) * panel_elements();
+  size_t point_elements() const { return size_t(k_.points() * panels_ * panel_elements()); }
+  const float* panel(int64_t point, int64_t p) const {
+    return points_ + (point * panels_ + p) * panel_elements();
   }
 
-  void transform_panel(int64_t p) const {
+  void transform_all(float* to, double microseconds) const {
+    parallel_for(
+        panels_, [&](int64_t p) { transform_panel(p, to + p * panel_elements()); }, microseconds);
+  }
+  void transform_panel(int64_t p, float* to) const {
     constexpr int64_t kChannels = 32;
     const int64_t width = gemm_.panel, lanes = std::min(width, out_.channels - p * width);
     const Scratch<float> taps(ScratchUse::left, size_t(9 * kChannels * width));
@@ -81,7 +93,7 @@ class Winograd {
       conv_.pack_filters({filters_.data + at * item, filters_.dtype, filters_.lane_stride,
                           filters_.channel_stride, filters_.taps.data(), 9},
                          lanes, channels, taps);
-      k_.transform_filters(taps, channels * width, channels * width, panel(0, p) + c * width,
+      k_.transform_filters(taps, channels * width, channels * width, to + c * width,
                            panels_ * panel_elements());
     }
   }
@@ -170,7 +182,9 @@ class Winograd {
   const Windows tiles_;
   const int64_t depth_, pitch_, panels_;
   const Boxes boxes_;
-  const Scratch<float> points_;
+  const std::shared_ptr<const std::byte> kept_;
+  const Scratch<float> own_;
+  const float* const points_;
 };
 
 }  // namespace
