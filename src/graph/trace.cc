@@ -148,8 +148,7 @@ TracePause::~TracePause() {
 Tensor require_known(const Tensor& x, const char* use) {
   Trace* trace = Trace::current();
   const Node& node = x.node();
-  const bool is_input =
-      !node.pending() && node.state != NodeState::scalar && !x.output().buffer;
+  const bool is_input = !node.pending() && node.state != NodeState::scalar && !x.output().buffer;
   if (!is_input && (!trace || !node.pending())) return x;
   if (trace && node.pending())
     if (Tensor value = trace->known(x)) return value;

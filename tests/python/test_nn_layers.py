@@ -503,7 +503,12 @@ def test_conv_algorithm_is_that_of_the_time_of_evaluation(rng):
 @pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4"])
 @pytest.mark.parametrize(
     ("weight", "groups", "padding"),
-    [((64, 32, 3, 3), 1, 1), ((32, 16, 3, 3), 2, 0), ((48, 64, 1, 1), 1, 0), ((33, 32, 2, 5), 1, 2)],
+    [
+        ((64, 32, 3, 3), 1, 1),
+        ((32, 16, 3, 3), 2, 0),
+        ((48, 64, 1, 1), 1, 0),
+        ((33, 32, 2, 5), 1, 2),
+    ],
 )
 def test_filters_that_stay_are_prepared_once(algorithm, weight, groups, padding) -> None:
     """A convolution gives the same bits whether its filters are prepared anew, kept, or changed."""

@@ -54,7 +54,8 @@ void conv(const Image& x, const Image& w, const Image& y, const Steps& steps, Bu
     for (int64_t i = 0; i < w.size[axis]; ++i) used[axis].push_back(i);
   const FilterLayout filters{
       w.data,         w.dtype,          w.images / steps.groups * w.image_stride,
-      w.image_stride, w.channel_stride, tap_offsets(used, w.stride), weights};
+      w.image_stride, w.channel_stride, tap_offsets(used, w.stride),
+      weights};
   multiply_windows<T>(forward_windows(x, y.size, w.size, steps), x, steps.groups, filters, y,
                       {{0, 0, 0}, {1, 1, 1}});
 }
@@ -90,7 +91,8 @@ void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& s
         if (windows.results() == 0) continue;
         const FilterLayout filters{
             w.data,           w.dtype,        w.images / steps.groups * w.image_stride,
-            w.channel_stride, w.image_stride, tap_offsets(used, w.stride), weights};
+            w.channel_stride, w.image_stride, tap_offsets(used, w.stride),
+            weights};
         multiply_windows<T>(windows, dy, steps.groups, filters, dx, placement);
       }
 }

@@ -36,9 +36,12 @@ std::shared_ptr<const std::byte> kept_filters(const FilterLayout& filters, const
                                               FunctionRef<void(std::byte*)> prepare) {
   constexpr int64_t kManyResults = 2048;
   if (!filters.buffer || results > kManyResults || bytes == 0) return nullptr;
-  FormKey key = {reinterpret_cast<int64_t>(kernels), filters.data - filters.buffer->data(),
-                 int64_t(filters.dtype),             filters.group_stride,
-                 filters.lane_stride,                filters.channel_stride};
+  FormKey key = {reinterpret_cast<int64_t>(kernels),
+                 filters.data - filters.buffer->data(),
+                 int64_t(filters.dtype),
+                 filters.group_stride,
+                 filters.lane_stride,
+                 filters.channel_stride};
   key.append(filters.taps.begin(), filters.taps.end());
   key.append(shape.begin(), shape.end());
   return filters.buffer->forms().find_or_make(key, bytes, prepare);

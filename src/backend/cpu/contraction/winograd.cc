@@ -24,12 +24,11 @@ class Winograd {
         pitch_(round_up(source.channels, kApart)),
         panels_(ceil_div(out.channels, gemm_.panel)),
         boxes_(out.images, tiles_, tiles_in_box()),
-        kept_(kept_filters(filters, &kernels, {source.channels, out.channels},
-                           out.images * tiles_.results() * kernels.tile * kernels.tile,
-                           sizeof(float) * point_elements(),
-                           [&](std::byte* to) {
-                             transform_all(reinterpret_cast<float*>(to), 1e9);
-                           })),
+        kept_(
+            kept_filters(filters, &kernels, {source.channels, out.channels},
+                         out.images * tiles_.results() * kernels.tile * kernels.tile,
+                         sizeof(float) * point_elements(),
+                         [&](std::byte* to) { transform_all(reinterpret_cast<float*>(to), 1e9); })),
         own_(ScratchUse::shared, kept_ ? 0 : point_elements()),
         points_(kept_ ? reinterpret_cast<const float*>(kept_.get()) : own_.get()) {}
 
