@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import tegula as tg
 from tegula.nn import functional as F
 
