@@ -1,4 +1,4 @@
-"""Training steps under ``tg.jit``: every weight, gradient, loss and rate as without it, bit for bit."""
+"""Training under ``tg.jit``: weights, gradients, losses and rates as without it, bit for bit."""
 
 from __future__ import annotations
 
