@@ -1,0 +1,190 @@
+// Tracing a call of a jitted function.
+#include <algorithm>
+#include <unordered_map>
+
+#include "ops/ops.h"
+#include "python/convert.h"
+#include "python/errors.h"
+#include "python/specialization.h"
+
+namespace tegula::python {
+namespace {
+
+// Numbers of the outputs of a graph, each value once.
+class Outputs {
+ public:
+  int32_t add(const Value& value) {
+    const auto found = std::find(values.begin(), values.end(), value);
+    if (found != values.end()) return int32_t(found - values.begin());
+    values.push_back(value);
+    return int32_t(values.size()) - 1;
+  }
+  std::vector<Value> values;
+};
+
+void refuse_escapes(PendingList& list) {
+  const auto find = [&]() -> Node* {
+    for (Node* node = list.first(); node; node = PendingList::next(node))
+      for (const Output& output : node->outputs)
+        if (output.handles) return node;
+    return nullptr;
+  };
+  if (!find()) return;
+  PyGC_Collect();
+  if (const Node* node = find())
+    fail(ErrorKind::trace, "jit: a tensor of the traced function (", node->primitive->name,
+         node->where.token ? ", computed at " + describe(node->where) : "",
+         ") is still referred to afterwards, but was neither returned nor written to a tensor that "
+         "was there before; return it, or write x[...] = value");
+}
+
+class Tracer {
+ public:
+  Tracer(PyObject* function, const Tree& arguments) : function_(function), arguments_(arguments) {}
+
+  std::shared_ptr<Specialization> run() {
+    auto s = std::make_shared<Specialization>();
+    s->grad_mode = grad_enabled();
+    s->repeats = repeats_of(arguments_);
+    s->modes = mode_changes;
+    Outputs outputs;
+    Capture capture;
+    {
+      Objects result;
+      call(capture, result);
+      read_result(*s, capture, result, outputs);
+      capture.finish();
+    }
+    take_state(*s, capture, outputs);
+    refuse_escapes(capture.trace().list());
+    Graph graph = capture.trace().graph(outputs.values);
+    number_inputs(*s, capture, graph);
+    take_numbers(*s, capture);
+    // The trace has drawn what the first run is to draw.
+    for (const Graph::Stream& stream : graph.streams)
+      (stream.generator ? *stream.generator : default_generator()).offset -= stream.length;
+    s->objects = std::move(capture.objects);
+    s->replay = std::make_unique<Replay>(std::move(graph));
+    s->arguments = structure_only();
+    return s;
+  }
+
+ private:
+  void call(Capture& capture, Objects& result) {
+    for (size_t i = 0; i < arguments_.leaves.size(); ++i)
+      if (arguments_.leaf_kinds[i] == Tree::tensor) capture.use(arguments_.leaves[i], int32_t(i));
+    Objects given;
+    given.take(arguments_.rebuild([&](size_t i) -> PyObject* {
+      PyObject* leaf = arguments_.leaves[i];
+      switch (arguments_.leaf_kinds[i]) {
+        case Tree::real:
+          return wrap(capture.argument(int32_t(i), PyFloat_AS_DOUBLE(leaf)));
+        case Tree::integer: {
+          const int64_t value = to_int(leaf, "jit", "an argument");
+          return wrap(capture.argument(int32_t(i), value));
+        }
+        default:
+          return Py_NewRef(leaf);
+      }
+    }));
+    PyObject* positional = PyTuple_GET_ITEM(given[0], 0);
+    PyObject* named = PyTuple_GET_ITEM(given[0], 1);
+    result.take(checked(PyObject_Call(function_, positional, named)));
+  }
+
+  // A number that goes out as it came in is known at each run only: it becomes a value.
+  static Tensor computed(const Tensor& x) {
+    const bool number = x.node().state == NodeState::scalar && !x.node().attrs.empty();
+    return number ? multiply(x, scalar(int64_t(1), x.dtype())) : x;
+  }
+
+  void read_result(Specialization& s, Capture& capture, const Objects& result, Outputs& outputs) {
+    Tree tree;
+    tree.add(result[0], true);
+    for (size_t i = 0; i < tree.leaves.size(); ++i) {
+      PyObject* leaf = tree.leaves[i];
+      Specialization::Result r;
+      if (tree.leaf_kinds[i] != Tree::tensor) {
+        r.constant = int32_t(s.constants.size());
+        s.constants.push_back(leaf);
+      } else if (const int32_t handle = capture.handle_of(leaf); handle >= 0) {
+        r.handle = handle;
+      } else if (!capture.trace().made(raw(leaf).node())) {  // from outside, untouched
+        capture.use(leaf);
+        r.handle = capture.handle_of(leaf);
+      } else {
+        const Tensor x = computed(raw(leaf));
+        s.differentiable |= x.node().on_tape;
+        r.output = outputs.add(x.value());
+      }
+      s.results.push_back(r);
+    }
+    s.result.words = std::move(tree.words);
+    s.result.statics = std::move(tree.statics);
+    s.result.leaf_kinds = std::move(tree.leaf_kinds);
+  }
+
+  void take_state(Specialization& s, Capture& capture, Outputs& outputs) {
+    std::vector<int> writers;
+    const auto add = [&](const Value& value) {
+      const int32_t k = outputs.add(value);
+      writers.resize(outputs.values.size(), 0);
+      ++writers[size_t(k)];
+      return k;
+    };
+    for (Capture::Handle& h : capture.handles) {
+      Specialization::Handle handle{h.leaf < 0 ? h.object : nullptr, h.leaf, Spec(raw(h.object))};
+      if (h.written) handle.output = add(h.after);
+      h.after = {};
+      s.handles.push_back(std::move(handle));
+    }
+    for (Capture::Cell& c : capture.cells) {
+      Specialization::Cell cell{c.owner, c.asked, bool(c.input), c.after};
+      if (c.after == Capture::Cell::value) cell.output = add(c.gradient);
+      c.gradient = {};
+      s.cells.push_back(cell);
+    }
+    writers.resize(outputs.values.size(), 0);
+    for (const Specialization::Result& r : s.results)
+      if (r.output >= 0) ++writers[size_t(r.output)];
+    for (int count : writers) s.shared.push_back(count > 1);
+  }
+
+  static void number_inputs(Specialization& s, const Capture& capture, const Graph& graph) {
+    std::unordered_map<const Node*, Specialization::Input> of;
+    for (size_t i = 0; i < capture.handles.size(); ++i)
+      of[capture.handles[i].input.get()] = {Specialization::Input::handle, i};
+    for (size_t i = 0; i < capture.cells.size(); ++i)
+      if (capture.cells[i].input)
+        of[capture.cells[i].input.get()] = {Specialization::Input::gradient, i};
+    for (const Ref<Node>& input : graph.inputs) s.inputs.push_back(of.at(input.get()));
+  }
+
+  static void take_numbers(Specialization& s, Capture& capture) {
+    for (size_t i = 0; i < capture.slots.size(); ++i) {
+      Specialization::Number number{capture.slots[i]};
+      number.constant = capture.trace().is_constant(i);
+      s.numbers.push_back(number);
+    }
+    s.actions = std::move(capture.actions);
+    s.conditions = std::move(capture.conditions);
+  }
+
+  Tree structure_only() const {
+    Tree tree;
+    tree.words = arguments_.words;
+    for (PyObject* fixed : arguments_.statics) tree.statics.push_back(fixed);
+    return tree;
+  }
+
+  PyObject* function_;
+  const Tree& arguments_;
+};
+
+}  // namespace
+
+std::shared_ptr<Specialization> trace_call(PyObject* function, const Tree& arguments) {
+  return Tracer(function, arguments).run();
+}
+
+}  // namespace tegula::python
