@@ -75,8 +75,9 @@ CASE = Case(
     name="tiny_step",
     method=(
         f"Mean of {STEPS} training steps in a row (forward, `zero_grad`, `backward`, `step`) of a "
-        "4–64–64–2 tanh network, batch 32, mean squared error, AdamW; without `tg.jit` and with it, "
-        "PyTorch eager with `fused=True`, JAX with the whole step compiled. The last loss is read, so all work "
+        "4–64–64–2 tanh network, batch 32, mean squared error, AdamW; without `tg.jit` and with "
+        "it, PyTorch eager with `fused=True`, JAX with the whole step compiled. The last loss is "
+        "read, so all work "
         "is in the time. Nodes: those of the step's evaluation, as `tg.plan_cache_stats()` "
         "counts them."
     ),
