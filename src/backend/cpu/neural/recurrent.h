@@ -88,7 +88,7 @@ void for_steps(const RecurrentSizes& sizes, int64_t steps, F&& step) {
   const int64_t row_parts = ceil_div(sizes.rows, kRows), units = unit_block<T>();
   const int64_t unit_parts = ceil_div(sizes.hidden, units);
   const int64_t bytes = sizes.hidden * sizes.hidden * sizes.gates * int64_t(sizeof(T));
-  const bool by_units = (row_parts == 1 || bytes > kCachedBytes) && work >= 4 * kPieceWork;
+  const bool by_units = (row_parts == 1 || bytes > kCachedBytes) && work >= 3 * kPieceWork;
   if (!by_units)
     return for_pieces(row_parts, work * double(steps), [&](int64_t part) {
       const int64_t row = tile_start(sizes.rows, row_parts, part);
