@@ -48,14 +48,14 @@ void multiply_windows(const Windows& windows, const Image& source, int64_t group
 }
 
 template <class T>
-void conv(const Image& x, const Image& w, const Image& y, const Steps& steps, Buffer* weights) {
+void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
   Dims used[kAxes];
   for (int axis = 0; axis < kAxes; ++axis)
     for (int64_t i = 0; i < w.size[axis]; ++i) used[axis].push_back(i);
   const FilterLayout filters{
       w.data,         w.dtype,          w.images / steps.groups * w.image_stride,
       w.image_stride, w.channel_stride, tap_offsets(used, w.stride),
-      weights};
+      w.buffer};
   multiply_windows<T>(forward_windows(x, y.size, w.size, steps), x, steps.groups, filters, y,
                       {{0, 0, 0}, {1, 1, 1}});
 }
@@ -64,8 +64,7 @@ void conv(const Image& x, const Image& w, const Image& y, const Steps& steps, Bu
 // which the division is exact: for the elements of dx with the same remainder by the stride these
 // are the same taps, so each remainder is a convolution of dy of its own.
 template <class T>
-void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& steps,
-                Buffer* weights) {
+void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& steps) {
   int64_t remainder[kAxes];
   for (remainder[0] = 0; remainder[0] < steps.stride[0]; ++remainder[0])
     for (remainder[1] = 0; remainder[1] < steps.stride[1]; ++remainder[1])
@@ -92,7 +91,7 @@ void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& s
         const FilterLayout filters{
             w.data,           w.dtype,        w.images / steps.groups * w.image_stride,
             w.channel_stride, w.image_stride, tap_offsets(used, w.stride),
-            weights};
+            w.buffer};
         multiply_windows<T>(windows, dy, steps.groups, filters, dx, placement);
       }
 }
@@ -104,7 +103,7 @@ void run_conv(const KernelArgs& args) {
   if (numel(y.shape) == 0) return;
   with_compute_type(y, "conv", [&](auto zero) {
     conv<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(y),
-                         steps_of(args.attrs), args.inputs[1].buffer);
+                         steps_of(args.attrs));
   });
 }
 
@@ -113,7 +112,7 @@ void run_conv_input_grad(const KernelArgs& args) {
   if (numel(dx.shape) == 0) return;
   with_compute_type(dx, "conv_input_grad", [&](auto zero) {
     input_grad<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(dx),
-                               steps_of(args.attrs), args.inputs[1].buffer);
+                               steps_of(args.attrs));
   });
 }
 

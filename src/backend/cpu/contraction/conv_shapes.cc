@@ -7,8 +7,8 @@
 namespace tegula::cpu {
 
 Image image_of(const View& view) {
-  Image image{view.data, view.dtype,      view.shape[0],   view.shape[1],
-              {1, 1, 1}, view.strides[0], view.strides[1], {0, 0, 0}};
+  Image image{view.data,       view.dtype,      view.shape[0], view.shape[1], {1, 1, 1},
+              view.strides[0], view.strides[1], {0, 0, 0},     view.buffer};
   const int missing = kAxes + 2 - int(view.shape.size());
   for (int axis = missing; axis < kAxes; ++axis) {
     image.size[axis] = view.shape[size_t(2 + axis - missing)];

@@ -17,6 +17,7 @@ struct Image {
   DType dtype;
   int64_t images, channels, size[kAxes];
   int64_t image_stride, channel_stride, stride[kAxes];
+  Buffer* buffer;  // where it is kept, if its contents last (see View)
 
   std::byte* at(int64_t offset) const { return data + offset * int64_t(itemsize(dtype)); }
   template <class T>

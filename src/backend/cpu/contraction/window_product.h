@@ -25,9 +25,9 @@ struct FilterLayout {
   SmallVector<int64_t, 32> taps;  // their offsets, in the order of the windows' taps
   Buffer* buffer = nullptr;       // where they are kept if they stay the same from call to call
 };
-// `elements` filters as prepare() writes them, kept with their buffer from the second use on. Null
-// where nothing is kept: so many results share the preparation that it costs little. `kernels`
-// tells preparations apart, with the filters of `shape`.
+// The filters in the form, of `bytes` bytes, that prepare() writes, kept with their buffer from the
+// second use on. Null where nothing is kept: so many results share the preparation that it costs
+// little. `kernels` and `shape` tell the forms of the same filters apart.
 std::shared_ptr<const std::byte> kept_filters(const FilterLayout& filters, const void* kernels,
                                               const Dims& shape, int64_t results, size_t bytes,
                                               FunctionRef<void(std::byte*)> prepare);

@@ -51,7 +51,10 @@ CompiledTile Compiler::compile() {
   choose_pieces();
   place_slots();
   find_copy();
-  for (size_t size : {1, 2, 4, 8}) c_.copy[size] = strided_copy_function(size);
+  for (size_t size : {1, 2, 4, 8}) {
+    c_.copy[size] = strided_copy_function(size);
+    c_.transpose[size] = transpose_function(size);
+  }
   return std::move(c_);
 }
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/cpu/strided_transpose.h"
 #include "backend/cpu/tile/chain.h"
 #include "backend/cpu/tile/functions.h"
 #include "runtime/kernel.h"
@@ -106,6 +107,7 @@ struct CompiledTile {
   int64_t memory = 0;  // bytes of working memory
 
   StridedCopy copy[9] = {};  // by element size
+  Transpose transpose[9] = {};
 
   // A program that only moves elements between different orders goes by strided_copy() instead.
   bool is_copy = false;

@@ -6,7 +6,6 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/strided_copy.h"
-#include "backend/cpu/strided_transpose.h"
 #include "backend/cpu/tile/accumulator.h"
 #include "backend/cpu/tile/compiled.h"
 #include "runtime/thread_pool.h"
@@ -264,8 +263,8 @@ class Worker {
   void gather_block(const Operand& o, const Tile& t, std::byte* to) const {
     const std::byte* from = data(o) + walk_offset(c_.outer_sizes, o.strides.outer, t.outer) +
                             walk_offset(c_.inner_sizes, o.strides.inner, t.inner);
-    transpose_function(size_t(o.size))(to, t.columns, from, o.strides.inner[0] / o.size, t.rows,
-                                       t.columns, false);
+    c_.transpose[o.size](to, t.columns, from, o.strides.inner[0] / o.size, t.rows, t.columns,
+                         false);
   }
 
   // The straight runs of an operand's elements in a tile.
