@@ -64,5 +64,4 @@ def _jit(fn: Any, limit: int) -> Any:
 
     jitted.cache_info = core.info  # type: ignore[attr-defined]
     jitted.cache_clear = core.clear  # type: ignore[attr-defined]
-    jitted._core = core  # type: ignore[attr-defined]
     return jitted

@@ -23,11 +23,8 @@ NodePool& node_pool() {
 }
 
 uint64_t next_sequence = 0;
-thread_local uint32_t node_trace = 0;
 
 }  // namespace
-
-void set_node_trace(uint32_t id) { node_trace = id; }
 
 SourceHooks& source_hooks() {
   static SourceHooks hooks;
@@ -42,6 +39,11 @@ std::string describe(SourceLocation where) {
 GradCell::GradCell() = default;
 GradCell::~GradCell() = default;
 
+bool Output::fills_buffer() const {
+  return layout.offset == 0 && is_contiguous(shape, layout.strides) &&
+         buffer->bytes() == size_t(numel(shape)) * itemsize(dtype);
+}
+
 Ref<Node> Node::create() {
   auto& free = node_pool().free;
   void* memory;
@@ -53,7 +55,7 @@ Ref<Node> Node::create() {
   }
   Node* node = new (memory) Node();
   node->sequence = next_sequence++;
-  node->trace = node_trace;
+  if (const Trace* trace = Trace::current()) node->trace = trace->id();
   return Ref<Node>(node);
 }
 

@@ -80,6 +80,9 @@ struct Output {
   // plan that fails gives it back (see Run).
   Ref<Buffer> previous;
   int32_t plan_index = -1;  // scratch of the planner
+
+  // Whether the value, evaluated, is all of its buffer, element after element.
+  bool fills_buffer() const;
 };
 
 enum class NodeState : uint8_t {
@@ -146,9 +149,6 @@ class PendingList {
   size_t size_ = 0;
   int64_t bytes_ = 0;
 };
-
-// The trace that nodes this thread makes belong to.
-void set_node_trace(uint32_t id);
 
 // Bytes of a node's outputs if they were all stored; views take none.
 int64_t output_bytes(const Node& node);

@@ -197,8 +197,7 @@ void note_previous(const Output& old, const Tensor& fresh) {
   if (!fresh.node().pending() || output.previous) return;
   if (!old.buffer) {
     output.previous = old.previous;
-  } else if (old.layout.offset == 0 && is_contiguous(old.shape, old.layout.strides) &&
-             old.buffer->bytes() == size_t(numel(old.shape)) * itemsize(old.dtype)) {
+  } else if (old.fills_buffer()) {
     output.previous = old.buffer;
   }
 }

@@ -39,7 +39,6 @@ Trace::Trace() : ambient_(&default_generator()), outer_(current_trace) {
   static uint32_t last_id = 0;  // under the graph lock
   id_ = ++last_id;
   current_trace = this;
-  set_node_trace(id_);
 }
 
 Trace::~Trace() {
@@ -51,16 +50,12 @@ void Trace::end() {
   if (ended_) return;
   ended_ = true;
   current_trace = outer_;
-  set_node_trace(outer_ ? outer_->id_ : 0);
 }
 
 Tensor Trace::input(const Tensor& like) {
   inputs_.push_back(copy_leaf(like));
   return Tensor(inputs_.back());
 }
-
-Tensor Trace::number(double value) { return number(scalar(value, DType::float32, true)); }
-Tensor Trace::number(int64_t value) { return number(scalar(value, DType::int64, true)); }
 
 Tensor Trace::number(Tensor value) {
   value.node().attrs = {int64_t(slots_.size())};
@@ -104,7 +99,6 @@ Graph Trace::graph(std::vector<Value> outputs) const {
     if (node->pending() && made(*node) && seen.insert(node).second) graph.nodes.emplace_back(node);
   };
   for (const Value& output : outputs) visit(output.node.get());
-  std::unordered_map<Node*, int32_t> numbers;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     Node* node = graph.nodes[i].get();
     if (!graph.device) graph.device = node->device;
@@ -136,14 +130,8 @@ Graph Trace::graph(std::vector<Value> outputs) const {
   return graph;
 }
 
-TracePause::TracePause() : paused_(std::exchange(current_trace, nullptr)) {
-  if (paused_) set_node_trace(0);
-}
-TracePause::~TracePause() {
-  if (!paused_) return;
-  current_trace = paused_;
-  set_node_trace(paused_->id());
-}
+TracePause::TracePause() : paused_(std::exchange(current_trace, nullptr)) {}
+TracePause::~TracePause() { current_trace = paused_; }
 
 Tensor require_known(const Tensor& x, const char* use) {
   Trace* trace = Trace::current();

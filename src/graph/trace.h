@@ -53,10 +53,9 @@ class Trace {
   // A tensor to be known when the graph runs, like one there is now. A leaf's gradient cell is
   // shared.
   Tensor input(const Tensor& like);
-  // A Python number to be known when the graph runs, weakly typed. Its present value decides the
-  // dtype and what functions see that look at it, which makes it constant.
-  Tensor number(double value);
-  Tensor number(int64_t value);
+  // A number to be known when the graph runs, given as a weak scalar of its own. Its present value
+  // decides the dtype and what functions see that look at it, which makes it constant.
+  Tensor number(Tensor value);
   bool is_constant(size_t slot) const { return slots_[slot].constant; }
   // x computed at once, outside of the trace, where it depends on numbers and constants alone: they
   // are constants from now on. Else an empty handle.
@@ -73,8 +72,6 @@ class Trace {
   void note_draw(Generator& generator, Node* node, uint64_t counters);
 
  private:
-  Tensor number(Tensor value);
-
   struct Drawn {
     Ref<Generator> generator;
     Node* node;

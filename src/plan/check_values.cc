@@ -60,7 +60,7 @@ const char* find_bad_value(std::span<const View> operands) {
     if (found.nan) return "NaN";
     infinity |= found.infinity;
   }
-  return infinity ? "infinity" : "";
+  return infinity ? "infinity" : nullptr;
 }
 
 }  // namespace tegula

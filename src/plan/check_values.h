@@ -10,8 +10,8 @@ namespace tegula {
 bool checking_values();
 void set_checking_values(bool on);
 
-// "NaN", "infinity" or "", for what there is among the values of floating-point operands. Inputs
-// are to be looked at before the step runs, which may write over them.
+// "NaN" or "infinity", or null, for what there is among the values of floating-point operands.
+// Inputs are to be looked at before the step runs, which may write over them.
 const char* find_bad_value(std::span<const View> operands);
 
 }  // namespace tegula

@@ -1,10 +1,8 @@
 #include "plan/evaluate.h"
 
-#include <cstdio>
 #include <list>
 #include <unordered_map>
 
-#include "plan/check_values.h"
 #include "plan/run.h"
 #include "runtime/host.h"
 
@@ -83,7 +81,7 @@ std::shared_ptr<Plan> find_or_make(const Snapshot& snapshot) {
   scope.event().kind = ProfileEvent::plan;
   scope.event().name = "plan made";
   std::shared_ptr<Plan> plan = make_plan(snapshot);
-  if (debug_level() >= 1) std::fprintf(stderr, "%s", plan->to_string(debug_level() >= 2).c_str());
+  show_new(*plan);
   cache().insert(snapshot, plan);
   return plan;
 }
@@ -129,25 +127,14 @@ void settle_failed(const Snapshot& snapshot, std::exception_ptr error) {
 
 // Hands the run's memory to the nodes whose values are kept, and lets go of the graph behind them.
 void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Event>& event) {
-  std::vector<int32_t> holders(plan.output_bytes.size(), 0);
-  for (const Kept& kept : plan.kept)
-    if (kept.output >= 0) ++holders[size_t(kept.output)];
   for (const Kept& kept : plan.kept) {
     Output& output = snapshot.nodes[size_t(kept.value.node)]->outputs[size_t(kept.value.index)];
-    output.buffer =
-        kept.output >= 0 ? run.outputs()[size_t(kept.output)] : run.leaves()[size_t(kept.leaf)];
-    int64_t offset = kept.offset;
-    if (kept.leaf >= 0) offset += snapshot.leaves[size_t(kept.leaf)].output().layout.offset;
-    for (const auto& [word, multiplier] : kept.dynamic)
-      offset += run.dynamic()[size_t(word)] * multiplier;
-    output.layout = {kept.strides, offset};
+    auto [buffer, layout] = run.memory_of(kept, snapshot);
+    output.buffer = std::move(buffer);
+    output.layout = std::move(layout);
     if (kept.output < 0) continue;
-    // Others who see this memory expect what was to be computed.
-    const bool replaces = output.previous && holders[size_t(kept.output)] == 1 &&
-                          output.previous->bytes() == output.buffer->bytes() &&
-                          output.buffer->backend().host_memory();
-    output.buffer->set_event(replaces ? run.state_event() : event);
-    if (replaces) run.keep_previous(kept.output, output.previous);
+    if (!output.previous || !run.replace(kept.output, output.previous))
+      output.buffer->set_event(event);
   }
   let_go(snapshot);
 }
@@ -175,15 +162,7 @@ void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_
     run->state_event()->complete();
     return;
   }
-  const Unlocked unlocked;
-  try {
-    device.queue().submit(std::move(run), about_to_wait, event);
-  } catch (...) {  // not taken: what it would have computed has failed
-    event->complete(std::current_exception());
-    throw;
-  }
-  throw_if_interrupted(*event);
-  if (checking_values()) device.queue().wait(event);
+  submit(std::move(run), about_to_wait, event);
 }
 
 void run_evaluation(std::span<const Tensor> wanted, Wait wait) {

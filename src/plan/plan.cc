@@ -150,6 +150,10 @@ class Builder {
     for (size_t i = 0; i < snapshot_.nodes.size(); ++i)
       for (size_t k = 0; k < snapshot_.live[i].size(); ++k)
         if (snapshot_.live[i][k]) keep({int32_t(i), int32_t(k)});
+    std::vector<int32_t> holders(plan_->output_bytes.size(), 0);
+    for (const Kept& kept : plan_->kept)
+      if (kept.output >= 0) ++holders[size_t(kept.output)];
+    for (int32_t count : holders) plan_->sole.push_back(count == 1);
   }
 
   void keep(ValueRef value) {

@@ -50,6 +50,7 @@ struct Plan {
   std::vector<int64_t> output_bytes;
   std::vector<int32_t> donor;  // by output: the leaf whose memory it takes over, or -1
   std::vector<Kept> kept;
+  std::vector<uint8_t> sole;  // by output: whether one kept value alone lies in it
   size_t leaf_count = 0;
   int32_t dynamic_words = 0;
   double cost_us = 0;

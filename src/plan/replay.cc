@@ -1,13 +1,10 @@
 #include "plan/replay.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <unordered_map>
 
 #include "graph/primitive.h"
-#include "plan/check_values.h"
-#include "runtime/host.h"
 
 namespace tegula {
 
@@ -41,7 +38,7 @@ void Replay::bind_leaves(const Call& call) {
     Output& output = leaf.node->outputs[0];
     const Node& node = given.node();
     leaf.donatable = call.rebound[i] && node.ref_count() == 1 && given.output().handles == 1 &&
-                     given.output().buffer->owners() == 1 && fills_its_buffer(given.output());
+                     given.output().buffer->owners() == 1 && can_be_written(given.output());
     output.buffer = given.output().buffer;
     output.layout = given.output().layout;
   }
@@ -84,28 +81,22 @@ const Replay::Variant& Replay::find_variant() {
   if (variants_.size() == kMaxVariants) variants_.pop_back();
   ProfileScope scope(ProfileEvent::plan, "plan made");
   scope.event().count = int64_t(snapshot_.nodes.size());
-  Variant fresh{key_, make_plan(snapshot_), {}, {}};
+  Variant fresh{key_, make_plan(snapshot_), {}};
   const Plan& plan = *fresh.plan;
-  fresh.sole.resize(plan.output_bytes.size(), false);
-  std::vector<int32_t> holders(plan.output_bytes.size(), 0);
   std::map<std::pair<int32_t, int32_t>, int32_t> by_value;
-  for (size_t i = 0; i < plan.kept.size(); ++i) {
-    const Kept& kept = plan.kept[i];
-    by_value[{kept.value.node, kept.value.index}] = int32_t(i);
-    if (kept.output >= 0) fresh.sole[size_t(kept.output)] = ++holders[size_t(kept.output)] == 1;
-  }
+  for (size_t i = 0; i < plan.kept.size(); ++i)
+    by_value[{plan.kept[i].value.node, plan.kept[i].value.index}] = int32_t(i);
   for (const ValueRef& ref : output_refs_) {
     const auto kept = by_value.find({ref.node, ref.index});
     fresh.kept.push_back(kept == by_value.end() ? -1 : kept->second);
   }
-  if (debug_level() >= 1) std::fprintf(stderr, "%s", plan.to_string(debug_level() >= 2).c_str());
+  show_new(plan);
   variants_.insert(variants_.begin(), std::move(fresh));
   return variants_.front();
 }
 
 Replay::Pending Replay::prepare(const Call& call) {
   Pending pending;
-  pending.device_ = graph_.device;
   const Variant* variant = nullptr;
   if (!graph_.nodes.empty()) {
     Run::release_locations();
@@ -138,44 +129,21 @@ Replay::Pending Replay::prepare(const Call& call) {
 // Output k as a leaf around the run's memory.
 Tensor Replay::kept_value(const Value& v, const Variant& variant, size_t k, Pending& pending) {
   const Kept& kept = variant.plan->kept[size_t(variant.kept[k])];
-  const Run& run = *pending.run_;
-  int64_t offset = kept.offset;
-  for (const auto& [word, multiplier] : kept.dynamic)
-    offset += run.dynamic()[size_t(word)] * multiplier;
-  Ref<Buffer> buffer;
-  if (kept.output >= 0) {
-    buffer = run.outputs()[size_t(kept.output)];
-    buffer->set_event(pending.event_);
-    if (variant.sole[size_t(kept.output)]) pending.buffers_[k] = kept.output;
-  } else {
-    buffer = run.leaves()[size_t(kept.leaf)];
-    offset += snapshot_.leaves[size_t(kept.leaf)].output().layout.offset;
-  }
+  auto [buffer, layout] = pending.run_->memory_of(kept, snapshot_);
+  if (kept.output >= 0) buffer->set_event(pending.event_);
+  pending.buffers_[k] = kept.output;
   const Output& traced = v.node->outputs[v.index];
-  return from_buffer(std::move(buffer), traced.dtype, traced.shape, {kept.strides, offset});
+  return from_buffer(std::move(buffer), traced.dtype, traced.shape, std::move(layout));
 }
 
 void Replay::Pending::replaces(size_t output, const Tensor& before) {
-  const int32_t index = buffers_[output];
   const Output& old = before.output();
-  if (index < 0 || !old.buffer || !fills_its_buffer(old)) return;
-  const Ref<Buffer>& buffer = run_->outputs()[size_t(index)];
-  if (old.buffer->bytes() != buffer->bytes() || !buffer->backend().host_memory()) return;
-  buffer->set_event(run_->state_event());
-  run_->keep_previous(index, old.buffer);
+  if (buffers_[output] >= 0 && old.buffer && old.fills_buffer())
+    run_->replace(buffers_[output], old.buffer);
 }
 
 void Replay::Pending::submit() {
-  if (!run_) return;
-  const Unlocked unlocked;
-  try {
-    device_->queue().submit(std::move(run_), false, event_);
-  } catch (...) {  // not taken: what it would have computed has failed
-    event_->complete(std::current_exception());
-    throw;
-  }
-  throw_if_interrupted(*event_);
-  if (checking_values()) device_->queue().wait(event_);
+  if (run_) tegula::submit(std::move(run_), false, event_);
 }
 
 }  // namespace tegula

@@ -25,7 +25,7 @@ class Replay {
     std::span<const Tensor> numbers;  // by slot: weak scalars
   };
   // The outputs of one run, which begins with submit(). Until then the caller binds what it binds;
-  // previous(k, before) says that output k replaces a value that it gets back if the run fails.
+  // replaces(k, before) says that output k replaces a value that it gets back if the run fails.
   class Pending {
    public:
     const Tensors& outputs() const { return outputs_; }
@@ -36,24 +36,20 @@ class Replay {
    private:
     friend class Replay;
     Tensors outputs_;
-    std::vector<int32_t> buffers_;  // by output: the run's buffer it alone looks at, or -1
+    std::vector<int32_t> buffers_;  // by output: the run's buffer it lies in, or -1
     std::unique_ptr<Run> run_;
     Ref<Event> event_;
-    Backend* device_ = nullptr;
   };
   Pending prepare(const Call& call);
 
   const Graph& graph() const { return graph_; }
   size_t plan_count() const { return variants_.size(); }
-  // The plan of the latest run; null before the first.
-  const Plan* plan() const { return variants_.empty() ? nullptr : variants_.front().plan.get(); }
 
  private:
   struct Variant {
     std::vector<int64_t> key;
     std::shared_ptr<Plan> plan;
     std::vector<int32_t> kept;  // by output of the graph: its number among the plan's kept values
-    std::vector<uint8_t> sole;  // by buffer of the plan: whether one value alone lies in it
   };
   static constexpr size_t kMaxVariants = 8;
 

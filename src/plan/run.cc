@@ -8,6 +8,7 @@
 #include "graph/primitive.h"
 #include "plan/check_values.h"
 #include "runtime/cancel.h"
+#include "runtime/host.h"
 
 namespace tegula {
 namespace {
@@ -42,6 +43,10 @@ int debug_level() {
     return text ? std::atoi(text) : 0;
   }();
   return level;
+}
+
+void show_new(const Plan& plan) {
+  if (debug_level() >= 1) std::fprintf(stderr, "%s", plan.to_string(debug_level() >= 2).c_str());
 }
 
 Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move(plan)) {
@@ -185,12 +190,12 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
     check_cancel();
     ProfileScope scope(ProfileEvent::step, "");
     if (profiling()) describe_step(step, scope.event());
-    const bool check = checking_values() && !*find_bad_value(step.inputs);
+    const bool check = checking_values() && !find_bad_value(step.inputs);
     const auto start = timed ? Clock::now() : Clock::time_point();
     try {
       step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
       if (check)
-        if (const char* bad = find_bad_value(step.outputs); *bad)
+        if (const char* bad = find_bad_value(step.outputs))
           fail(ErrorKind::floating, "debug_nans: ", what(step), " made the first ", bad,
                step.outputs.empty() ? ""
                                     : " in a result of shape " + to_string(step.outputs[0].shape));
@@ -204,10 +209,37 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
   }
 }
 
-void Run::keep_previous(int32_t index, Ref<Buffer> previous) {
-  const Ref<Event> event = previous->event();
+Run::Memory Run::memory_of(const Kept& kept, const Snapshot& snapshot) const {
+  int64_t offset = kept.offset;
+  for (const auto& [word, multiplier] : kept.dynamic) offset += dynamic_[size_t(word)] * multiplier;
+  if (kept.output >= 0) return {outputs_[size_t(kept.output)], {kept.strides, offset}};
+  const size_t leaf = size_t(kept.leaf);
+  offset += snapshot.leaves[leaf].output().layout.offset;
+  return {leaves_[leaf], {kept.strides, offset}};
+}
+
+bool Run::replace(int32_t index, const Ref<Buffer>& previous) {
+  Buffer& output = *outputs_[size_t(index)];
+  if (!plan_->sole[size_t(index)] || previous->bytes() != output.bytes() ||
+      !output.backend().host_memory())
+    return false;
+  output.set_event(state_event_);
   previous->enter_run();
-  previous_.push_back({index, std::move(previous), event});
+  previous_.push_back({index, previous, previous->event()});
+  return true;
+}
+
+void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& event) {
+  Queue& queue = run->plan_->device->queue();
+  const Unlocked unlocked;
+  try {
+    queue.submit(std::move(run), about_to_wait, event);
+  } catch (...) {  // not taken: what it would have computed has failed
+    event->complete(std::current_exception());
+    throw;
+  }
+  throw_if_interrupted(*event);
+  if (checking_values()) queue.wait(event);
 }
 
 void Run::run() {

@@ -14,6 +14,7 @@ namespace tegula {
 // TEGULA_DEBUG: 1 prints each plan's steps as it is first made, 2 also its tile programs, and each
 // step as it runs, with its time and bandwidth.
 int debug_level();
+void show_new(const Plan& plan);
 
 class Run : public Work {
  public:
@@ -22,20 +23,25 @@ class Run : public Work {
 
   void run() override;
   double cost_us() const override { return plan_->cost_us; }
+  // Where a value that outlives the run lies. The run was made from `snapshot`.
+  struct Memory {
+    Ref<Buffer> buffer;
+    Layout layout;
+  };
+  Memory memory_of(const Kept& kept, const Snapshot& snapshot) const;
   // Output `index` replaces `previous` in somebody's hands. If the run fails before it has begun to
   // write over donated memory, the output gets the old contents back and counts as computed; its
-  // event is therefore not the run's.
-  void keep_previous(int32_t index, Ref<Buffer> previous);
+  // event is therefore set, and not the run's. False, and nothing done, where others see that
+  // memory, who expect what was to be computed, or it is another kind of memory.
+  bool replace(int32_t index, const Ref<Buffer>& previous);
   const Ref<Event>& state_event() const { return state_event_; }
-
-  const std::vector<Ref<Buffer>>& outputs() const { return outputs_; }
-  const std::vector<Ref<Buffer>>& leaves() const { return leaves_; }
-  const std::vector<int64_t>& dynamic() const { return dynamic_; }
 
   // Gives back the source locations of runs that have ended. Call under the graph lock.
   static void release_locations();
 
  private:
+  friend void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& event);
+
   std::byte* address(const Place& place, std::byte* arena);
   void run_plan();
   void restore();
@@ -63,5 +69,8 @@ class Run : public Work {
   std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
   std::vector<std::string> lines_;                             // by node, for the profile
 };
+
+// Has a run computed, completing `event`; see Queue::submit. Call under the graph lock.
+void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& event);
 
 }  // namespace tegula

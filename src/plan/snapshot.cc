@@ -165,7 +165,7 @@ class Collector {
       const Buffer* buffer = leaf.output().buffer.get();
       const auto found = free_references.find(leaf.output().buffer.get());
       leaf.donatable = found != free_references.end() && buffer->owners() == found->second &&
-                       fills_its_buffer(leaf.output());
+                       can_be_written(leaf.output());
     }
   }
 
@@ -237,10 +237,8 @@ void number_memory(Snapshot& snapshot) {
   }
 }
 
-bool fills_its_buffer(const Output& output) {
-  return output.buffer->donatable() && output.layout.offset == 0 && output.buffer->bytes() > 0 &&
-         is_contiguous(output.shape, output.layout.strides) &&
-         size_t(numel(output.shape)) * itemsize(output.dtype) == output.buffer->bytes();
+bool can_be_written(const Output& leaf) {
+  return leaf.buffer->donatable() && leaf.buffer->bytes() > 0 && leaf.fills_buffer();
 }
 
 std::string to_string(const Snapshot& snapshot) {

@@ -50,8 +50,8 @@ Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device);
 Snapshot snapshot_of(const Graph& graph);
 // Numbers the leaves that share memory.
 void number_memory(Snapshot& snapshot);
-// Whether a leaf's memory is all of a buffer that a plan may write over.
-bool fills_its_buffer(const Output& output);
+// Whether a leaf's memory is a buffer that a plan may write over.
+bool can_be_written(const Output& leaf);
 
 // The nodes with their inputs, one a line; leaves are numbered as in the plan's text.
 std::string to_string(const Snapshot& snapshot);

@@ -1,7 +1,10 @@
 #include "python/capture.h"
 
+#include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
+
+namespace nb = nanobind;
 
 namespace tegula::python {
 
@@ -10,8 +13,6 @@ int captures_active = 0;
 namespace {
 
 thread_local Capture* current_capture = nullptr;
-
-TensorObject* raw(PyObject* object) { return reinterpret_cast<TensorObject*>(object); }
 
 }  // namespace
 
@@ -29,10 +30,10 @@ Capture::Capture() : outer_(current_capture) {
 Capture::~Capture() { finish(); }
 
 void Capture::use(PyObject* object, int32_t leaf) {
-  Tensor& tensor = raw(object)->tensor;
+  Tensor& tensor = raw_tensor(object);
   if (!tensor || trace_.made(tensor.node())) return;
   const Tensor input = trace_.input(tensor);
-  objects.push_back(object);
+  keep(object);
   number_of_[object] = int32_t(handles.size());
   const Ref<GradCell> cell = tensor.output().cell;
   handles.push_back({object, leaf, input.value().node, tensor, {}});
@@ -56,37 +57,38 @@ int32_t Capture::handle_of(PyObject* object) const {
   return found == number_of_.end() ? -1 : found->second;
 }
 
-Tensor Capture::number(Slot slot) {
-  slots.push_back(slot);
-  return slot.is_real ? trace_.number(slot.real) : trace_.number(slot.integer);
+Number::Value Number::read(PyObject* object, bool real) {
+  if (real) return to_double(object, "jit", "a number");
+  return to_int(object, "jit", "a number");
 }
 
-Tensor Capture::argument(int32_t leaf, double value) {
-  return number({.leaf = leaf, .is_real = true, .real = value});
+Tensor Number::tensor(const Value& value) {
+  if (const double* real = std::get_if<double>(&value)) return scalar(*real, DType::float32, true);
+  return scalar(std::get<int64_t>(value), DType::int64, true);
 }
-Tensor Capture::argument(int32_t leaf, int64_t value) {
-  return number({.leaf = leaf, .integer = value});
+
+Tensor Capture::number(Number number) {
+  numbers.push_back(number);
+  return trace_.number(Number::tensor(number.value));
+}
+
+Tensor Capture::argument(int32_t leaf, PyObject* object, bool real) {
+  return number({Number::read(object, real), leaf});
 }
 
 int32_t Capture::keep(PyObject* object) {
-  objects.push_back(object);
+  objects.push_back(nb::borrow(object));
   return int32_t(objects.size()) - 1;
 }
 
 Tensor Capture::setting(PyObject* container, PyObject* key) {
-  Objects value;
-  value.take(checked(PyObject_GetItem(container, key)));
+  const nb::object value = nb::steal(checked(PyObject_GetItem(container, key)));
   HostAction action;
-  action.slot = int32_t(slots.size());
+  action.number = int32_t(numbers.size());
   action.container = keep(container);
   action.key = keep(key);
-  const int32_t read = int32_t(actions.size());
   actions.push_back(action);
-  if (PyFloat_Check(value[0]))
-    return number({.read = read, .is_real = true, .real = PyFloat_AS_DOUBLE(value[0])});
-  const int64_t integer = PyLong_AsLongLong(value[0]);
-  if (integer == -1 && PyErr_Occurred()) throw_python_error();
-  return number({.read = read, .integer = integer});
+  return number({Number::read(value.ptr(), true)});
 }
 
 void Capture::call(PyObject* function) {
@@ -97,8 +99,8 @@ void Capture::call(PyObject* function) {
 
 void Capture::depend(PyObject* object, PyObject* name, PyObject* value, bool is_mode) {
   for (const Condition& c : conditions)
-    if (objects[size_t(c.object)] == object &&
-        PyUnicode_Compare(objects[size_t(c.name)], name) == 0)
+    if (objects[size_t(c.object)].ptr() == object &&
+        PyUnicode_Compare(objects[size_t(c.name)].ptr(), name) == 0)
       return;
   const int32_t kept = keep(object), kept_name = keep(name);
   conditions.push_back({kept, kept_name, keep(value), is_mode});
@@ -111,7 +113,7 @@ void Capture::finish() {
   current_capture = outer_;
   --captures_active;
   for (Handle& handle : handles) {
-    Tensor& tensor = raw(handle.object)->tensor;
+    Tensor& tensor = raw_tensor(handle.object);
     handle.after = tensor.value();
     handle.written = tensor.value().node != handle.input;
     tensor = std::move(handle.before);

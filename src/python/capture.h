@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "graph/trace.h"
@@ -14,17 +15,21 @@
 namespace tegula::python {
 
 // A number that is known when the function runs.
-struct Slot {
-  int32_t leaf = -1;  // of the arguments, or
-  int32_t read = -1;  // of the settings
-  bool is_real = false;
-  double real = 0;
-  int64_t integer = 0;
+struct Number {
+  using Value = std::variant<double, int64_t>;
+
+  // What a Python object is as a float or as an int.
+  static Value read(PyObject* object, bool real);
+  static Tensor tensor(const Value& value);  // a weak scalar
+
+  Value value;  // in the trace
+  int32_t leaf = -1;  // of the arguments; -1 for a setting
+  bool constant = false;  // the trace holds for this value alone
 };
 
 // What runs on the host with each run, in order: settings read, Python functions called.
 struct HostAction {
-  int32_t slot = -1;  // read container[key] into it, or
+  int32_t number = -1;  // read container[key] into it, or
   int32_t function = -1;
   int32_t container = -1, key = -1;  // these three number Capture::objects
 };
@@ -60,9 +65,9 @@ class Capture {
   static Capture* current();  // this thread's, or null
 
   void use(PyObject* tensor, int32_t leaf = -1);
-  Tensor argument(int32_t leaf, double value);
-  Tensor argument(int32_t leaf, int64_t value);
-  // container[key], a float or an int, as it is when the function runs.
+  // A leaf of the arguments that is a float or an int.
+  Tensor argument(int32_t leaf, PyObject* object, bool real);
+  // container[key], a number, as it is when the function runs.
   Tensor setting(PyObject* container, PyObject* key);
   // Called now, and again at each run.
   void call(PyObject* function);
@@ -79,7 +84,7 @@ class Capture {
 
   std::vector<Handle> handles;
   std::vector<Cell> cells;
-  std::vector<Slot> slots;
+  std::vector<Number> numbers;
   std::vector<HostAction> actions;
   struct Condition {
     int32_t object, name, value;
@@ -89,7 +94,7 @@ class Capture {
   Objects objects;
 
  private:
-  Tensor number(Slot slot);
+  Tensor number(Number number);
   int32_t keep(PyObject* object);
 
   Trace trace_;

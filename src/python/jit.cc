@@ -52,17 +52,12 @@ class JitFunction {
     known_.clear();
   }
 
-  std::string plan_text(bool programs) const {
-    const Plan* plan = known_.empty() ? nullptr : known_.front()->replay->plan();
-    return plan ? plan->to_string(programs) : "";
-  }
-
   int traverse(visitproc visit, void* arg) const {
     Py_VISIT(function_.ptr());
     for (const auto& s : known_) {
       for (const Objects* group :
            {&s->objects, &s->constants, &s->arguments.statics, &s->result.statics})
-        for (PyObject* object : *group) Py_VISIT(object);
+        for (const nb::object& object : *group) Py_VISIT(object.ptr());
     }
     return 0;
   }
@@ -75,25 +70,19 @@ class JitFunction {
   // Held: what runs may forget it, here or in another thread.
   static nb::object replay(std::shared_ptr<Specialization> known, const Tree& arguments,
                            bool first) {
-    return nb::steal(replay_call(*known, arguments, first));
+    return replay_call(*known, arguments, first);
   }
 
   static Tree flatten(const nb::tuple& args, const nb::dict& kwargs) {
-    Objects both;
-    both.take(checked(PyTuple_Pack(2, args.ptr(), kwargs.ptr())));
+    const nb::tuple both = nb::make_tuple(args, kwargs);
     Tree tree;
-    tree.add(both[0]);
+    tree.add(both.ptr());
     // NumPy arrays are copied in, as operations do.
-    Objects leaves;
     for (size_t i = 0; i < tree.leaves.size(); ++i) {
-      if (tree.leaf_kinds[i] != Tree::array) {
-        leaves.push_back(tree.leaves[i]);
-        continue;
-      }
-      leaves.take(checked(wrap(from_numpy(tree.leaves[i], default_device()))));
+      if (tree.leaf_kinds[i] != Tree::array) continue;
+      tree.leaves[i] = nb::steal(checked(wrap(from_numpy(tree.leaves[i].ptr(), default_device()))));
       tree.leaf_kinds[i] = Tree::tensor;
     }
-    tree.leaves = std::move(leaves);
     return tree;
   }
 
@@ -131,9 +120,7 @@ void add_jit(nb::module_& m) {
            "What the function returns, traced or replayed.")
       .def("info", &JitFunction::info, nb::sig("def info(self) -> dict[str, int]"),
            "Calls that were replayed and traced; traces and plans kept.")
-      .def("clear", &JitFunction::clear, "Forgets all traces.")
-      .def("plan_text", &JitFunction::plan_text, nb::arg("programs"),
-           "The plan of the latest call.");
+      .def("clear", &JitFunction::clear, "Forgets all traces.");
   m.def(
       "_is_tracing", [] { return Capture::current() != nullptr; },
       "Whether this thread is tracing a function.");

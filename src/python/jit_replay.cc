@@ -6,6 +6,8 @@
 #include "python/errors.h"
 #include "python/specialization.h"
 
+namespace nb = nanobind;
+
 namespace tegula::python {
 namespace {
 
@@ -13,56 +15,50 @@ class Replayer {
  public:
   Replayer(Specialization& s, const Tree& arguments) : s_(s), arguments_(arguments) {}
 
-  PyObject* run(bool first) {
+  nb::object run(bool first) {
     read_numbers(first);
     if (s_.differentiable && grad_enabled()) return record();
     find_inputs();
     Replay::Pending pending = s_.replay->prepare({inputs_, rebound_, numbers_});
     bind(pending.outputs(), &pending);
-    PyObject* result = results(pending.outputs());
+    nb::object result = results(pending.outputs());
     pending.submit();
     return result;
   }
 
  private:
   void read_numbers(bool first) {
-    numbers_.resize(s_.numbers.size());
-    if (first) {  // the trace has read them, and called what is to be called
-      for (size_t i = 0; i < s_.numbers.size(); ++i) numbers_[i] = traced(s_.numbers[i]);
-      return;
+    for (const Number& n : s_.numbers) {
+      // The trace has read them already, and called what is to be called.
+      if (first) numbers_.push_back(Number::tensor(n.value));
+      else if (n.leaf >= 0) numbers_.push_back(now(n, arguments_.leaves[size_t(n.leaf)]));
+      else numbers_.emplace_back();
     }
-    for (size_t i = 0; i < s_.numbers.size(); ++i)
-      if (const int32_t leaf = s_.numbers[i].leaf; leaf >= 0)
-        numbers_[i] = number_of(arguments_.leaves[size_t(leaf)], s_.numbers[i]);
+    if (first) return;
+    const auto part = [&](int32_t k) { return s_.objects[size_t(k)].ptr(); };
     for (const HostAction& action : s_.actions) {
-      if (action.slot >= 0) {
-        Objects value;
-        value.take(checked(PyObject_GetItem(s_.objects[size_t(action.container)],
-                                            s_.objects[size_t(action.key)])));
-        numbers_[size_t(action.slot)] = number_of(value[0], s_.numbers[size_t(action.slot)]);
-      } else {
-        Objects none;
-        none.take(checked(PyObject_CallNoArgs(s_.objects[size_t(action.function)])));
+      if (action.number < 0) {
+        nb::steal(checked(PyObject_CallNoArgs(part(action.function))));
+        continue;
       }
+      const size_t number = size_t(action.number);
+      numbers_[number] =
+          now(s_.numbers[number],
+              nb::steal(checked(PyObject_GetItem(part(action.container), part(action.key)))));
     }
   }
-
-  static Tensor traced(const Slot& slot) {
-    return slot.is_real ? scalar(slot.real, DType::float32, true)
-                        : scalar(slot.integer, DType::int64, true);
-  }
-  static Tensor number_of(PyObject* object, const Slot& slot) {
-    if (slot.is_real) return scalar(to_double(object, "jit", "a number"), DType::float32, true);
-    return scalar(to_int(object, "jit", "a number"), DType::int64, true);
+  static Tensor now(const Number& n, const nb::object& object) {
+    const bool real = std::holds_alternative<double>(n.value);
+    return Number::tensor(Number::read(object.ptr(), real));
   }
 
   PyObject* object(size_t handle) const { return object_of(s_.handles[handle], arguments_); }
   GradCell& cell_of(const Specialization::Cell& c) const {
-    return *raw(object(c.owner)).output().cell;
+    return *raw_tensor(object(c.owner)).output().cell;
   }
 
   const Tensor& input(const Specialization::Input& from) const {
-    if (from.kind == Specialization::Input::handle) return raw(object(from.index));
+    if (from.kind == Specialization::Input::handle) return raw_tensor(object(from.index));
     const std::unique_ptr<Tensor>& gradient = cell_of(s_.cells[from.index]).grad;
     static const Tensor nothing;
     return gradient ? *gradient : nothing;
@@ -93,7 +89,7 @@ class Replayer {
     for (size_t i = 0; i < s_.handles.size(); ++i) {
       const int32_t k = s_.handles[i].output;
       if (k < 0) continue;
-      Tensor& handle = raw(object(i));
+      Tensor& handle = raw_tensor(object(i));
       if (pending && !s_.shared[size_t(k)]) pending->replaces(size_t(k), handle);
       Tensor fresh = s_.shared[size_t(k)] ? detach(outputs[size_t(k)]) : outputs[size_t(k)];
       if (const Ref<GradCell>& cell = handle.output().cell; cell && cell->is_leaf) {
@@ -109,17 +105,17 @@ class Replayer {
     }
   }
 
-  PyObject* results(const Tensors& outputs) {
-    return s_.result.rebuild([&](size_t i) -> PyObject* {
+  nb::object results(const Tensors& outputs) {
+    return s_.result.rebuild([&](size_t i) -> nb::object {
       const Specialization::Result& r = s_.results[i];
-      if (r.output >= 0) return wrap(outputs[size_t(r.output)]);
-      if (r.handle >= 0) return Py_NewRef(object(size_t(r.handle)));
-      return Py_NewRef(s_.constants[size_t(r.constant)]);
+      if (r.output >= 0) return nb::steal(checked(wrap(outputs[size_t(r.output)])));
+      if (r.handle >= 0) return nb::borrow(object(size_t(r.handle)));
+      return s_.constants[size_t(r.constant)];
     });
   }
 
   // Gradients are to flow through the results: the operations are recorded anew.
-  PyObject* record() {
+  nb::object record() {
     Tensors inputs;
     for (const Specialization::Input& from : s_.inputs) inputs.push_back(input(from));
     const Tensors outputs = record_graph(s_.replay->graph(), inputs, numbers_);
@@ -138,7 +134,7 @@ class Replayer {
 
 }  // namespace
 
-PyObject* replay_call(Specialization& s, const Tree& arguments, bool first) {
+nb::object replay_call(Specialization& s, const Tree& arguments, bool first) {
   return Replayer(s, arguments).run(first);
 }
 

@@ -7,6 +7,8 @@
 #include "python/errors.h"
 #include "python/specialization.h"
 
+namespace nb = nanobind;
+
 namespace tegula::python {
 namespace {
 
@@ -49,12 +51,8 @@ class Tracer {
     s->modes = mode_changes;
     Outputs outputs;
     Capture capture;
-    {
-      Objects result;
-      call(capture, result);
-      read_result(*s, capture, result, outputs);
-      capture.finish();
-    }
+    read_result(*s, capture, call(capture), outputs);
+    capture.finish();
     take_state(*s, capture, outputs);
     refuse_escapes(capture.trace().list());
     Graph graph = capture.trace().graph(outputs.values);
@@ -70,26 +68,19 @@ class Tracer {
   }
 
  private:
-  void call(Capture& capture, Objects& result) {
+  nb::object call(Capture& capture) {
     for (size_t i = 0; i < arguments_.leaves.size(); ++i)
-      if (arguments_.leaf_kinds[i] == Tree::tensor) capture.use(arguments_.leaves[i], int32_t(i));
-    Objects given;
-    given.take(arguments_.rebuild([&](size_t i) -> PyObject* {
-      PyObject* leaf = arguments_.leaves[i];
-      switch (arguments_.leaf_kinds[i]) {
-        case Tree::real:
-          return wrap(capture.argument(int32_t(i), PyFloat_AS_DOUBLE(leaf)));
-        case Tree::integer: {
-          const int64_t value = to_int(leaf, "jit", "an argument");
-          return wrap(capture.argument(int32_t(i), value));
-        }
-        default:
-          return Py_NewRef(leaf);
-      }
+      if (arguments_.leaf_kinds[i] == Tree::tensor)
+        capture.use(arguments_.leaves[i].ptr(), int32_t(i));
+    const nb::tuple given(arguments_.rebuild([&](size_t i) -> nb::object {
+      const nb::object& leaf = arguments_.leaves[i];
+      if (arguments_.leaf_kinds[i] == Tree::tensor) return leaf;
+      const bool real = arguments_.leaf_kinds[i] == Tree::real;
+      return nb::steal(checked(wrap(capture.argument(int32_t(i), leaf.ptr(), real))));
     }));
-    PyObject* positional = PyTuple_GET_ITEM(given[0], 0);
-    PyObject* named = PyTuple_GET_ITEM(given[0], 1);
-    result.take(checked(PyObject_Call(function_, positional, named)));
+    const nb::tuple positional(given[0]);
+    const nb::dict named(given[1]);
+    return nb::steal(checked(PyObject_Call(function_, positional.ptr(), named.ptr())));
   }
 
   // A number that goes out as it came in is known at each run only: it becomes a value.
@@ -98,22 +89,23 @@ class Tracer {
     return number ? multiply(x, scalar(int64_t(1), x.dtype())) : x;
   }
 
-  void read_result(Specialization& s, Capture& capture, const Objects& result, Outputs& outputs) {
+  // `result` goes before it is looked who else holds what was traced.
+  void read_result(Specialization& s, Capture& capture, nb::object result, Outputs& outputs) {
     Tree tree;
-    tree.add(result[0], true);
+    tree.add(result.ptr(), true);
     for (size_t i = 0; i < tree.leaves.size(); ++i) {
-      PyObject* leaf = tree.leaves[i];
+      PyObject* leaf = tree.leaves[i].ptr();
       Specialization::Result r;
       if (tree.leaf_kinds[i] != Tree::tensor) {
         r.constant = int32_t(s.constants.size());
-        s.constants.push_back(leaf);
+        s.constants.push_back(tree.leaves[i]);
       } else if (const int32_t handle = capture.handle_of(leaf); handle >= 0) {
         r.handle = handle;
-      } else if (!capture.trace().made(raw(leaf).node())) {  // from outside, untouched
+      } else if (!capture.trace().made(raw_tensor(leaf).node())) {  // from outside, untouched
         capture.use(leaf);
         r.handle = capture.handle_of(leaf);
       } else {
-        const Tensor x = computed(raw(leaf));
+        const Tensor x = computed(raw_tensor(leaf));
         s.differentiable |= x.node().on_tape;
         r.output = outputs.add(x.value());
       }
@@ -133,7 +125,8 @@ class Tracer {
       return k;
     };
     for (Capture::Handle& h : capture.handles) {
-      Specialization::Handle handle{h.leaf < 0 ? h.object : nullptr, h.leaf, Spec(raw(h.object))};
+      Specialization::Handle handle{h.leaf < 0 ? h.object : nullptr, h.leaf,
+                                    Spec(raw_tensor(h.object))};
       if (h.written) handle.output = add(h.after);
       h.after = {};
       s.handles.push_back(std::move(handle));
@@ -161,19 +154,24 @@ class Tracer {
   }
 
   static void take_numbers(Specialization& s, Capture& capture) {
-    for (size_t i = 0; i < capture.slots.size(); ++i) {
-      Specialization::Number number{capture.slots[i]};
-      number.constant = capture.trace().is_constant(i);
-      s.numbers.push_back(number);
+    for (size_t i = 0; i < capture.numbers.size(); ++i)
+      capture.numbers[i].constant = capture.trace().is_constant(i);
+    for (const HostAction& action : capture.actions) {
+      if (action.number < 0) continue;
+      const Number& setting = capture.numbers[size_t(action.number)];
+      if (!setting.constant) continue;
+      const nb::object value = nb::float_(std::get<double>(setting.value));
+      capture.depend(capture.objects[size_t(action.container)].ptr(),
+                     capture.objects[size_t(action.key)].ptr(), value.ptr(), false);
     }
+    s.numbers = std::move(capture.numbers);
     s.actions = std::move(capture.actions);
     s.conditions = std::move(capture.conditions);
   }
 
   Tree structure_only() const {
-    Tree tree;
-    tree.words = arguments_.words;
-    for (PyObject* fixed : arguments_.statics) tree.statics.push_back(fixed);
+    Tree tree = arguments_;
+    tree.leaves.clear();
     return tree;
   }
 

@@ -1,22 +1,26 @@
 #include "python/specialization.h"
 
+#include <algorithm>
+#include <unordered_map>
+
+namespace nb = nanobind;
+
 namespace tegula::python {
 
 uint64_t mode_changes = 0;
 
 std::vector<int32_t> repeats_of(const Tree& tree) {
   std::vector<int32_t> repeats;
-  for (size_t i = 0; i < tree.leaves.size(); ++i) {
-    size_t first = i;
-    if (tree.leaf_kinds[i] == Tree::tensor)
-      for (first = 0; tree.leaves[first] != tree.leaves[i];) ++first;
-    repeats.push_back(int32_t(first));
-  }
+  std::unordered_map<PyObject*, int32_t> first;
+  for (size_t i = 0; i < tree.leaves.size(); ++i)
+    repeats.push_back(tree.leaf_kinds[i] == Tree::tensor
+                          ? first.try_emplace(tree.leaves[i].ptr(), int32_t(i)).first->second
+                          : int32_t(i));
   return repeats;
 }
 
 PyObject* object_of(const Specialization::Handle& h, const Tree& arguments) {
-  return h.object ? h.object : arguments.leaves[size_t(h.leaf)];
+  return h.object ? h.object : arguments.leaves[size_t(h.leaf)].ptr();
 }
 
 namespace {
@@ -30,10 +34,9 @@ bool conditions_hold(Specialization& s) {
   const bool modes_changed = s.modes != mode_changes;
   for (const Capture::Condition& c : s.conditions) {
     if (c.is_mode && !modes_changed) continue;
-    PyObject* now = member(s.objects[size_t(c.object)], s.objects[size_t(c.name)]);
-    if (!now) PyErr_Clear();
-    const int same = now ? PyObject_RichCompareBool(now, s.objects[size_t(c.value)], Py_EQ) : 0;
-    Py_XDECREF(now);
+    const auto part = [&](int32_t k) { return s.objects[size_t(k)].ptr(); };
+    const nb::object now = nb::steal(member(part(c.object), part(c.name)));
+    const int same = now ? PyObject_RichCompareBool(now.ptr(), part(c.value), Py_EQ) : -1;
     if (same < 0) PyErr_Clear();
     if (same != 1) return false;
   }
@@ -42,13 +45,13 @@ bool conditions_hold(Specialization& s) {
 }
 
 bool numbers_fit(const Specialization& s, const Tree& arguments) {
-  for (const Specialization::Number& n : s.numbers) {
-    if (n.leaf < 0 || !n.constant) continue;
-    PyObject* given = arguments.leaves[size_t(n.leaf)];
-    if (n.is_real ? PyFloat_AS_DOUBLE(given) != n.real : PyLong_AsLongLong(given) != n.integer)
-      return false;
-  }
-  return true;
+  return std::all_of(s.numbers.begin(), s.numbers.end(), [&](const Number& n) {
+    const auto now = [&] {
+      const size_t leaf = size_t(n.leaf);
+      return Number::read(arguments.leaves[leaf].ptr(), arguments.leaf_kinds[leaf] == Tree::real);
+    };
+    return n.leaf < 0 || !n.constant || n.value == now();
+  });
 }
 
 }  // namespace
@@ -58,9 +61,9 @@ bool fits(Specialization& s, const Tree& arguments, const std::vector<int32_t>& 
       !s.arguments.same_structure(arguments))
     return false;
   for (const Specialization::Handle& h : s.handles)
-    if (!h.spec.fits(raw(object_of(h, arguments)))) return false;
+    if (!h.spec.fits(raw_tensor(object_of(h, arguments)))) return false;
   for (const Specialization::Cell& c : s.cells) {
-    const GradCell* cell = raw(object_of(s.handles[c.owner], arguments)).output().cell.get();
+    const GradCell* cell = raw_tensor(object_of(s.handles[c.owner], arguments)).output().cell.get();
     if (!cell || (c.asked && bool(cell->grad) != c.had_gradient)) return false;
   }
   return numbers_fit(s, arguments) && conditions_hold(s);

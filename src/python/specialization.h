@@ -12,9 +12,6 @@
 
 namespace tegula::python {
 
-// The tensor of a handle, which does not count as a use of it.
-inline Tensor& raw(PyObject* object) { return reinterpret_cast<TensorObject*>(object)->tensor; }
-
 // What a traced function takes for granted of a tensor.
 struct Spec {
   DType dtype = DType::float32;
@@ -54,10 +51,6 @@ struct Specialization {
   struct Result {
     int32_t output = -1, handle = -1, constant = -1;
   };
-  struct Number : Slot {
-    bool constant = false;
-  };
-
   Tree arguments;
   bool grad_mode = false;
   std::vector<int32_t> repeats;  // by leaf: the first leaf that is the same object
@@ -88,8 +81,8 @@ bool fits(Specialization& s, const Tree& arguments, const std::vector<int32_t>& 
 
 // Calls the function to trace it. Arguments are a tuple and a dict, flattened. (jit_trace.cc)
 std::shared_ptr<Specialization> trace_call(PyObject* function, const Tree& arguments);
-// Does what the function does, without calling it, and returns a new reference. `first`: right
-// after the trace, which has done what happens on the host. (jit_replay.cc)
-PyObject* replay_call(Specialization& s, const Tree& arguments, bool first);
+// Does what the function does, without calling it. `first`: right after the trace, which has done
+// what happens on the host. (jit_replay.cc)
+nanobind::object replay_call(Specialization& s, const Tree& arguments, bool first);
 
 }  // namespace tegula::python

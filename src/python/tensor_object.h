@@ -29,6 +29,10 @@ inline Tensor& tensor_of(PyObject* object) {
     note_use(object);
   return reinterpret_cast<TensorObject*>(object)->tensor;
 }
+// The same without counting as a use.
+inline Tensor& raw_tensor(PyObject* object) {
+  return reinterpret_cast<TensorObject*>(object)->tensor;
+}
 
 // A new handle. Null with an exception set when there is no memory.
 PyObject* wrap(Tensor tensor) noexcept;

@@ -1,10 +1,10 @@
 #include "python/tree.h"
 
-#include <unordered_map>
-
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
+
+namespace nb = nanobind;
 
 namespace tegula::python {
 namespace {
@@ -15,14 +15,8 @@ bool is_namedtuple(PyObject* object) {
   return PyTuple_Check(object) && PyObject_HasAttrString(object, "_fields");
 }
 
-// The names of a dataclass's fields, or null.
-PyObject* dataclass_fields(PyObject* object) {
-  PyObject* type = reinterpret_cast<PyObject*>(Py_TYPE(object));
-  if (!PyObject_HasAttrString(type, "__dataclass_fields__")) return nullptr;
-  PyObject* fields = checked(PyObject_GetAttrString(type, "__dataclass_fields__"));
-  PyObject* names = PySequence_Tuple(fields);
-  Py_DECREF(fields);
-  return checked(names);
+bool is_dataclass(PyObject* object) {
+  return !PyType_Check(object) && nb::hasattr(nb::handle(object).type(), "__dataclass_fields__");
 }
 
 bool equal(PyObject* a, PyObject* b) {
@@ -36,66 +30,48 @@ bool equal(PyObject* a, PyObject* b) {
 // Puts objects together again from the words of a tree.
 class Rebuilder {
  public:
-  Rebuilder(const Tree& tree, const std::function<PyObject*(size_t)>& leaf)
+  Rebuilder(const Tree& tree, const std::function<nb::object(size_t)>& leaf)
       : tree_(tree), leaf_(leaf) {}
 
-  PyObject* next() {
+  nb::object next() {
     switch (const int64_t word = tree_.words[word_++]) {
       case kLeaf:
         ++word_;
-        return checked(leaf_(leaf_number_++));
+        return leaf_(leaf_number_++);
       case kStatic:
-        return Py_NewRef(tree_.statics[static_++]);
+        return next_static();
       case kNone:
-        return Py_NewRef(Py_None);
+        return nb::none();
       case kList:
       case kTuple:
       case kNamedTuple: {
-        const Py_ssize_t size = tree_.words[word_++];
-        PyObject* type = word == kNamedTuple ? tree_.statics[static_++] : nullptr;
-        Objects items;
-        for (Py_ssize_t i = 0; i < size; ++i) items.take(next());
-        PyObject* result = checked(word == kList ? PyList_New(size) : PyTuple_New(size));
-        for (Py_ssize_t i = 0; i < size; ++i) {
-          PyObject* item = Py_NewRef(items[size_t(i)]);
-          if (word == kList) PyList_SET_ITEM(result, i, item);
-          else PyTuple_SET_ITEM(result, i, item);
-        }
-        if (!type) return result;
-        PyObject* named = PyObject_Call(type, result, nullptr);
-        Py_DECREF(result);
-        return checked(named);
+        const int64_t size = tree_.words[word_++];
+        const nb::object type = word == kNamedTuple ? next_static() : nb::object();
+        nb::list items;
+        for (int64_t i = 0; i < size; ++i) items.append(next());
+        if (word == kList) return items;
+        if (!type) return nb::tuple(items);
+        return type(*items);
       }
       default: {  // kDict, kDataclass
-        const Py_ssize_t size = tree_.words[word_++];
-        PyObject* type = word == kDataclass ? tree_.statics[static_++] : nullptr;
-        PyObject* dict = checked(PyDict_New());
-        try {
-          for (Py_ssize_t i = 0; i < size; ++i) {
-            PyObject* key = tree_.statics[static_++];
-            PyObject* value = next();
-            const int status = PyDict_SetItem(dict, key, value);
-            Py_DECREF(value);
-            check_status(status);
-          }
-          if (!type) return dict;
-          PyObject* none = checked(PyTuple_New(0));
-          PyObject* made = PyObject_Call(type, none, dict);
-          Py_DECREF(none);
-          checked(made);
-          Py_DECREF(dict);
-          return made;
-        } catch (...) {
-          Py_DECREF(dict);
-          throw;
+        const int64_t size = tree_.words[word_++];
+        const nb::object type = word == kDataclass ? next_static() : nb::object();
+        nb::dict items;
+        for (int64_t i = 0; i < size; ++i) {
+          const nb::object key = next_static();
+          items[key] = next();
         }
+        if (!type) return items;
+        return type(**items);
       }
     }
   }
 
  private:
+  const nb::object& next_static() { return tree_.statics[static_++]; }
+
   const Tree& tree_;
-  const std::function<PyObject*(size_t)>& leaf_;
+  const std::function<nb::object(size_t)>& leaf_;
   size_t word_ = 0, static_ = 0, leaf_number_ = 0;
 };
 
@@ -105,12 +81,12 @@ void Tree::add(PyObject* object, bool constant_numbers, int depth) {
   require(depth < 64, "jit: containers are nested more than 64 deep");
   const auto leaf = [&](Leaf kind) {
     words.insert(words.end(), {kLeaf, kind});
-    leaves.push_back(object);
+    leaves.push_back(nb::borrow(object));
     leaf_kinds.push_back(kind);
   };
   const auto fixed = [&] {
     words.push_back(kStatic);
-    statics.push_back(object);
+    statics.push_back(nb::borrow(object));
   };
   if (is_tensor(object)) return leaf(tensor);
   if (object == Py_None) return words.push_back(kNone);
@@ -121,7 +97,7 @@ void Tree::add(PyObject* object, bool constant_numbers, int depth) {
     const bool list = PyList_CheckExact(object), plain = PyTuple_CheckExact(object);
     const Py_ssize_t size = list ? PyList_GET_SIZE(object) : PyTuple_GET_SIZE(object);
     words.insert(words.end(), {list ? kList : plain ? kTuple : kNamedTuple, size});
-    if (!list && !plain) statics.push_back(reinterpret_cast<PyObject*>(Py_TYPE(object)));
+    if (!list && !plain) statics.push_back(nb::borrow(nb::handle(object).type()));
     for (Py_ssize_t i = 0; i < size; ++i)
       add(list ? PyList_GET_ITEM(object, i) : PyTuple_GET_ITEM(object, i), constant_numbers,
           depth + 1);
@@ -132,23 +108,20 @@ void Tree::add(PyObject* object, bool constant_numbers, int depth) {
     PyObject *key, *value;
     Py_ssize_t at = 0;
     while (PyDict_Next(object, &at, &key, &value)) {
-      statics.push_back(key);
+      statics.push_back(nb::borrow(key));
       add(value, constant_numbers, depth + 1);
     }
     return;
   }
   if (is_numpy_array(object)) return leaf(array);
-  if (PyObject* fields = PyType_Check(object) ? nullptr : dataclass_fields(object)) {
-    Objects names;
-    names.take(fields);
-    words.insert(words.end(), {kDataclass, PyTuple_GET_SIZE(fields)});
-    statics.push_back(reinterpret_cast<PyObject*>(Py_TYPE(object)));
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fields); ++i) {
-      PyObject* name = PyTuple_GET_ITEM(fields, i);
-      statics.push_back(name);
-      Objects value;
-      value.take(checked(PyObject_GetAttr(object, name)));
-      add(value[0], constant_numbers, depth + 1);
+  if (is_dataclass(object)) {
+    const nb::handle type = nb::handle(object).type();
+    const nb::dict fields(type.attr("__dataclass_fields__"));
+    words.insert(words.end(), {kDataclass, int64_t(fields.size())});
+    statics.push_back(nb::borrow(type));
+    for (auto [name, field] : fields) {
+      statics.push_back(nb::borrow(name));
+      add(nb::object(nb::getattr(object, name)).ptr(), constant_numbers, depth + 1);
     }
     return;
   }
@@ -158,11 +131,11 @@ void Tree::add(PyObject* object, bool constant_numbers, int depth) {
 bool Tree::same_structure(const Tree& other) const {
   if (words != other.words || statics.size() != other.statics.size()) return false;
   for (size_t i = 0; i < statics.size(); ++i)
-    if (!equal(statics[i], other.statics[i])) return false;
+    if (!equal(statics[i].ptr(), other.statics[i].ptr())) return false;
   return true;
 }
 
-PyObject* Tree::rebuild(const std::function<PyObject*(size_t leaf)>& leaf) const {
+nb::object Tree::rebuild(const std::function<nb::object(size_t leaf)>& leaf) const {
   return Rebuilder(*this, leaf).next();
 }
 

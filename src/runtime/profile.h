@@ -21,10 +21,10 @@ struct ProfileEvent {
   Kind kind;
   std::string name;
   double begin = 0, end = 0;  // us since the profile began
-  uint32_t thread = 0;        // see profiled_threads()
+  uint32_t thread = 0;        // its name is Profile::threads[thread]
   double bytes = 0, flops = 0;
   std::string lines;          // of the user's program, one a line
-  int64_t count = 0;          // operations recorded or planned
+  int64_t count = 0;          // operations recorded, planned or computed; steps run
 };
 
 namespace profile_detail {

@@ -162,3 +162,23 @@ def test_random_numbers_are_those_of_the_undecorated_function() -> None:
         return [*drawn, tg.random.uniform((2,))]
 
     same(draw(f), draw(tg.jit(f)))
+
+
+def test_a_rule_that_decides_by_the_learning_rate() -> None:
+    class Clamped(optim.SGD):
+        def update(self, cohort: Any, grads: Any, group: Any) -> None:
+            super().update(cohort, grads, {**group, "lr": 0.5} if group["lr"] > 0.5 else group)
+
+    w = nn.Parameter(tg.zeros(1))
+    opt = Clamped([w], lr=2)
+
+    @tg.jit
+    def step() -> None:
+        opt.zero_grad()
+        w.sum().backward()
+        opt.step()
+
+    for rate, after in ((2, -0.5), (4.0, -1.0), (0.25, -1.25), (0.125, -1.375)):
+        opt.param_groups[0]["lr"] = rate
+        step()
+        assert w.item() == after
