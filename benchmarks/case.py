@@ -20,11 +20,16 @@ class Runner:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to do the work: a framework, and a function that makes its ``Runner``."""
+    """One way to do the work: a framework, and a function that makes its ``Runner``.
+
+    Variants of one case do the same ``work``, unless it says otherwise; then only those with the
+    same work are compared.
+    """
 
     name: str
     framework: Literal["tegula", "torch", "jax"]
     make: Callable[[], Runner]
+    work: str = ""
 
 
 @dataclass(frozen=True)

@@ -108,14 +108,15 @@ def _add(samples: dict[str, list[float]], metrics: dict[str, float]) -> None:
 
 def _compare(case: Case, variants: Sequence[Variant], outputs: Sequence[Sequence[float]]) -> None:
     """Raises PeerError unless all variants compute the same."""
-    expected = outputs[0]
-    for variant, values in zip(variants[1:], outputs[1:], strict=True):
+    first: dict[str, tuple[str, Sequence[float]]] = {}
+    for variant, values in zip(variants, outputs, strict=True):
+        name, expected = first.setdefault(variant.work, (variant.name, values))
         if len(values) != len(expected):
             raise PeerError(f"{case.name}: {variant.name} has {len(values)} outputs")
         for i, (a, b) in enumerate(zip(expected, values, strict=True)):
             if not math.isclose(a, b, rel_tol=case.tolerance, abs_tol=ABSOLUTE):
                 raise PeerError(
-                    f"{case.name}: output {i} is {a} with {variants[0].name} and {b} with "
+                    f"{case.name}: output {i} is {a} with {name} and {b} with "
                     f"{variant.name}: they do not compute the same, so no time counts"
                 )
 

@@ -6,10 +6,8 @@ NumPy alone is imported, so that every framework's process can read it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -46,25 +44,12 @@ class Demo:
     checked_steps: int = 20
 
 
-@dataclass(frozen=True)
-class Gpt:
-    """A stack of pre-norm transformer blocks that predicts the next token; no dropout."""
-
-    blocks: int = 4
-    width: int = 256
-    heads: int = 4
-    vocabulary: int = 1024
-    length: int = 128
-    batch: int = 8
-    checked_steps: int = 8
-
-
 MLP = Mlp()
 DEMO = Demo()
-GPT = Gpt()
 
 
-def _uniform(random: np.random.Generator, fan_in: int, *shape: int) -> np.ndarray:
+def uniform(random: np.random.Generator, fan_in: int, *shape: int) -> np.ndarray:
+    """Values within ±1 / sqrt(fan_in)."""
     bound = fan_in**-0.5
     return random.uniform(-bound, bound, shape).astype(np.float32)
 
@@ -74,8 +59,8 @@ def mlp_weights() -> Weights:
     random = np.random.default_rng(0)
     weights = {}
     for i, (fan_in, fan_out) in enumerate(zip(MLP.sizes, MLP.sizes[1:], strict=False)):
-        weights[f"{2 * i}.weight"] = _uniform(random, fan_in, fan_out, fan_in)
-        weights[f"{2 * i}.bias"] = _uniform(random, fan_in, fan_out)
+        weights[f"{2 * i}.weight"] = uniform(random, fan_in, fan_out, fan_in)
+        weights[f"{2 * i}.bias"] = uniform(random, fan_in, fan_out)
     return weights
 
 
@@ -100,8 +85,8 @@ def demo_weights() -> Weights:
     weights = {}
     for name, shape in layers.items():
         fan_in = int(np.prod(shape[1:]))
-        weights[f"{name}.weight"] = _uniform(random, fan_in, *shape)
-        weights[f"{name}.bias"] = _uniform(random, fan_in, shape[0])
+        weights[f"{name}.weight"] = uniform(random, fan_in, *shape)
+        weights[f"{name}.bias"] = uniform(random, fan_in, shape[0])
     return weights
 
 
@@ -127,72 +112,3 @@ def demo_batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [
         (images[i * size : (i + 1) * size], labels[i * size : (i + 1) * size]) for i in range(count)
     ]
-
-
-def gpt_weights() -> Weights:
-    """First weights of ``gpt_loss``; matrices are (in, out)."""
-    random = np.random.default_rng(3)
-    width = GPT.width
-
-    def norm(name: str) -> Weights:
-        ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
-        return {f"{name}.weight": ones, f"{name}.bias": zeros}
-
-    def linear(name: str, fan_in: int, fan_out: int) -> Weights:
-        return {
-            f"{name}.weight": _uniform(random, fan_in, fan_in, fan_out),
-            f"{name}.bias": np.zeros(fan_out, np.float32),
-        }
-
-    weights: Weights = {
-        "tokens": _uniform(random, width, GPT.vocabulary, width),
-        "positions": _uniform(random, width, GPT.length, width),
-    }
-    for i in range(GPT.blocks):
-        weights |= norm(f"{i}.norm1") | linear(f"{i}.qkv", width, 3 * width)
-        weights |= linear(f"{i}.out", width, width) | norm(f"{i}.norm2")
-        weights |= linear(f"{i}.up", width, 4 * width) | linear(f"{i}.down", 4 * width, width)
-    return weights | norm("norm") | linear("head", width, GPT.vocabulary)
-
-
-def gpt_data() -> tuple[np.ndarray, np.ndarray]:
-    """Tokens and those that follow them, (batch, length) int64: counting with random steps."""
-    random = np.random.default_rng(4)
-    steps = random.integers(1, 4, (GPT.batch, GPT.length + 1))
-    tokens = steps.cumsum(axis=1) % GPT.vocabulary
-    return tokens[:, :-1].copy(), tokens[:, 1:].copy()
-
-
-class Functions(Protocol):
-    """What ``gpt_loss`` needs of a framework beside its tensors' operators and methods."""
-
-    def embedding(self, weight: Any, tokens: Any) -> Any: ...
-    def layer_norm(self, x: Any, weight: Any, bias: Any) -> Any: ...
-    def causal_attention(self, q: Any, k: Any, v: Any) -> Any: ...
-    def gelu(self, x: Any) -> Any: ...
-    def cross_entropy(self, logits: Any, labels: Any) -> Any: ...
-
-
-def gpt_loss(f: Functions, w: Mapping[str, Any], tokens: Any, targets: Any) -> Any:
-    """Mean cross-entropy of the next tokens: the model itself, the same for every framework."""
-    g = GPT
-    rows = (g.batch, g.length, g.width)
-
-    def linear(name: str, x: Any) -> Any:
-        return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
-
-    def norm(name: str, x: Any) -> Any:
-        return f.layer_norm(x, w[f"{name}.weight"], w[f"{name}.bias"])
-
-    def heads(x: Any) -> Any:
-        return x.reshape((g.batch, g.length, g.heads, g.width // g.heads)).swapaxes(1, 2)
-
-    x = f.embedding(w["tokens"], tokens) + w["positions"]
-    for i in range(g.blocks):
-        qkv = linear(f"{i}.qkv", norm(f"{i}.norm1", x))
-        q, k, v = (heads(qkv[..., j * g.width : (j + 1) * g.width]) for j in range(3))
-        mixed = f.causal_attention(q, k, v).swapaxes(1, 2).reshape(rows)
-        x = x + linear(f"{i}.out", mixed)
-        x = x + linear(f"{i}.down", f.gelu(linear(f"{i}.up", norm(f"{i}.norm2", x))))
-    logits = linear("head", norm("norm", x)).reshape((g.batch * g.length, g.vocabulary))
-    return f.cross_entropy(logits, targets.reshape((g.batch * g.length,)))

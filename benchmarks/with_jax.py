@@ -1,4 +1,4 @@
-"""The models of ``models.py`` in JAX: a whole training step is one compiled function."""
+"""The models of ``models.py`` and ``networks.py`` in JAX: a whole step is one compiled function."""
 
 from __future__ import annotations
 
@@ -9,32 +9,64 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import models
+from benchmarks.networks import Network
 
 Weights = dict[str, jax.Array]
 
 
 class Functions:
-    """Those of ``models.gpt_loss``."""
+    """Those of ``networks.py``."""
+
+    relu = staticmethod(jax.nn.relu)
+
+    def gelu(self, x: jax.Array) -> jax.Array:
+        return jax.nn.gelu(x, approximate=True)
 
     def embedding(self, weight: jax.Array, tokens: jax.Array) -> jax.Array:
         return weight[tokens]
 
     def layer_norm(self, x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
-        apart = x - x.mean(-1, keepdims=True)
-        return (
-            apart * jax.lax.rsqrt(jnp.square(apart).mean(-1, keepdims=True) + 1e-5) * weight + bias
-        )
+        return _normalized(x, -1) * weight + bias
+
+    def batch_norm(self, x: jax.Array, weight: jax.Array, bias: jax.Array) -> jax.Array:
+        return _normalized(x, (0, 1, 2)) * weight + bias
 
     def causal_attention(self, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
         q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
         return jax.nn.dot_product_attention(q, k, v, is_causal=True).swapaxes(1, 2)
 
-    def gelu(self, x: jax.Array) -> jax.Array:
-        return jax.nn.gelu(x, approximate=True)
-
     def cross_entropy(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
         picked = jnp.take_along_axis(logits, labels[:, None], 1)[:, 0]
         return (jax.nn.logsumexp(logits, 1) - picked).mean()
+
+    def conv(self, x: jax.Array, weight: jax.Array, stride: int) -> jax.Array:
+        pad = weight.shape[0] // 2
+        return jax.lax.conv_general_dilated(
+            x, weight, (stride, stride), [(pad, pad)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+
+    def global_mean(self, x: jax.Array) -> jax.Array:
+        return x.mean((1, 2))
+
+    def lstm(self, x: jax.Array, *weights: jax.Array) -> jax.Array:
+        w_ih, w_hh, b_ih, b_hh = weights
+        given = x @ w_ih.T + (b_ih + b_hh)
+        zeros = jnp.zeros((x.shape[1], w_hh.shape[1]))
+
+        def cell(state: tuple[jax.Array, jax.Array], now: jax.Array) -> Any:
+            h, c = state
+            i, f, g, o = jnp.split(now + h @ w_hh.T, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        return jax.lax.scan(cell, (zeros, zeros), given)[1]
+
+
+def _normalized(x: jax.Array, axes: int | tuple[int, ...]) -> jax.Array:
+    apart = x - x.mean(axes, keepdims=True)
+    return apart * jax.lax.rsqrt(jnp.square(apart).mean(axes, keepdims=True) + 1e-5)
 
 
 def _training(
@@ -69,12 +101,20 @@ def _training(
     return step
 
 
-def gpt_step() -> Callable[[], jax.Array]:
-    """A function that does one training step and returns the loss, unread."""
+def _laid_out(array: Any, axes: tuple[int, ...]) -> jax.Array:
+    return jnp.asarray(array.transpose(axes) if array.ndim == 4 else array)
+
+
+def training_step(network: Network) -> Callable[..., jax.Array]:
+    """A function that does one training step on the network's data and returns the loss, unread.
+
+    Images are (N, H, W, C) and filters (H, W, I, O), which is what XLA computes with.
+    """
     functions = Functions()
-    tokens, targets = (jnp.asarray(array) for array in models.gpt_data())
-    loss = lambda w: models.gpt_loss(functions, w, tokens, targets)  # noqa: E731
-    return _training(loss, models.gpt_weights())
+    batch = tuple(_laid_out(array, (0, 2, 3, 1)) for array in network.data())
+    loss = lambda w: network.loss(functions, w, *batch)  # noqa: E731
+    weights = {name: _laid_out(value, (2, 3, 1, 0)) for name, value in network.weights().items()}
+    return _training(loss, weights)
 
 
 def mlp_step() -> Callable[[], jax.Array]:

@@ -1,9 +1,9 @@
-"""The models of ``models.py`` in Tegula."""
+"""The models of ``models.py`` and ``networks.py`` in Tegula."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +11,7 @@ import numpy as np
 
 import tegula as tg
 from benchmarks import models
+from benchmarks.networks import Network
 from tegula import nn
 from tegula.data import DataLoader, TensorDataset
 
@@ -21,9 +22,9 @@ def _load(model: nn.Module, weights: models.Weights) -> None:
     model.load_state_dict({name: tg.asarray(value) for name, value in weights.items()})
 
 
-def _adamw(model: nn.Module) -> tg.optim.AdamW:
+def _adamw(parameters: Iterable[tg.Tensor]) -> tg.optim.AdamW:
     return tg.optim.AdamW(
-        model.parameters(),
+        parameters,
         lr=models.LEARNING_RATE,
         betas=models.BETAS,
         eps=models.EPS,
@@ -38,7 +39,7 @@ def mlp_step() -> Callable[[], tg.Tensor]:
         layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
     model = nn.Sequential(*layers[:-1])
     _load(model, models.mlp_weights())
-    optimizer = _adamw(model)
+    optimizer = _adamw(model.parameters())
     loss_function = nn.MSELoss()
     x, y = (tg.asarray(array) for array in models.mlp_data())
 
@@ -67,7 +68,7 @@ class DemoTraining:
     def __init__(self) -> None:
         self.model: nn.Module = _example().Net()
         _load(self.model, models.demo_weights())
-        self.optimizer = _adamw(self.model)
+        self.optimizer = _adamw(self.model.parameters())
         self.loss_function = nn.CrossEntropyLoss()
 
     def step(self, images: tg.Tensor, labels: tg.Tensor) -> tg.Tensor:
@@ -101,10 +102,14 @@ def demo_loader() -> Iterator[tuple[tg.Tensor, tg.Tensor]]:
 
 
 class Functions:
-    """Those of ``models.gpt_loss``."""
+    """Those of ``networks.py``."""
 
+    relu = staticmethod(tg.relu)
     embedding = staticmethod(tg.embedding)
     cross_entropy = staticmethod(tg.cross_entropy)
+
+    def gelu(self, x: tg.Tensor) -> tg.Tensor:
+        return tg.gelu(x, approximate="tanh")
 
     def layer_norm(self, x: tg.Tensor, weight: tg.Tensor, bias: tg.Tensor) -> tg.Tensor:
         return tg.layer_norm(x, 1, weight, bias)
@@ -112,26 +117,32 @@ class Functions:
     def causal_attention(self, q: tg.Tensor, k: tg.Tensor, v: tg.Tensor) -> tg.Tensor:
         return tg.scaled_dot_product_attention(q, k, v, is_causal=True)
 
-    def gelu(self, x: tg.Tensor) -> tg.Tensor:
-        return tg.gelu(x, approximate="tanh")
+    def conv(self, x: tg.Tensor, weight: tg.Tensor, stride: int) -> tg.Tensor:
+        return tg.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+
+    def batch_norm(self, x: tg.Tensor, weight: tg.Tensor, bias: tg.Tensor) -> tg.Tensor:
+        mean, deviation = tg.zeros(weight.shape), tg.ones(weight.shape)
+        return tg.batch_norm(x, mean, deviation, weight, bias, training=True)[0]
+
+    def global_mean(self, x: tg.Tensor) -> tg.Tensor:
+        return x.mean(axis=(2, 3))
+
+    def lstm(self, x: tg.Tensor, *weights: tg.Tensor) -> tg.Tensor:
+        state = tg.zeros((x.shape[1], weights[1].shape[1]))
+        return tg.lstm(x, state, state, *weights)[0]
 
 
-def gpt_step() -> Callable[[], tg.Tensor]:
-    """A function that does one training step and returns the loss, unread."""
-    arrays = models.gpt_weights()
+def training_step(network: Network) -> Callable[..., tg.Tensor]:
+    """A function that does one training step on given or else the network's own data and returns
+    the loss, unread."""
+    arrays = network.weights()
     weights = {name: tg.asarray(value).requires_grad_() for name, value in arrays.items()}
-    optimizer = tg.optim.AdamW(
-        list(weights.values()),
-        lr=models.LEARNING_RATE,
-        betas=models.BETAS,
-        eps=models.EPS,
-        weight_decay=models.WEIGHT_DECAY,
-    )
-    tokens, targets = (tg.asarray(array) for array in models.gpt_data())
+    optimizer = _adamw(list(weights.values()))
+    batch = tuple(tg.asarray(array) for array in network.data())
     functions = Functions()
 
-    def step() -> tg.Tensor:
-        loss: tg.Tensor = models.gpt_loss(functions, weights, tokens, targets)
+    def step(*data: tg.Tensor) -> tg.Tensor:
+        loss: tg.Tensor = network.loss(functions, weights, *(data or batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

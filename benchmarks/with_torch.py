@@ -1,23 +1,24 @@
-"""The models of ``models.py`` in PyTorch."""
+"""The models of ``models.py`` and ``networks.py`` in PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks import models
+from benchmarks.networks import Network
 
 
 def _load(model: nn.Module, weights: models.Weights) -> None:
     model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
 
 
-def _adamw(model: nn.Module) -> torch.optim.AdamW:
+def _adamw(parameters: Iterable[torch.Tensor]) -> torch.optim.AdamW:
     return torch.optim.AdamW(
-        model.parameters(),
+        parameters,
         lr=models.LEARNING_RATE,
         betas=models.BETAS,
         eps=models.EPS,
@@ -33,7 +34,7 @@ def mlp_step() -> Callable[[], torch.Tensor]:
         layers += [nn.Linear(fan_in, fan_out), nn.Tanh()]
     model = nn.Sequential(*layers[:-1])
     _load(model, models.mlp_weights())
-    optimizer = _adamw(model)
+    optimizer = _adamw(model.parameters())
     loss_function = nn.MSELoss()
     x, y = (torch.from_numpy(array) for array in models.mlp_data())
 
@@ -83,7 +84,7 @@ class DemoTraining:
         self.model = Net(layout)
         _load(self.model, models.demo_weights())
         self.model = self.model.to(memory_format=layout)
-        self.optimizer = _adamw(self.model)
+        self.optimizer = _adamw(self.model.parameters())
         self.loss_function = nn.CrossEntropyLoss()
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -123,44 +124,58 @@ def demo_slices() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 
 class Functions:
-    """Those of ``models.gpt_loss``."""
+    """Those of ``networks.py``."""
+
+    relu = staticmethod(nn.functional.relu)
+    cross_entropy = staticmethod(nn.functional.cross_entropy)
+
+    def gelu(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.gelu(x, approximate="tanh")
 
     def embedding(self, weight: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         return nn.functional.embedding(tokens, weight)
 
     def layer_norm(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return nn.functional.layer_norm(x, (models.GPT.width,), weight, bias)
+        return nn.functional.layer_norm(x, weight.shape, weight, bias)
 
     def causal_attention(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
-    def gelu(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.gelu(x, approximate="tanh")
+    def conv(self, x: torch.Tensor, weight: torch.Tensor, stride: int) -> torch.Tensor:
+        return nn.functional.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
 
-    def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return nn.functional.cross_entropy(logits, labels)
+    def batch_norm(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return nn.functional.batch_norm(x, None, None, weight, bias, training=True)
+
+    def global_mean(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
+
+    def lstm(self, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        state = torch.zeros(1, x.shape[1], weights[1].shape[1])
+        return torch.lstm(x, (state, state), weights, True, 1, 0.0, True, False, False)[0]
 
 
-def gpt_step(compiled: bool = False) -> Callable[[], torch.Tensor]:
-    """A function that does one training step and returns the loss, unread."""
-    arrays = models.gpt_weights()
-    weights = {name: torch.from_numpy(value).requires_grad_() for name, value in arrays.items()}
-    optimizer = torch.optim.AdamW(
-        list(weights.values()),
-        lr=models.LEARNING_RATE,
-        betas=models.BETAS,
-        eps=models.EPS,
-        weight_decay=models.WEIGHT_DECAY,
-        fused=True,
-    )
-    tokens, targets = (torch.from_numpy(array) for array in models.gpt_data())
+def _laid_out(array: torch.Tensor) -> torch.Tensor:
+    """Images and filters channels-last, which is PyTorch's best on processors."""
+    return array.contiguous(memory_format=torch.channels_last) if array.dim() == 4 else array
+
+
+def training_step(network: Network, compiled: bool = False) -> Callable[..., torch.Tensor]:
+    """A function that does one training step on given or else the network's own data and returns
+    the loss, unread."""
+    arrays = network.weights()
+    weights = {
+        name: _laid_out(torch.from_numpy(value)).requires_grad_() for name, value in arrays.items()
+    }
+    optimizer = _adamw(weights.values())
+    batch = tuple(_laid_out(torch.from_numpy(array)) for array in network.data())
     functions = Functions()
-    forward = lambda: models.gpt_loss(functions, weights, tokens, targets)  # noqa: E731
+    forward = lambda *data: network.loss(functions, weights, *data)  # noqa: E731
     if compiled:
         forward = torch.compile(forward)
 
-    def step() -> torch.Tensor:
-        loss: torch.Tensor = forward()
+    def step(*data: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = forward(*(data or batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -12,16 +12,20 @@ from benchmarks.cases import (
     bits,
     conv,
     demo,
+    first_call,
     fused,
     gemm,
     gpt,
     lowp,
+    lstm,
     memory,
     other,
     package,
     planning,
     recording,
     recurrent,
+    resnet,
+    shapes,
     threads,
     tiny_step,
 )
@@ -44,7 +48,21 @@ class Family:
 # Run from Python, whole programs among them.
 CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
-    for module in (threads, recording, tiny_step, demo, gpt, planning, memory, bits, package)
+    for module in (
+        threads,
+        recording,
+        tiny_step,
+        demo,
+        resnet,
+        gpt,
+        lstm,
+        first_call,
+        shapes,
+        planning,
+        memory,
+        bits,
+        package,
+    )
 }
 KERNEL_MODULES = (gemm, lowp, conv, fused, attention, recurrent, other)
 # Run in the kernel harness.
