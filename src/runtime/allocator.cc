@@ -67,7 +67,11 @@ std::byte* Allocator::try_allocate(size_t bytes) {
   size_class.last_use = ++clock_;
   std::byte* data = take_cached(size_class);
   if (!data) {
+    size_class.missed |= size_class.lent;
     if (limit > 0) evict_until(limit - stats_.live_bytes - block);
+    data = grow_cached(block_bytes);
+  }
+  if (!data) {
     data = backend_.allocate(block_bytes);
     if (!data) {
       evict_until(0);
@@ -88,6 +92,25 @@ std::byte* Allocator::take_cached(SizeClass& size_class) {
   std::byte* data = size_class.blocks.back();
   size_class.blocks.pop_back();
   stats_.cached_bytes -= int64_t(size_class.block_bytes);
+  ++stats_.cache_hits;
+  return data;
+}
+
+// Where shapes change from step to step, the block of the step before grows: most of its memory has
+// been touched already, which is slow the first time. A program that goes on using the smaller size
+// asks for it again, and is not robbed twice.
+std::byte* Allocator::grow_cached(size_t block_bytes) {
+  SizeClass* closest = nullptr;
+  for (SizeClass& smaller : classes_)
+    if (!smaller.blocks.empty() && !smaller.missed && smaller.block_bytes < block_bytes &&
+        (!closest || smaller.block_bytes > closest->block_bytes))
+      closest = &smaller;
+  if (!closest || closest->block_bytes < block_bytes / 4) return nullptr;
+  std::byte* data = backend_.grow(closest->blocks.back(), closest->block_bytes, block_bytes);
+  if (!data) return nullptr;
+  closest->lent = true;
+  closest->blocks.pop_back();
+  stats_.cached_bytes -= int64_t(closest->block_bytes);
   ++stats_.cache_hits;
   return data;
 }

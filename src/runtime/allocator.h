@@ -54,6 +54,8 @@ class Allocator {
   struct SizeClass {
     size_t block_bytes = 0;
     uint64_t last_use = 0;
+    bool lent = false;    // a block of it was grown for another class
+    bool missed = false;  // and was asked for again: from then on its blocks stay
     std::vector<std::byte*> blocks;
   };
   static constexpr size_t kClasses = 64 + 8 * 36;
@@ -61,6 +63,7 @@ class Allocator {
 
   std::byte* try_allocate(size_t bytes);  // null if out of memory
   std::byte* take_cached(SizeClass& size_class);
+  std::byte* grow_cached(size_t block_bytes);
   void evict_until(int64_t cached_bytes);
   void release_blocks(SizeClass& size_class, int64_t cached_bytes);
   [[noreturn]] void fail_out_of_memory(size_t bytes) const;

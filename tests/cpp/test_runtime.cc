@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -27,6 +28,18 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path) << text;
 }
+
+// Its memory can be made larger in place.
+class GrowingDevice : public NullBackend {
+ public:
+  GrowingDevice() : NullBackend(0) {}
+  ~GrowingDevice() override { allocator().trim(); }
+  std::byte* grow(std::byte* data, size_t, size_t) override {
+    ++grown;
+    return data;
+  }
+  int grown = 0;
+};
 
 }  // namespace
 
@@ -297,6 +310,44 @@ TEST_CASE("the memory limit") {
   memory.deallocate(a, 640 << 10);
   memory.set_limit(64);
   CHECK(memory.stats().cached_bytes == 0);
+}
+
+TEST_CASE("a cached block grows for a larger request, once for each size") {
+  GrowingDevice device;
+  Allocator& memory = device.allocator();
+  const auto use = [&](size_t bytes) { memory.deallocate(memory.allocate(bytes), bytes); };
+  use(4 << 20);
+  use(6 << 20);
+  CHECK(device.grown == 1);
+  CHECK(memory.stats().system_allocations == 1);
+  CHECK(memory.stats().cached_bytes == 6 << 20);
+  use(4 << 20);  // still in use: it gets a block that stays
+  use(6 << 20);
+  use(4 << 20);
+  CHECK(memory.stats().system_allocations == 2);
+  use(32 << 20);  // too far from any
+  CHECK(device.grown == 1);
+  memory.set_limit(40 << 20);
+  use(40 << 20);  // the cache yields first
+  CHECK(memory.stats().cached_bytes <= 40 << 20);
+}
+
+TEST_CASE("memory of the cpu grows with what it holds already") {
+  Backend& cpu = find_backend("cpu");
+  const size_t size = 3 << 20, more = 9 << 20;
+  std::byte* data = cpu.allocate(size);
+  std::memset(data, 1, size);
+  data = cpu.grow(data, size, more);
+#ifdef __linux__
+  REQUIRE(data);
+  CHECK(reinterpret_cast<uintptr_t>(data) % 64 == 0);
+  std::memset(data, 2, more);
+  CHECK(data[more - 1] == std::byte(2));
+  cpu.deallocate(data, more);
+  data = cpu.allocate(64);
+  CHECK(cpu.grow(data, 64, more) == nullptr);  // too small to have pages of its own
+#endif
+  cpu.deallocate(data, 64);
 }
 
 TEST_CASE("the allocator serves several threads") {

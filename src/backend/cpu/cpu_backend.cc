@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kAlignment = 64;
 // Blocks from here on are mapped apart, at the boundary of a huge page: the first touch of fresh
 // memory is then several times faster, and later passes miss the TLB less.
-constexpr size_t kMapFrom = size_t(4) << 20;
+constexpr size_t kMapFrom = size_t(1) << 20;
 constexpr size_t kHugePage = size_t(2) << 20;
 
 size_t whole_pages(size_t bytes) {
@@ -27,10 +27,10 @@ size_t whole_pages(size_t bytes) {
   return (bytes + page - 1) / page * page;
 }
 
-std::byte* map_aligned(size_t bytes) {
+std::byte* map_aligned(size_t bytes, int protection) {
   const size_t wanted = whole_pages(bytes);
   const size_t mapped = wanted + kHugePage;
-  void* raw = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* raw = mmap(nullptr, mapped, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   std::byte* base = static_cast<std::byte*>(raw);
   const size_t skipped = (kHugePage - reinterpret_cast<uintptr_t>(base) % kHugePage) % kHugePage;
@@ -42,6 +42,20 @@ std::byte* map_aligned(size_t bytes) {
   madvise(data, wanted, MADV_HUGEPAGE);
 #endif
   return data;
+}
+
+// Its pages move to a range of addresses that is large enough; only those it lacks are new.
+std::byte* remap_aligned([[maybe_unused]] std::byte* data, [[maybe_unused]] size_t bytes,
+                         [[maybe_unused]] size_t new_bytes) {
+#ifdef MREMAP_FIXED
+  std::byte* range = map_aligned(new_bytes, PROT_NONE);
+  if (!range) return nullptr;
+  const size_t wanted = whole_pages(new_bytes);
+  void* moved = mremap(data, whole_pages(bytes), wanted, MREMAP_MAYMOVE | MREMAP_FIXED, range);
+  if (moved != MAP_FAILED) return static_cast<std::byte*>(moved);
+  munmap(range, wanted);
+#endif
+  return nullptr;
 }
 
 std::string processor_model() {
@@ -70,7 +84,7 @@ CpuBackend::CpuBackend() {
 }
 
 std::byte* CpuBackend::allocate(size_t bytes) {
-  if (bytes >= kMapFrom) return map_aligned(bytes);
+  if (bytes >= kMapFrom) return map_aligned(bytes, PROT_READ | PROT_WRITE);
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   return static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
 }
@@ -78,6 +92,10 @@ std::byte* CpuBackend::allocate(size_t bytes) {
 void CpuBackend::deallocate(std::byte* data, size_t bytes) noexcept {
   if (bytes >= kMapFrom) munmap(data, whole_pages(bytes));
   else std::free(data);
+}
+
+std::byte* CpuBackend::grow(std::byte* data, size_t bytes, size_t new_bytes) {
+  return bytes >= kMapFrom ? remap_aligned(data, bytes, new_bytes) : nullptr;
 }
 
 const Kernel* CpuBackend::find_kernel(const StepSpec& step) const {
