@@ -72,11 +72,11 @@ def _tegula() -> Runner:
 def _rows(graph: str, title: str) -> list[Row]:
     return [
         Row(f"plan-cache miss, {title}", f"{graph} null miss", "ms", theirs=None,
-            target="under 3 ms", met=lambda ours, _: ours < 3),
+            target="at most 2 ms", met=lambda ours, _: ours <= 2),
         Row(f"plan-cache hit, {title}", f"{graph} null hit", "ms", theirs=None,
-            target="under 0.3 ms", met=lambda ours, _: ours < 0.3),
+            target="at most 0.2 ms", met=lambda ours, _: ours <= 0.2),
         Row(f"miss less hit on cpu, {title}", f"{graph} cpu plan", "ms", theirs=None,
-            target="under 3 ms", met=lambda ours, _: ours < 3),
+            target="at most 2 ms", met=lambda ours, _: ours <= 2),
     ]  # fmt: skip
 
 

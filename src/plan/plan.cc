@@ -269,11 +269,16 @@ class Builder {
         }
       }
     }
+    const std::vector<uint8_t> fatal = leads_to_failure();
     std::vector<uint8_t> late;
     for (bool changed = true; changed;) {
       late = late_steps(donations);
+      const std::vector<int32_t> reader = late_reader(late);
       const size_t before = donations.size();
-      std::erase_if(donations, [&](const Donation& d) { return !is_safe(d, late); });
+      std::erase_if(donations, [&](const Donation& d) {
+        const int32_t other = reader[size_t(memory_of(d.leaf))];
+        return fatal[size_t(d.step)] || (other != kNone && other != d.step);
+      });
       changed = donations.size() != before;
     }
     plan_->donor.assign(plan_->output_bytes.size(), -1);
@@ -294,21 +299,28 @@ class Builder {
   }
   int32_t id_of(ValueRef v) const { return stored_ids_[size_t(v.node)][size_t(v.index)]; }
 
-  bool is_safe(const Donation& donation, const std::vector<uint8_t>& late) const {
-    std::vector<uint8_t> after(drafts_.size(), 0);
-    after[size_t(donation.step)] = 1;
-    for (size_t s = 0; s < drafts_.size(); ++s) {
-      for (const Located& read : drafts_[s].reads) {
-        if (!read.base.is_leaf()) {
-          if (after[size_t(stored_[size_t(id_of(read.base))].def)]) after[s] = 1;
-        } else if (memory_of(read.base.index) == memory_of(donation.leaf) &&
-                   int32_t(s) != donation.step && late[s]) {
-          return false;
-        }
-      }
-      if (after[s] && can_fail(drafts_[s])) return false;
+  // Steps that can fail, and whatever they depend on: what these write over would be lost.
+  std::vector<uint8_t> leads_to_failure() const {
+    std::vector<uint8_t> fatal(drafts_.size(), 0);
+    for (size_t s = drafts_.size(); s-- > 0;) {
+      if (can_fail(drafts_[s])) fatal[s] = 1;
+      if (!fatal[s]) continue;
+      for (const Located& read : drafts_[s].reads)
+        if (!read.base.is_leaf()) fatal[size_t(stored_[size_t(id_of(read.base))].def)] = 1;
     }
-    return true;
+    return fatal;
+  }
+  // For each memory of leaves the late step that reads it.
+  static constexpr int32_t kNone = -1, kSeveral = -2;
+  std::vector<int32_t> late_reader(const std::vector<uint8_t>& late) const {
+    std::vector<int32_t> reader(snapshot_.leaves.size(), kNone);
+    for (size_t s = 0; s < drafts_.size(); ++s)
+      for (const Located& read : drafts_[s].reads) {
+        if (!late[s] || !read.base.is_leaf() || memory_of(read.base.index) < 0) continue;
+        int32_t& known = reader[size_t(memory_of(read.base.index))];
+        if (known != int32_t(s)) known = known == kNone ? int32_t(s) : kSeveral;
+      }
+    return reader;
   }
 
   void move_late(const std::vector<uint8_t>& late) {
