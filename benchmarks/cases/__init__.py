@@ -21,6 +21,7 @@ from benchmarks.cases import (
     memory,
     other,
     package,
+    plain,
     planning,
     recording,
     recurrent,
@@ -64,7 +65,7 @@ CASES: dict[str, Case] = {
         package,
     )
 }
-KERNEL_MODULES = (gemm, lowp, conv, fused, attention, recurrent, other)
+KERNEL_MODULES = (gemm, lowp, conv, fused, plain, attention, recurrent, other)
 # Run in the kernel harness.
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (Family.of(module) for module in KERNEL_MODULES)

@@ -33,6 +33,7 @@ METHOD = (
     "operations."
 )
 LEARNING_RATE, BETAS, EPS, DECAY = 1e-3, (0.9, 0.999), 1e-8, 1e-2
+Lines = tuple[str, ...]
 FUSED = Target(loop=0.9, ratio={"torch.compile": 1.0, "PyTorch": 2.0})
 
 
@@ -86,7 +87,7 @@ def _jax_adamw() -> Peer:
     return Peer("jax", setup)
 
 
-def _adamw(count: int) -> Kernel:
+def adamw(count: int) -> Kernel:
     numbers = {"rate": LEARNING_RATE, "beta1": BETAS[0], "beta2": BETAS[1], "eps": EPS,
                "decay": DECAY, "step": 1.0}  # fmt: skip
     x = Array((count,), fill=normal)
@@ -115,7 +116,8 @@ def _adamw(count: int) -> Kernel:
 # Softmax and layer norm
 
 
-def _softmax(rows: int, length: int) -> Kernel:
+def softmax(rows: int, length: int, definition: Lines = ("y = softmax x -1",)) -> Kernel:
+    """``definition`` makes y of x."""
     x = Array((rows, length), fill=normal)
     run = lambda torch, x: torch.softmax(x, -1)  # noqa: E731
     return Kernel(
@@ -123,7 +125,7 @@ def _softmax(rows: int, length: int) -> Kernel:
         arrays={"x": x, "y": x},
         inputs=("x",),
         outputs=("y",),
-        steps=(Recorded(("x",), ("y",), ("y = softmax x -1",)),),
+        steps=(Recorded(("x",), ("y",), definition),),
         loop=Step("reference.softmax", ("x",), ("y",)),
         operations=5.0 * rows * length,
         peers={
@@ -143,7 +145,8 @@ def _jax_layer_norm(jax: Any, x: Any, w: Any, b: Any) -> Any:
     return apart * jax.lax.rsqrt((apart * apart).mean(-1, keepdims=True) + 1e-5) * w + b
 
 
-def _layer_norm(rows: int, length: int) -> Kernel:
+def layer_norm(rows: int, length: int, definition: Lines = ("y = layer_norm x 1 w b",)) -> Kernel:
+    """``definition`` makes y of x, w and b."""
     x = Array((rows, length), fill=normal)
     row = Array((length,), fill=normal)
     run = lambda torch, x, w, b: torch.layer_norm(x, (length,), w, b)  # noqa: E731
@@ -152,7 +155,7 @@ def _layer_norm(rows: int, length: int) -> Kernel:
         arrays={"x": x, "w": row, "b": row, "y": x},
         inputs=("x", "w", "b"),
         outputs=("y",),
-        steps=(Recorded(("x", "w", "b"), ("y",), ("y = layer_norm x 1 w b",)),),
+        steps=(Recorded(("x", "w", "b"), ("y",), definition),),
         loop=Step("reference.layer_norm", ("x", "w", "b"), ("y",)),
         operations=8.0 * rows * length,
         peers={
@@ -173,11 +176,15 @@ def _torch_gelu(torch: Any, x: Any, b: Any) -> Any:
     return torch.nn.functional.gelu(x + b, approximate="tanh")
 
 
-def _gelu(rows: int, length: int) -> list[Kernel]:
+def gelu(
+    rows: int,
+    length: int,
+    forward: Lines = ("t = add x b", "y = gelu t approximate='tanh'"),
+) -> list[Kernel]:
+    """``forward`` makes y of x and b."""
     x = Array((rows, length), fill=normal)
     b = Array((length,), fill=normal)
     with_jax = lambda jax, x, b: jax.nn.gelu(x + b, approximate=True)  # noqa: E731
-    forward = ("t = add x b", "y = gelu t approximate='tanh'")
     return [
         Kernel(
             title=f"GELU tail {rows}×{length}, forward",
@@ -253,17 +260,19 @@ def _jax_cross_entropy(jax: Any, x: Any, labels: Any) -> Any:
     return (jax.nn.logsumexp(x, 1) - picked).mean()
 
 
-def _cross_entropy(rows: int, classes: int) -> list[Kernel]:
+def cross_entropy(
+    rows: int, classes: int, forward: Lines = ("loss = cross_entropy x labels",)
+) -> list[Kernel]:
+    """``forward`` makes the loss of x and labels."""
     x = Array((rows, classes), fill=normal)
     labels = Array((rows,), "int64", below(classes))
-    forward = "loss = cross_entropy x labels"
     return [
         Kernel(
             title=f"cross-entropy {rows}×{classes}, forward",
             arrays={"x": x, "labels": labels, "loss": Array(())},
             inputs=("x", "labels"),
             outputs=("loss",),
-            steps=(Recorded(("x", "labels"), ("loss",), (forward,)),),
+            steps=(Recorded(("x", "labels"), ("loss",), forward),),
             operations=4.0 * rows * classes,
             peers={
                 "PyTorch": torch_call(_torch_cross_entropy),
@@ -282,7 +291,7 @@ def _cross_entropy(rows: int, classes: int) -> list[Kernel]:
                 Recorded(
                     ("x", "labels"),
                     ("loss", "dx"),
-                    ("parameters x", forward, "dx = gradients loss - x"),
+                    ("parameters x", *forward, "dx = gradients loss - x"),
                 ),
             ),
             loop=Step("reference.cross_entropy", ("x", "labels"), ("loss", "dx")),
@@ -303,10 +312,10 @@ def _cross_entropy(rows: int, classes: int) -> list[Kernel]:
 
 
 KERNELS = [
-    _adamw(10_000_000),
-    _softmax(6144, 256),
-    _layer_norm(1024, 384),
-    _layer_norm(8192, 1024),
-    *_gelu(4096, 1536),
-    *_cross_entropy(1024, 8192),
+    adamw(10_000_000),
+    softmax(6144, 256),
+    layer_norm(1024, 384),
+    layer_norm(8192, 1024),
+    *gelu(4096, 1536),
+    *cross_entropy(1024, 8192),
 ]

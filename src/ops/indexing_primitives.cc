@@ -55,9 +55,18 @@ const Primitive kTakeAlongAxis = {
                 OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(1)}); },
     .vjp =
         [](VjpContext& c) {
-          const Tensor blank = zeros(c.input_shape(0), c.input_dtype(0));
-          c.give(0, scatter_along_checked(blank, c.input(1), c.grad(), axis_of(c.attrs()),
-                                          kScatterAdd));
+          const size_t axis = axis_of(c.attrs());
+          const Shape& shape = c.input_shape(0);
+          const Tensor index = c.input(1);
+          if (index.shape()[axis] == 1) {  // a choice, which fuses with what follows
+            Shape along(shape.size(), 1);
+            along[axis] = shape[axis];
+            const Tensor chosen = equal(reshape(iota(shape[axis]), along), index);
+            c.give(0, where(chosen, c.grad(), zeros({}, c.input_dtype(0))));
+            return;
+          }
+          const Tensor blank = zeros(shape, c.input_dtype(0));
+          c.give(0, scatter_along_checked(blank, index, c.grad(), axis, kScatterAdd));
         },
     .uses = {kIndex},
 };
