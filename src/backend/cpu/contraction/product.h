@@ -182,12 +182,14 @@ bool readable_rows(const Matrix& a, int64_t n) {
   const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0;
   return a.column == 1 && !(crowded && n >= 64) && n <= 2048;
 }
-// B's rows come one after another, so a long stride costs an address translation each.
+// B's rows come one after another, so a long stride costs an address translation each, as often as
+// there are tiles of A's rows.
 template <class T>
 bool readable_columns(const Matrix& b, int64_t m) {
   if (!reads_in_place<T> || b.dtype != kNative<T>) return false;
-  const bool far = std::abs(b.row) * int64_t(sizeof(T)) >= kCacheSetBytes;
-  return b.column == 1 && !(far && m >= 128);
+  constexpr int64_t kCostly = 128 * kCacheSetBytes;
+  const int64_t stride = std::abs(b.row) * int64_t(sizeof(T));
+  return b.column == 1 && (stride <= kCacheSetBytes / 4 || m * stride < kCostly);
 }
 
 // One product, whose operands are each read in place, packed whole before the tasks start, or
@@ -200,7 +202,7 @@ class ProductRun {
         p_(product),
         cut_(cut),
         depth_(depth_block<T>(p_.k)),
-        direct_(p_.dtype == kNative<Sum<T>> && p_.k <= depth_),
+        direct_(p_.dtype == kNative<Sum<T>>),
         a_direct_(!p_.packed_a && readable_rows<T>(p_.a, p_.n)),
         b_direct_(!p_.packed_b && readable_columns<T>(p_.b, p_.m)) {}
 
