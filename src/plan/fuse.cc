@@ -55,7 +55,9 @@ class Fuser {
   }
 
   std::vector<Group> take() {
-    // Kahn's algorithm, the earliest recorded group first.
+    find_riders();
+    // Kahn's algorithm, the earliest recorded group first. A step that could carry another's
+    // program waits for that one's turn; then they are one, if nothing else is missing.
     const size_t count = drafts_.size();
     std::vector<int> waiting(count, 0);
     std::vector<std::vector<int32_t>> readers(count);
@@ -66,23 +68,38 @@ class Fuser {
         ++waiting[g];
       }
     }
-    const auto later = [&](int32_t a, int32_t b) {
-      return drafts_[size_t(a)].group.members.back() > drafts_[size_t(b)].group.members.back();
+    const auto turn = [&](int32_t g) {
+      const int32_t rider = rider_[size_t(g)];
+      return drafts_[size_t(rider < 0 ? g : rider)].group.members.back();
     };
+    const auto later = [&](int32_t a, int32_t b) { return turn(a) > turn(b); };
     std::priority_queue<int32_t, std::vector<int32_t>, decltype(later)> ready(later);
     for (size_t g = 0; g < count; ++g)
       if (!drafts_[g].merged_away && waiting[g] == 0) ready.push(int32_t(g));
     std::vector<Group> order;
-    while (!ready.empty()) {
-      const int32_t g = ready.top();
-      ready.pop();
-      order.push_back(std::move(drafts_[size_t(g)].group));
+    size_t done = 0;
+    const auto release = [&](int32_t g) {
+      ++done;
       for (int32_t r : readers[size_t(g)])
         if (--waiting[size_t(r)] == 0) ready.push(r);
+    };
+    while (!ready.empty()) {
+      const int32_t g = ready.top(), rider = rider_[size_t(g)];
+      ready.pop();
+      Group& group = drafts_[size_t(g)].group;
+      if (rider >= 0 && waiting[size_t(rider)] == 1) {
+        order.push_back(std::move(drafts_[size_t(rider)].group));
+        order.back().carrier = group.members[0];
+        ++waiting[size_t(rider)];  // it has had its turn
+        release(rider);
+      } else {
+        order.push_back(std::move(group));
+      }
+      release(g);
     }
     const auto kept = std::count_if(drafts_.begin(), drafts_.end(),
                                     [](const Draft& d) { return !d.merged_away; });
-    if (order.size() != size_t(kept))
+    if (done != size_t(kept))
       fail(ErrorKind::runtime, "internal: fusion made a cycle among the steps");
     return order;
   }
@@ -92,6 +109,29 @@ class Fuser {
     Located located;
     Shape shape;
   };
+
+  // For each step the group that is to ride on it: of several steps a group reads, the last that
+  // no other of them waits for.
+  void find_riders() {
+    rider_.assign(drafts_.size(), -1);
+    if (!epilogues_enabled()) return;
+    const Riders riders(resolved_);
+    for (size_t g = 0; g < drafts_.size(); ++g) {
+      const Draft& draft = drafts_[g];
+      if (draft.merged_away || !draft.group.tile) continue;
+      int32_t carrier = -1;
+      for (int32_t d : draft.direct)
+        if (d > carrier && rider_[size_t(d)] < 0 && !drafts_[size_t(d)].group.tile &&
+            std::none_of(
+                draft.direct.begin(), draft.direct.end(),
+                [&](int32_t other) {
+                  return other != d && drafts_[size_t(other)].before.test(size_t(d));
+                }) &&
+            riders.can_ride(draft.group, drafts_[size_t(d)].group.members[0]))
+          carrier = d;
+      if (carrier >= 0) rider_[size_t(carrier)] = int32_t(g);
+    }
+  }
 
   void place(int32_t node) {
     const Snapshot& s = resolved_.snapshot();
@@ -298,6 +338,7 @@ class Fuser {
   std::vector<int32_t> group_of_;  // by node
   std::vector<Draft> drafts_;
   std::vector<int32_t> merged_into_;
+  std::vector<int32_t> rider_;  // by group: another that may be its epilogue, or -1
   std::unordered_map<int64_t, int32_t> last_reduction_;  // that reads a large value: a group
 };
 

@@ -16,6 +16,7 @@ class Writer {
     for (size_t axis : axes_) program.extent.push_back(group.extent[axis]);
     program.reduce_axes = int(group.reduced.size());
     program.tree = group.tree;
+    if (group.carrier >= 0) load_result();
     for (int32_t node : group.members) write(node);
     for (int32_t node : group.members)
       if (stored[size_t(node)]) store(node);
@@ -44,6 +45,16 @@ class Writer {
   int32_t emit(const TileInstr& instr) {
     result_.program.instrs.push_back(instr);
     return int32_t(result_.program.instrs.size()) - 1;
+  }
+
+  // What the step that carries the program makes is input 0.
+  void load_result() {
+    for (int32_t node : group_.members)
+      for (const ValueRef& input : resolved_.snapshot().inputs[size_t(node)])
+        if (resolved_.locate(input).base.node == group_.carrier) {
+          load(input);
+          return;
+        }
   }
 
   int32_t load(ValueRef value) {

@@ -52,6 +52,38 @@ struct Group {
   Dims reduced;            // reduced axes, empty if none
   ReduceTree tree = ReduceTree::rows;
   std::vector<int32_t> members;
+  // The node whose step the program rides on as its epilogue, which reads that node's result; -1
+  // where the program is a step of its own.
+  int32_t carrier = -1;
+};
+
+// A node's operands as its step sees them.
+struct Operands {
+  std::vector<View> inputs, outputs;
+};
+Operands operands_of(const Resolved& resolved, int32_t node);
+
+// Calls f for each node that the group computes, in recorded order.
+template <class F>
+void for_nodes(const Group& group, F&& f) {
+  if (group.carrier >= 0) f(group.carrier);
+  for (int32_t m : group.members) f(m);
+}
+
+// Whether tile programs ride on other steps; false with TEGULA_EPILOGUES=0. Bits are the same.
+bool& epilogues_enabled();
+
+// Which groups can ride on which steps, as far as the two and the device tell.
+class Riders {
+ public:
+  explicit Riders(const Resolved& resolved);
+  bool can_ride(const Group& group, int32_t carrier) const;
+
+ private:
+  bool takes_epilogue(int32_t carrier) const;
+
+  const Resolved& resolved_;
+  std::vector<uint8_t> kept_;  // by node: whether its value outlives the plan
 };
 
 // Values of so many bytes and more do not stay in a cache: they are better read by one step than by

@@ -22,6 +22,8 @@ struct Stored {
   int32_t def = -1;       // step
   int32_t output = -1;    // plan output it lives in, or -1: the arena
   bool absent = false;    // nobody reads it and its kernel need not write it
+  int32_t inside = -1;    // another value of its step, in whose memory it lies
+  bool holds_result = false;  // another value lies in its memory
 };
 
 // Steps before memory is laid out: operands named by value.
@@ -72,12 +74,13 @@ class Builder {
     }
     std::vector<int32_t> computed_in(count, -1);  // the last group that computes a node
     for (size_t g = 0; g < groups_.size(); ++g) {
-      for (int32_t m : groups_[g].members) computed_in[size_t(m)] = int32_t(g);
-      for (int32_t m : groups_[g].members)
+      for_nodes(groups_[g], [&](int32_t m) { computed_in[size_t(m)] = int32_t(g); });
+      for_nodes(groups_[g], [&](int32_t m) {
         for (const ValueRef& input : snapshot_.inputs[size_t(m)]) {
           const ValueRef base = resolved_.locate(input).base;
           if (!base.is_leaf() && computed_in[size_t(base.node)] != int32_t(g)) note_read(base);
         }
+      });
     }
   }
   void note_read(ValueRef base) {
@@ -95,35 +98,56 @@ class Builder {
       DraftStep draft;
       Step& step = draft.step;
       const int32_t index = int32_t(drafts_.size());
-      step.nodes = group.members;
+      for_nodes(group, [&](int32_t node) { step.nodes.push_back(node); });
+      if (!group.tile || group.carrier >= 0) draft_kernel(draft, step.nodes[0], index);
       if (group.tile) {
         Lowered lowered = lower(resolved_, group, stored_nodes_);
-        draft.reads = std::move(lowered.inputs);
+        if (group.carrier >= 0) {
+          draft.reads.insert(draft.reads.end(), lowered.inputs.begin() + 1, lowered.inputs.end());
+        } else {
+          draft.reads = std::move(lowered.inputs);
+        }
         for (const ValueRef& v : lowered.outputs) draft.writes.push_back(define(v, index));
         set_tile(step, std::move(lowered.program));
-      } else {
-        const int32_t n = group.members[0];
-        const Node& node = *snapshot_.nodes[size_t(n)];
-        step.kind = node.primitive->name;
-        step.attrs = node.attrs;
-        step.dynamic_begin = snapshot_.dynamic_begin[size_t(n)];
-        step.dynamic_count = int32_t(node.dynamic.size());
-        for (const ValueRef& input : snapshot_.inputs[size_t(n)]) {
-          const Located& located = resolved_.locate(input);
-          draft.reads.push_back(located);
-          step.inputs.push_back(
-              {nullptr, resolved_.dtype(input), resolved_.shape(input), located.strides});
-        }
-        for (const Output& out : node.outputs)
-          step.outputs.push_back({nullptr, out.dtype, out.shape, contiguous_strides(out.shape)});
-        const Kernel* kernel = plan_->device->find_kernel(spec(step));
-        for (size_t k = 0; k < node.outputs.size(); ++k) {
-          draft.writes.push_back(define({n, int32_t(k)}, index));
-          if (kernel && kernel->optional_outputs && !read_[size_t(n)][k])
-            stored_.back() = {.def = index, .absent = true};
-        }
+        if (group.carrier >= 0) place_result(draft);
       }
       drafts_.push_back(std::move(draft));
+    }
+  }
+
+  void draft_kernel(DraftStep& draft, int32_t n, int32_t index) {
+    Step& step = draft.step;
+    const Node& node = *snapshot_.nodes[size_t(n)];
+    step.kind = node.primitive->name;
+    step.attrs = node.attrs;
+    step.dynamic_begin = snapshot_.dynamic_begin[size_t(n)];
+    step.dynamic_count = int32_t(node.dynamic.size());
+    for (const ValueRef& input : snapshot_.inputs[size_t(n)])
+      draft.reads.push_back(resolved_.locate(input));
+    Operands operands = operands_of(resolved_, n);
+    step.inputs = std::move(operands.inputs);
+    step.outputs = std::move(operands.outputs);
+    const Kernel* kernel = plan_->device->find_kernel(spec(step));
+    for (size_t k = 0; k < node.outputs.size(); ++k) {
+      draft.writes.push_back(define({n, int32_t(k)}, index));
+      if (kernel && kernel->optional_outputs && !read_[size_t(n)][k])
+        stored_.back() = {.def = index, .absent = true};
+    }
+  }
+
+  // The result that an epilogue alone reads needs no memory of its own: it lies where one of the
+  // epilogue's outputs will, if there is one as large.
+  void place_result(const DraftStep& draft) {
+    const Step& step = draft.step;
+    const int32_t result = draft.writes[0];
+    if (read_[size_t(step.nodes[0])][0]) return;
+    for (size_t k = 1; k < draft.writes.size(); ++k) {
+      const View& out = step.outputs[k];
+      if (out.dtype != step.outputs[0].dtype || !is_contiguous(out.shape, out.strides)) continue;
+      stored_[size_t(result)].bytes = 0;
+      stored_[size_t(result)].inside = draft.writes[k];
+      stored_[size_t(draft.writes[k])].holds_result = true;
+      return;
     }
   }
 
@@ -133,9 +157,11 @@ class Builder {
   }
 
   static void set_tile(Step& step, TileProgram program) {
-    step.kind = "tile";
-    for (const TileOperand& o : program.inputs)
-      step.inputs.push_back({nullptr, o.dtype, program.extent, o.strides});
+    const bool rides = !step.kind.empty();
+    if (!rides) step.kind = "tile";
+    for (size_t i = rides; i < program.inputs.size(); ++i)
+      step.inputs.push_back(
+          {nullptr, program.inputs[i].dtype, program.extent, program.inputs[i].strides});
     for (const TileOperand& o : program.outputs)
       step.outputs.push_back({nullptr, o.dtype, program.extent, o.strides});
     step.program = std::make_shared<const TileProgram>(std::move(program));
@@ -227,7 +253,15 @@ class Builder {
              step.inputs[i].strides == step.outputs[k].strides &&
              step.inputs[i].shape == step.outputs[k].shape;
     };
-    if (!step.program) {
+    if (stored_[size_t(draft.writes[k])].holds_result) return found;
+    if (step.kind != "tile") {
+      if (k > 0 && step.program) {
+        const size_t own = step.inputs.size() - (step.program->inputs.size() - 1);
+        for (size_t i = own; i < step.inputs.size(); ++i)
+          if (usable(i) && is_contiguous(step.outputs[k].shape, step.outputs[k].strides))
+            found.push_back(i);
+        return found;
+      }
       const Node& node = *snapshot_.nodes[size_t(step.nodes[0])];
       const auto rule = node.primitive->in_place;
       const int i = rule ? rule(node, int(k)) : -1;
@@ -380,6 +414,7 @@ class Builder {
   Place place_of(int32_t stored) const {
     const Stored& s = stored_[size_t(stored)];
     if (s.absent) return {Place::none, 0, 0, {}};
+    if (s.inside >= 0) return place_of(s.inside);
     if (s.output >= 0) return {Place::output, s.output, 0, {}};
     return {Place::arena, 0, arena_offset_[size_t(stored)], {}};
   }
@@ -402,7 +437,10 @@ class Builder {
           place.dynamic.push_back({word, multiplier * item});
         step.input_places.push_back(std::move(place));
       }
-      for (int32_t id : draft.writes) step.output_places.push_back(place_of(id));
+      for (size_t k = 0; k < draft.writes.size(); ++k) {
+        step.output_places.push_back(place_of(draft.writes[k]));
+        if (stored_[size_t(draft.writes[k])].inside < 0) step.bytes += span_bytes(step.outputs[k]);
+      }
       plan_->steps.push_back(std::move(step));
     }
   }
@@ -424,7 +462,6 @@ class Builder {
       if (step.program) check(*step.program);
       if (step.kernel->prepare) step.prepared = step.kernel->prepare(s);
       for (const View& v : step.inputs) step.bytes += span_bytes(v);
-      for (const View& v : step.outputs) step.bytes += span_bytes(v);
       step.flops = flops(step);
       plan_->cost_us +=
           kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
@@ -432,8 +469,13 @@ class Builder {
   }
 
   static double flops(const Step& step) {
-    if (step.program)
-      return double(numel(step.program->extent)) * double(step.program->instrs.size());
+    const double points =
+        step.program ? double(numel(step.program->extent)) * double(step.program->instrs.size())
+                     : 0;
+    return points + contraction_flops(step);
+  }
+
+  static double contraction_flops(const Step& step) {
     const auto size = [](const View& v) { return double(numel(v.shape)); };
     if (step.kind == "matmul")
       return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
@@ -458,6 +500,16 @@ class Builder {
   std::vector<int32_t> held_leaves_;
   std::vector<int64_t> arena_offset_;
 };
+
+// Whether the step's own result lies where one of its epilogue's outputs will.
+bool result_lies_inside(const Step& step) {
+  const auto& places = step.output_places;
+  return step.program && step.kind != "tile" &&
+         std::any_of(places.begin() + 1, places.end(), [&](const Place& other) {
+           return other.source == places[0].source && other.index == places[0].index &&
+                  other.offset == places[0].offset;
+         });
+}
 
 void describe_operand(std::ostream& out, const View& view, const Place& place) {
   constexpr const char* kSources[] = {"leaf", "scalar", "out", "arena", "none"};
@@ -490,8 +542,11 @@ std::string Plan::to_string(bool programs) const {
       describe_operand(out, step.inputs[i], step.input_places[i]);
     }
     out << ") -> (";
+    bool first = true;
     for (size_t i = 0; i < step.outputs.size(); ++i) {
-      if (i) out << ", ";
+      if (i == 0 && result_lies_inside(step)) continue;
+      if (!first) out << ", ";
+      first = false;
       describe_operand(out, step.outputs[i], step.output_places[i]);
     }
     out << ")\n";

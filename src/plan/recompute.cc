@@ -30,7 +30,7 @@ class Recompute {
     readers_.resize(count);
     stored_.assign(count, 0);
     for (size_t g = 0; g < groups_.size(); ++g)
-      for (int32_t m : groups_[g].members) group_of_[size_t(m)] = int32_t(g);
+      for_nodes(groups_[g], [&](int32_t m) { group_of_[size_t(m)] = int32_t(g); });
     for (size_t i = 0; i < count; ++i) {
       for (size_t k = 0; k < snapshot_.live[i].size(); ++k)
         if (snapshot_.live[i][k]) must_store(resolved_.locate({int32_t(i), int32_t(k)}).base);
@@ -46,7 +46,14 @@ class Recompute {
     if (!changed) return;
     for (Group& group : groups_)
       if (group.tile) drop_unused(group);
-    std::erase_if(groups_, [](const Group& group) { return group.members.empty(); });
+    std::erase_if(groups_,
+                  [](const Group& group) { return group.members.empty() && group.carrier < 0; });
+    for (Group& group : groups_)  // a step that has nothing to carry any more
+      if (group.members.empty()) {
+        const int32_t node = group.carrier;
+        group = {};
+        group.members = {node};
+      }
   }
 
  private:
@@ -60,7 +67,8 @@ class Recompute {
     if (located.base.is_leaf() || group_of_[size_t(node)] == reader) return;
     const Group& group = groups_[size_t(reader)];
     const Shape& shape = resolved_.shape(located.base);
-    if (!group.tile || resolved_.is_copy(user) || !(group.extent == shape) ||
+    if (!group.tile || user == group.carrier || resolved_.is_copy(user) ||
+        !(group.extent == shape) ||
         level_in(group, shape, located, resolved_.shape(input)) != Level::full)
       return must_store(located.base);
     add_reader(node, reader);
@@ -83,6 +91,7 @@ class Recompute {
     return std::find(members.begin(), members.end(), node) != members.end();
   }
   bool reads(int32_t group, ValueRef base) const {
+    if (base.node >= 0 && base.node == groups_[size_t(group)].carrier) return true;
     for (int32_t m : groups_[size_t(group)].members)
       for (const ValueRef& input : snapshot_.inputs[size_t(m)])
         if (resolved_.locate(input).base == base) return true;

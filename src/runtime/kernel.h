@@ -51,7 +51,7 @@ struct StepSpec {
   std::span<const View> inputs;
   std::span<const View> outputs;
   std::span<const int64_t> attrs;
-  const TileProgram* program = nullptr;  // for "tile"
+  const TileProgram* program = nullptr;  // for "tile"; for others, see Kernel::takes_epilogue
 };
 
 struct Kernel {
@@ -62,6 +62,11 @@ struct Kernel {
   bool can_fail = false;
   // An output that nobody reads is given without memory: its data is null.
   bool optional_outputs = false;
+  // Whether a step, given without its program, can have an epilogue: a tile program without
+  // reductions that reads the step's only result, its input 0, point by point. The step's inputs
+  // are then followed by the program's others and its outputs by the program's, one of which may
+  // be the result's very memory. Null: never.
+  bool (*takes_epilogue)(const StepSpec&) = nullptr;
 };
 
 }  // namespace tegula

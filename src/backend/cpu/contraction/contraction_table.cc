@@ -5,10 +5,14 @@ namespace tegula::cpu {
 namespace {
 
 constexpr KernelEntry kEntries[] = {
-    {"matmul", {run_matmul}},
-    {"conv", {run_conv}},
-    {"conv_input_grad", {run_conv_input_grad}},
-    {"conv_weight_grad", {run_conv_weight_grad}},
+    {"matmul",
+     {.run = run_matmul, .prepare = prepare_matmul, .takes_epilogue = matmul_takes_epilogue}},
+    {"conv", {.run = run_conv, .prepare = prepare_conv, .takes_epilogue = conv_takes_epilogue}},
+    {"conv_input_grad",
+     {.run = run_conv_input_grad,
+      .prepare = prepare_conv,
+      .takes_epilogue = conv_input_grad_takes_epilogue}},
+    {"conv_weight_grad", {.run = run_conv_weight_grad}},
 };
 
 }  // namespace

@@ -36,19 +36,20 @@ void multiply_windows(const Windows& windows, const Image& source, int64_t group
     return run_depthwise<T>(windows, source, filters, out, placement);
   const bool scattered = placement.step[0] != 1 || placement.step[1] != 1 || placement.step[2] != 1;
   if (!scattered)
-    if (const auto products = as_pointwise(windows, source, groups, filters, out))
+    if (const auto products = as_pointwise(windows, source, groups, filters, out, placement))
       return multiply_batch(gemm_kernels<T>(), products->product, products->images);
   if constexpr (std::is_same_v<T, float>) {
     const ConvAlgorithm algorithm = conv_algorithm();
     if (algorithm != ConvAlgorithm::direct && !scattered &&
         winograd_applies(windows, source, out, groups))
-      return run_winograd(algorithm, windows, source, filters, out);
+      return run_winograd(algorithm, windows, source, filters, out, placement);
   }
   WindowProduct<T>(windows, source, groups, filters, out, placement).run();
 }
 
 template <class T>
-void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
+void conv(const Image& x, const Image& w, const Image& y, const Steps& steps,
+          const Epilogue* epilogue) {
   Dims used[kAxes];
   for (int axis = 0; axis < kAxes; ++axis)
     for (int64_t i = 0; i < w.size[axis]; ++i) used[axis].push_back(i);
@@ -57,20 +58,22 @@ void conv(const Image& x, const Image& w, const Image& y, const Steps& steps) {
       w.image_stride, w.channel_stride, tap_offsets(used, w.stride),
       w.buffer};
   multiply_windows<T>(forward_windows(x, y.size, w.size, steps), x, steps.groups, filters, y,
-                      {{0, 0, 0}, {1, 1, 1}});
+                      {{0, 0, 0}, {1, 1, 1}, epilogue});
 }
 
 // dx(n, c, r) sums dy(n, o, (r + padding - i * dilation) / stride) w(o, c, i) over the taps i for
 // which the division is exact: for the elements of dx with the same remainder by the stride these
 // are the same taps, so each remainder is a convolution of dy of its own.
 template <class T>
-void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& steps) {
+void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& steps,
+                const Epilogue* epilogue) {
   int64_t remainder[kAxes];
   for (remainder[0] = 0; remainder[0] < steps.stride[0]; ++remainder[0])
     for (remainder[1] = 0; remainder[1] < steps.stride[1]; ++remainder[1])
       for (remainder[2] = 0; remainder[2] < steps.stride[2]; ++remainder[2]) {
         Windows windows;
         Placement placement;
+        placement.epilogue = epilogue;
         Dims used[kAxes];
         for (int axis = 0; axis < kAxes; ++axis) {
           const int64_t stride = steps.stride[axis], size = dx.size[axis];
@@ -98,21 +101,37 @@ void input_grad(const Image& dy, const Image& w, const Image& dx, const Steps& s
 
 }  // namespace
 
+bool conv_takes_epilogue(const StepSpec& step) {
+  const View& y = step.outputs[0];
+  return numel(y.shape) > 0 && row_length(image_of(y)) >= kEpilogueColumns;
+}
+// Not where the remainders by a stride are apart.
+bool conv_input_grad_takes_epilogue(const StepSpec& step) {
+  const Steps steps = steps_of(step.attrs);
+  return conv_takes_epilogue(step) &&
+         std::all_of(steps.stride, steps.stride + kAxes, [](int64_t s) { return s == 1; });
+}
+std::shared_ptr<void> prepare_conv(const StepSpec& step) {
+  return Epilogue::prepare(step, row_length(image_of(step.outputs[0])));
+}
+
 void run_conv(const KernelArgs& args) {
   const View& y = args.outputs[0];
   if (numel(y.shape) == 0) return;
+  const Epilogue epilogue(args);
   with_compute_type(y, "conv", [&](auto zero) {
     conv<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(y),
-                         steps_of(args.attrs));
+                         steps_of(args.attrs), epilogue ? &epilogue : nullptr);
   });
 }
 
 void run_conv_input_grad(const KernelArgs& args) {
   const View& dx = args.outputs[0];
   if (numel(dx.shape) == 0) return;
+  const Epilogue epilogue(args);
   with_compute_type(dx, "conv_input_grad", [&](auto zero) {
     input_grad<decltype(zero)>(image_of(args.inputs[0]), image_of(args.inputs[1]), image_of(dx),
-                               steps_of(args.attrs));
+                               steps_of(args.attrs), epilogue ? &epilogue : nullptr);
   });
 }
 

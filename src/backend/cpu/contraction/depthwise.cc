@@ -174,6 +174,7 @@ void run_depthwise(const Windows& windows, const Image& source, const FilterLayo
                for_parts(windows, box, [&](const Box& part, bool inside) {
                  run_part(part, inside, channel, channels, slice.get());
                });
+               placement.finish(out, box, channel, channels);
              });
 }
 

@@ -22,6 +22,7 @@ void multiply_vector(const GemmKernels<T>& kernels, const Product& p, int64_t m0
     kernels.matvec(a, m1 - m0, p.k, x, y.get());
     kernels.round(y.get(), m1 - m0, p.dtype, p.c + m0 * int64_t(itemsize(p.dtype)));
   }
+  if (p.epilogue) p.epilogue->run(p.first_row / p.m, 1, m0, m1 - m0);
 }
 
 template <class T>
@@ -85,7 +86,26 @@ void matmul_integer(Product p, const Batch& batch) {
   }
 }
 
+// Columns of the rows that an epilogue sees.
+int64_t row_length(const View& c) {
+  const size_t rank = c.shape.size();
+  const int64_t m = c.shape[rank - 2], n = c.shape[rank - 1];
+  return m == 1 || n == 1 ? m * n : n;
+}
+
 }  // namespace
+
+bool matmul_takes_epilogue(const StepSpec& step) {
+  const View &a = step.inputs[0], &c = step.outputs[0];
+  const size_t rank = c.shape.size();
+  const auto attrs = step.attrs.empty() ? MatmulAttrs{} : read_attrs<MatmulAttrs>(step.attrs);
+  const int64_t k = a.shape[rank - (attrs.transpose_a ? 2 : 1)];
+  return numel(c.shape) > 0 && k > 0 && row_length(c) >= kEpilogueColumns;
+}
+
+std::shared_ptr<void> prepare_matmul(const StepSpec& step) {
+  return Epilogue::prepare(step, row_length(step.outputs[0]));
+}
 
 void run_matmul(const KernelArgs& args) {
   const View& a = args.inputs[0];
@@ -100,6 +120,8 @@ void run_matmul(const KernelArgs& args) {
   p.b_buffer = b.buffer;
   p.c = c.data;
   p.dtype = c.dtype;
+  const Epilogue epilogue(args);
+  if (epilogue) p.epilogue = &epilogue;
   const auto attrs = args.attrs.empty() ? MatmulAttrs{} : read_attrs<MatmulAttrs>(args.attrs);
   if (attrs.transpose_a) p.a = p.a.transposed();
   if (attrs.transpose_b) p.b = p.b.transposed();

@@ -29,7 +29,8 @@ bool one_tap(const Windows& windows) {
 }  // namespace
 
 std::optional<Pointwise> as_pointwise(const Windows& windows, const Image& source, int64_t groups,
-                                      const FilterLayout& filters, const Image& out) {
+                                      const FilterLayout& filters, const Image& out,
+                                      const Placement& placement) {
   if (groups != 1 || source.channels == 0 || !one_tap(windows)) return {};
   const auto from = pixel_stride(source), to = pixel_stride(out);
   if (!from || !to) return {};
@@ -46,6 +47,7 @@ std::optional<Pointwise> as_pointwise(const Windows& windows, const Image& sourc
   p.k = source.channels;
   p.c = out.data;
   p.dtype = out.dtype;
+  p.epilogue = placement.epilogue;
   Batch batch{{out.images}, {0}, {0}, out.images};
   if (spaced(outputs, 1)) {
     p.m = pixels;

@@ -17,6 +17,7 @@ struct Pointwise {
 // None where the taps, the groups or the layouts ask for more than that. `windows` are of a grid
 // whose results are written side by side.
 std::optional<Pointwise> as_pointwise(const Windows& windows, const Image& source, int64_t groups,
-                                      const FilterLayout& filters, const Image& out);
+                                      const FilterLayout& filters, const Image& out,
+                                      const Placement& placement);
 
 }  // namespace tegula::cpu

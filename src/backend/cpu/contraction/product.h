@@ -8,6 +8,7 @@
 #include "backend/cpu/contraction/gemm.h"
 #include "backend/cpu/contraction/scratch.h"
 #include "backend/cpu/isa.h"
+#include "backend/cpu/tile/epilogue.h"
 #include "base/shape.h"
 #include "runtime/buffer.h"
 #include "runtime/thread_pool.h"
@@ -28,6 +29,15 @@ struct Product {
   const std::byte* packed_a = nullptr;
   const std::byte* packed_b = nullptr;
   Buffer* b_buffer = nullptr;  // where b is kept, if its contents last (see View)
+  const Epilogue* epilogue = nullptr;
+  int64_t first_row = 0;  // of C, among the epilogue's: rows of n elements, or of m where n is 1
+
+  // Rows [row, row + rows) of columns [column, column + columns) of C are there.
+  void finish(int64_t row, int64_t rows, int64_t column, int64_t columns) const {
+    if (!epilogue) return;
+    if (n == 1) epilogue->run(first_row / m, 1, row, rows);
+    else epilogue->run(first_row + row, rows, column, columns);
+  }
 };
 
 // The batch dimensions, with the stride of each operand.
@@ -55,6 +65,7 @@ inline Product batch_item(const Product& whole, const Batch& batch, int64_t inde
   p.a = p.a.moved(a);
   p.b = p.b.moved(b);
   p.c += index * p.m * p.n * int64_t(itemsize(p.dtype));
+  p.first_row = index * p.m;
   return p;
 }
 
@@ -245,6 +256,7 @@ class ProductRun {
       for (int64_t m = 0; m < rows; ++m)
         kernels_.round(sums.get() + m * pitch, columns, p_.dtype,
                        p_.c + ((m0 + m) * p_.n + n0) * int64_t(itemsize(p_.dtype)));
+    p_.finish(m0, rows, n0, columns);
   }
 
  private:
@@ -343,7 +355,8 @@ void multiply_batch(const GemmKernels<T>& kernels, const Product& whole, const B
   const int64_t tasks = cut.tasks(), total = batch.count * tasks;
   const double work = each * double(batch.count);
   const int64_t group = std::max<int64_t>(1, int64_t(kPieceWork / (work / double(total))));
-  for_pieces(ceil_div(total, group), work, [&](int64_t piece) {
+  const double after = whole.epilogue ? whole.epilogue->microseconds() * kWorkPerMicrosecond : 0;
+  for_pieces(ceil_div(total, group), work + after, [&](int64_t piece) {
     for (int64_t i = piece * group; i < std::min(total, (piece + 1) * group); ++i) {
       const Product p = batch_item(whole, batch, i / tasks);
       ProductRun<T>(kernels, p, cut).run_task(i % tasks);

@@ -31,6 +31,30 @@ void write_offsets(const Box& box, const int64_t* strides, int64_t* to) {
 
 }  // namespace
 
+int64_t row_length(const Image& image) {
+  const bool pixels = image.channels > 1 && image.channel_stride == 1;
+  return pixels ? image.channels : image.size[0] * image.size[1] * image.size[2];
+}
+
+void Placement::finish(const Image& out, const Box& box, int64_t channel, int64_t channels) const {
+  if (!epilogue) return;
+  const int64_t pixels = out.size[0] * out.size[1] * out.size[2];
+  // The longest runs of pixels that follow one another.
+  int64_t run = box.extent(3);
+  int outer = 3;
+  while (outer > 1 && box.extent(outer) == out.size[outer - 1]) run *= box.extent(--outer);
+  Box walked = box;
+  for (int i = outer; i <= kAxes; ++i) walked.end[i] = walked.begin[i] + 1;
+  for_results(walked, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
+    const int64_t image = box.begin[0] + n;
+    const int64_t pixel =
+        ((box.begin[1] + z) * out.size[1] + box.begin[2] + y) * out.size[2] + box.begin[3] + x;
+    if (out.channels > 1 && out.channel_stride == 1)
+      epilogue->run(image * pixels + pixel, run, channel, channels);
+    else epilogue->run(image * out.channels + channel, channels, pixel, run);
+  });
+}
+
 std::shared_ptr<const std::byte> kept_filters(const FilterLayout& filters, const void* kernels,
                                               const Dims& shape, int64_t results, size_t bytes,
                                               FunctionRef<void(std::byte*)> prepare) {
@@ -195,6 +219,7 @@ void WindowProduct<T>::multiply(int64_t group, const Box& box, int64_t part) con
     kernels_.multiply(product);
   }
   if (!direct_) place(box, tile, c_rows, columns, out_stride, corner);
+  placement_.finish(out_, box, group * outputs_ + first, columns);
 }
 
 // A segment for each tap; one for each row of taps where those are neighbours in memory.

@@ -8,14 +8,22 @@
 
 #include "backend/cpu/contraction/conv_kernels.h"
 #include "backend/cpu/contraction/scratch.h"
+#include "backend/cpu/tile/epilogue.h"
 #include "runtime/buffer.h"
 
 namespace tegula::cpu {
 
-// Where results go: result r is the image's element r * step + first.
+// Where results go: result r is the image's element r * step + first; and what follows, for which
+// every step is 1.
 struct Placement {
   int64_t first[kAxes], step[kAxes];
+  const Epilogue* epilogue = nullptr;
+
+  // Channels [channel, channel + channels) of the results of a box are in the image.
+  void finish(const Image& out, const Box& box, int64_t channel, int64_t channels) const;
 };
+// The elements of an image that lie side by side: an epilogue's rows.
+int64_t row_length(const Image& image);
 
 // The filters of one group: (lane, channel, tap) with the group's results as lanes.
 struct FilterLayout {

@@ -112,14 +112,15 @@ void WindowProduct<T>::multiply_rows(int64_t group, const Box& box, int64_t part
       ++line;
     });
   }
-  if (direct) return;
   const T* from = tile;
-  for_results(line_box, [&](int64_t n, int64_t z, int64_t y, int64_t) {
-    const int64_t at = corner + n * out_stride[0] + z * out_stride[1] + y * out_stride[2];
-    kernels_.place(from, c_rows, outputs, width, out_.at(at), out_.dtype, out_.channel_stride,
-                   out_stride[3]);
-    from += line_step;
-  });
+  if (!direct)
+    for_results(line_box, [&](int64_t n, int64_t z, int64_t y, int64_t) {
+      const int64_t at = corner + n * out_stride[0] + z * out_stride[1] + y * out_stride[2];
+      kernels_.place(from, c_rows, outputs, width, out_.at(at), out_.dtype, out_.channel_stride,
+                     out_stride[3]);
+      from += line_step;
+    });
+  placement_.finish(out_, box, group * outputs_ + first, outputs);
 }
 
 template void WindowProduct<float>::fill_planes(const Region&, int64_t, int64_t, float*) const;

@@ -12,13 +12,14 @@ constexpr int64_t kApart = 16;
 class Winograd {
  public:
   Winograd(const WinogradKernels& kernels, const Windows& windows, const Image& source,
-           const FilterLayout& filters, const Image& out)
+           const FilterLayout& filters, const Image& out, const Placement& placement)
       : k_(kernels),
         gemm_(gemm_kernels<float>()),
         conv_(conv_kernels<float>()),
         source_(source),
         filters_(filters),
         out_(out),
+        placement_(placement),
         tiles_(tile_windows(windows, kernels.tile)),
         depth_(depth_block<float>(source.channels)),
         pitch_(round_up(source.channels, kApart)),
@@ -170,6 +171,12 @@ class Winograd {
       conv_.place(pixels + i * box.extent(3) * tile * width, offsets, count, columns, out_.at(to),
                   out_.dtype, out_.stride[2], out_.channel_stride);
     }
+    const int64_t image = box.begin[0] + n, plane = box.begin[1] + z;
+    placement_.finish(
+        out_,
+        {{image, plane, first_y, first_x},
+         {image + 1, plane + 1, std::min(first_y + tile, out_.size[1]), first_x + count}},
+        column, columns);
   }
 
   const WinogradKernels& k_;
@@ -178,6 +185,7 @@ class Winograd {
   const Image& source_;
   const FilterLayout& filters_;
   const Image& out_;
+  const Placement& placement_;
   const Windows tiles_;
   const int64_t depth_, pitch_, panels_;
   const Boxes boxes_;
@@ -205,8 +213,8 @@ bool winograd_applies(const Windows& windows, const Image& source, const Image& 
 }
 
 void run_winograd(ConvAlgorithm algorithm, const Windows& windows, const Image& source,
-                  const FilterLayout& filters, const Image& out) {
-  Winograd(winograd_kernels(algorithm), windows, source, filters, out).run();
+                  const FilterLayout& filters, const Image& out, const Placement& placement) {
+  Winograd(winograd_kernels(algorithm), windows, source, filters, out, placement).run();
 }
 
 }  // namespace tegula::cpu

@@ -20,7 +20,7 @@ bool winograd_applies(const Windows& windows, const Image& source, const Image& 
 // Sums of the windows of `source`, which reach it for every combination of three neighbouring taps
 // on the last two axes, times filters.
 void run_winograd(ConvAlgorithm algorithm, const Windows& windows, const Image& source,
-                  const FilterLayout& filters, const Image& out);
+                  const FilterLayout& filters, const Image& out, const Placement& placement);
 
 // The transforms for tiles of m x m; `pitch` elements of a row of vectors.
 struct WinogradKernels {

@@ -50,7 +50,7 @@ CompiledTile Compiler::compile() {
   }
   choose_pieces();
   place_slots();
-  find_copy();
+  if (part_columns_ == 0) find_copy();
   for (size_t size : {1, 2, 4, 8}) {
     c_.copy[size] = strided_copy_function(size);
     c_.transpose[size] = transpose_function(size);
@@ -109,11 +109,17 @@ void Compiler::add(std::vector<Step>& steps, TileFunction function, int32_t out,
   for (int k = 0; k < 4; ++k) {
     if (slots[k] < 0) continue;
     const int32_t size = int32_t(size_of(slots[k]));
-    if (repeats(slots[k])) in_parts = true;
-    else if (level_of(slots[k]) == Level::full) s.per_element[k] = size;
+    if (repeats(slots[k])) {
+      in_parts = true;
+    } else if (pitch(slots[k]) != 0) {
+      s.fixed[k] = pitch(slots[k]);
+      in_parts = true;
+    } else if (level_of(slots[k]) == Level::full) {
+      s.per_element[k] = size;
+    }
     if (level_of(slots[k]) == Level::row && level_of(out) == Level::full) {
       s.fixed[k] = c_.columns ? 0 : size;
-      in_parts = c_.rows_per_tile > 1;
+      in_parts |= c_.rows_per_tile > 1;
     }
   }
   if (in_parts) s.kind = StepKind::parts;
@@ -496,5 +502,8 @@ void Compiler::place_tiles(const Pass& pass, int64_t tile, int64_t pad) {
 }
 
 CompiledTile compile_tile(const TileProgram& program) { return Compiler(program).compile(); }
+CompiledTile compile_tile_parts(const TileProgram& program, int64_t columns) {
+  return Compiler(program, columns).compile();
+}
 
 }  // namespace tegula::cpu

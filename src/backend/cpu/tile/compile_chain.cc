@@ -90,7 +90,8 @@ bool Compiler::pays(std::span<const Step> run) const {
   if (run.size() == 1 && run[0].kind == StepKind::reduce) return false;
   const bool by_row = std::any_of(run.begin(), run.end(), [&](const Step& s) {
     return s.kind == StepKind::reduce || level_of(s.a) == Level::row ||
-           (s.b >= 0 && level_of(s.b) == Level::row) || repeats(s.a) || (s.b >= 0 && repeats(s.b));
+           (s.b >= 0 && level_of(s.b) == Level::row) || repeats(s.a) ||
+           (s.b >= 0 && repeats(s.b)) || part_columns_ > 0;
   });
   const bool whole = c_.inner_step == c_.inner && c_.inner % chain_step() == 0;
   const bool reduces =
@@ -204,8 +205,9 @@ ChainOperand Compiler::chain_operand(int32_t slot, Chain& chain) {
   o.slot = slot;
   const Level level = level_of(slot);
   const bool repeated = level == Level::scalar || (level == Level::row && !c_.columns);
-  if (repeats(slot)) chain.by_row = true;
+  if (repeats(slot) || pitch(slot) != 0) chain.by_row = true;
   else if (level == Level::full) o.per_element = 4;
+  if (pitch(slot) != 0) o.fixed = pitch(slot);
   if (level == Level::row && !c_.columns) o.fixed = 4;
   if (level == Level::row) chain.by_row = true;
   o.access = repeated ? Access::repeat : Access::stream;

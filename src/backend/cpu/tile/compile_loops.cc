@@ -5,6 +5,7 @@
 
 #include "backend/cpu/isa.h"
 #include "backend/cpu/tile/compiler.h"
+#include "base/error.h"
 
 namespace tegula::cpu {
 namespace {
@@ -70,7 +71,9 @@ void Compiler::choose_loops() {
   c_.empty = p_.reduce_axes > 0 ? rows == 0 : all == 0;
   if (c_.empty) return;
   sort_axes(kept);
-  if (p_.reduce_axes == 0) {
+  if (part_columns_ > 0) {
+    split_for_parts(kept);
+  } else if (p_.reduce_axes == 0) {
     add_axes(kept, c_.inner_sizes, &Walk::inner);
     // The last axis is the inner loop, the others the outer one.
     while (c_.inner_sizes.size() > 1) {
@@ -133,9 +136,9 @@ void Compiler::cut_into_blocks() {
 // or of the first output.
 void Compiler::sort_axes(std::vector<size_t>& axes) const {
   if (c_.operands.empty()) return;
-  size_t guide = c_.operands.size() - 1;
+  size_t guide = part_columns_ > 0 ? 0 : c_.operands.size() - 1;
   size_t best = 0;
-  for (size_t k = 0; k < c_.operands.size(); ++k) {
+  for (size_t k = 0; k < c_.operands.size() && part_columns_ == 0; ++k) {
     size_t moves = 0;
     for (size_t a : axes) moves += strides_[k][a] != 0;
     if (c_.operands[k].number < 0) continue;
@@ -163,6 +166,18 @@ void Compiler::add_axes(const std::vector<size_t>& axes, Dims& sizes, Dims Walk:
       else walk.push_back(strides_[k][a]);
     }
   }
+}
+
+// The last axes, which hold a row of the result, are the inner loop.
+void Compiler::split_for_parts(const std::vector<size_t>& axes) {
+  size_t first = axes.size();
+  int64_t inner = 1;
+  while (first > 0 && inner < part_columns_) inner *= p_.extent[axes[--first]];
+  if (inner != part_columns_)
+    fail(ErrorKind::runtime, "internal: rows of ", part_columns_, " elements do not fit a program");
+  const auto split = axes.begin() + std::ptrdiff_t(first);
+  add_axes({axes.begin(), split}, c_.outer_sizes, &Walk::outer);
+  add_axes({split, axes.end()}, c_.inner_sizes, &Walk::inner);
 }
 
 bool Compiler::moves(const Dims& strides) {
@@ -287,6 +302,7 @@ void Compiler::choose_tiles(int64_t wanted) {
   // Tiles of a reduction along rows are whole blocks.
   if (widest == 8 && wanted == kTile && !(reduces && !c_.columns)) wanted /= 2;
   const int64_t tile = tile_size(wanted);
+  if (part_columns_ > 0) return choose_part_tiles(tile);
   const int64_t inner = std::max<int64_t>(c_.inner, 1);
   bool all_dense = true, by_row = reduces && !c_.columns;
   for (const Operand& o : c_.operands) {
@@ -323,6 +339,28 @@ void Compiler::choose_tiles(int64_t wanted) {
                                          : contiguous(o, o.strides.inner, c_.inner_sizes);
     o.repeats = c_.rows_per_tile > 1 && !c_.blocks && repeats_per_row(o);
     o.direct = dense(o) || o.repeats || (straight && c_.rows_per_tile == 1);
+  }
+}
+
+// A tile has several rows, or pieces of rows, of operands whose rows are all equally far apart.
+void Compiler::choose_part_tiles(int64_t tile) {
+  const int64_t inner = std::max<int64_t>(c_.inner, 1);
+  c_.run = inner;
+  c_.inner_step = even_part(inner, tile, tile >= 64 ? 32 : 1);
+  c_.rows_per_tile = 1;
+  constexpr int64_t kFarthest = 1 << 30;
+  const auto far = [](const Operand& o) { return std::abs(o.strides.outer.back()) > kFarthest; };
+  if (!c_.outer_sizes.empty() && std::none_of(c_.operands.begin(), c_.operands.end(), far)) {
+    c_.outer_run = c_.outer_sizes.back();
+    c_.rows_per_tile = std::clamp<int64_t>(tile_size(kRowsTile) / c_.inner_step, 1, c_.outer_run);
+  }
+  c_.rows_per_chunk = c_.rows_per_tile;
+  for (Operand& o : c_.operands) {
+    if (o.number < 0 || o.level != Level::full) continue;
+    o.direct = contiguous(o, o.strides.inner, c_.inner_sizes);
+    if (!o.direct || c_.rows_per_tile == 1) continue;
+    o.repeats = o.strides.outer.back() == 0;
+    if (!o.repeats) o.pitch = int32_t(o.strides.outer.back());
   }
 }
 

@@ -35,6 +35,8 @@ struct Operand {
   Level level = Level::full;
   bool direct = false;  // a tile of it is contiguous memory, used in place
   bool repeats = false;  // the same for every outer index of a tile, which holds it once
+  int32_t pitch =
+      0;  // of a part's operand: bytes from a row of a tile to the next, where it has more
 };
 
 enum class StepKind : uint8_t {
@@ -93,6 +95,7 @@ struct CompiledTile {
   // A chunk has rows_per_chunk row values; a tile has rows_per_tile outer indices or inner_step
   // inner ones. `run` is how far along the inner loop a tile may go before an axis ends.
   int64_t rows_per_tile = 1, inner_step = 1, run = 1, rows_per_chunk = 1;
+  int64_t outer_run = 0;  // of parts: likewise, how many outer indices a tile may have
   // Pieces for parallel_for.
   int64_t outer_piece = 1, inner_piece = 1;
   bool splits_reduction = false;
@@ -118,5 +121,13 @@ struct CompiledTile {
 CompiledTile compile_tile(const TileProgram& program);
 void run_tile(const CompiledTile& tile, std::span<const View> inputs,
               std::span<const View> outputs);
+
+// For running parts of the space, see epilogue.h: the inner loop is over `columns` elements of
+// input 0, which is dense and the program's first load. The program has no reductions.
+CompiledTile compile_tile_parts(const TileProgram& program, int64_t columns);
+// Outer indices [outer, outer + rows) of inner ones [inner, inner + columns), on this thread.
+void run_tile_part(const CompiledTile& tile, std::span<const View> inputs,
+                   std::span<const View> outputs, int64_t outer, int64_t rows, int64_t inner,
+                   int64_t columns);
 
 }  // namespace tegula::cpu

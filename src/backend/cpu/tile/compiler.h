@@ -20,7 +20,8 @@ inline DType kept_as(DType d) { return is_half(d) ? DType::float32 : d; }
 
 class Compiler {
  public:
-  explicit Compiler(const TileProgram& program) : p_(program) {}
+  explicit Compiler(const TileProgram& program, int64_t part_columns = 0)
+      : p_(program), part_columns_(part_columns) {}
 
   CompiledTile compile();
 
@@ -54,6 +55,8 @@ class Compiler {
   bool repeats_per_row(const Operand& o) const;
   static int64_t even_part(int64_t total, int64_t limit, int64_t grain);
   void choose_tiles(int64_t wanted);
+  void split_for_parts(const std::vector<size_t>& axes);
+  void choose_part_tiles(int64_t tile);
   void choose_pieces();
 
   // compile.cc
@@ -65,6 +68,10 @@ class Compiler {
   bool repeats(int32_t slot) const {
     const Slot& s = c_.slots[size_t(slot)];
     return s.kind == Slot::operand && c_.operands[size_t(s.number)].repeats;
+  }
+  int32_t pitch(int32_t slot) const {
+    const Slot& s = c_.slots[size_t(slot)];
+    return s.kind == Slot::operand ? c_.operands[size_t(s.number)].pitch : 0;
   }
 
   std::vector<Step>& section(Level level, int pass);
@@ -104,6 +111,7 @@ class Compiler {
   void place_tiles(const Pass& pass, int64_t tile, int64_t pad);
 
   const TileProgram& p_;
+  const int64_t part_columns_;  // 0: the program runs as a whole
   CompiledTile c_;
   std::vector<Value> values_;
   std::vector<Strides> strides_;  // of operands, by axis of the program, in bytes

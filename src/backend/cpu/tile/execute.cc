@@ -110,8 +110,11 @@ class Worker {
     range_[0] = c_.columns ? outer_begin : inner_begin;
     range_[1] = c_.columns ? outer_end : inner_end;
     if (!c_.columns) {
-      for (int64_t o = outer_begin; o < outer_end; o += c_.rows_per_chunk)
-        chunk(o, std::min(c_.rows_per_chunk, outer_end - o));
+      for (int64_t o = outer_begin, n; o < outer_end; o += n) {
+        n = std::min(c_.rows_per_chunk, outer_end - o);
+        if (c_.outer_run > 0) n = std::min(n, c_.outer_run - o % c_.outer_run);
+        chunk(o, n);
+      }
     } else {
       for (int64_t i = inner_begin; i < inner_end;) {
         const int64_t n = std::min({c_.inner_step, inner_end - i, c_.run - i % c_.run});
@@ -478,6 +481,12 @@ void run_tile(const CompiledTile& tile, std::span<const View> inputs,
   if (!tile.splits_reduction) return;
   combine_partials(tile, partials);
   Worker(tile, inputs, outputs).finish(partials);
+}
+
+void run_tile_part(const CompiledTile& tile, std::span<const View> inputs,
+                   std::span<const View> outputs, int64_t outer, int64_t rows, int64_t inner,
+                   int64_t columns) {
+  if (!tile.empty) Worker(tile, inputs, outputs).run(outer, outer + rows, inner, inner + columns);
 }
 
 namespace {
