@@ -22,11 +22,11 @@ Tensor gelu(const Tensor& given, const std::string& approximate) {
   require(approximate == "none" || approximate == "tanh",
           "gelu: approximate must be 'none' or 'tanh', got '", approximate, "'");
   const Tensor x = floating(given);
-  const Tensor half = x * constant(0.5);
   if (approximate == "none")
-    return half * (erf(x * constant(std::numbers::sqrt2 / 2)) + constant(1));
-  const double scale = std::sqrt(2 / std::numbers::pi);
-  return half * (tanh((x + x * x * x * constant(0.044715)) * constant(scale)) + constant(1));
+    return x * constant(0.5) * (erf(x * constant(std::numbers::sqrt2 / 2)) + constant(1));
+  // (1 + tanh(u)) / 2 is sigmoid(2 u), which keeps its digits where tanh(u) is nearly -1.
+  const double scale = 2 * std::sqrt(2 / std::numbers::pi);
+  return x * sigmoid(x * (x * x * constant(0.044715 * scale) + constant(scale)));
 }
 
 Tensor elu(const Tensor& given, double alpha) {

@@ -241,6 +241,18 @@ def test_flatten_and_identity():
         nn.Flatten(1)(tg.zeros((2,)))
 
 
+def test_gelu_by_tanh_keeps_its_digits():
+    x = np.linspace(-6, 9, 4001, dtype=np.float32)
+    wide = x.astype(np.float64)
+    slope = 2 * np.sqrt(2 / np.pi)
+    gate = scipy.special.expit(slope * (wide + 0.044715 * wide**3))
+    derivative = gate + wide * gate * (1 - gate) * slope * (1 + 3 * 0.044715 * wide**2)
+    gelu = lambda x: tg.gelu(x, approximate="tanh")  # noqa: E731
+    np.testing.assert_allclose(np.asarray(gelu(tg.asarray(x))), wide * gate, rtol=5e-6)
+    gradient = tg.grad(lambda x: tg.sum(gelu(x)))(tg.asarray(x))
+    np.testing.assert_allclose(np.asarray(gradient), derivative, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("layer", "formula"),
     [
