@@ -21,6 +21,7 @@ from tegula.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
     from tegula import data, io, nn, optim, profiler, random
+    from tegula._explain import explain
     from tegula.io import load, save
 
 _tensor.install()
@@ -33,7 +34,7 @@ __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
 _LAZY = {"data", "io", "nn", "optim", "profiler", "random", "cli", "train"}
-_LAZY_NAMES = {"load": "io", "save": "io"}
+_LAZY_NAMES = {"explain": "_explain", "load": "io", "save": "io"}
 
 __all__ = [
     *_core.__all__,
@@ -43,6 +44,7 @@ __all__ = [
     "debug_nans",
     "e",
     "empty",
+    "explain",
     "empty_like",
     "finfo",
     "grad",

@@ -33,6 +33,9 @@ class Event:
         flops: floating-point operations of a step, about.
         count: operations recorded, planned or computed; steps of a run.
         lines: of the program, that recorded what a step computes.
+        plan: number of the plan that was run, or a step is of, under ``tg.explain``; else -1.
+        step: number of a step in its plan.
+        algorithm: what the step's kernel chose, "" if it had no choice.
     """
 
     kind: str
@@ -44,6 +47,9 @@ class Event:
     flops: float
     count: int
     lines: tuple[str, ...]
+    plan: int = -1
+    step: int = -1
+    algorithm: str = ""
 
     @property
     def microseconds(self) -> float:
@@ -138,6 +144,16 @@ class Profile:
             json.dump(self.trace(), file)
 
 
+def _event(
+    kind: str, name: str, begin: float, end: float, thread: int, moved: float, flops: float,
+    count: int, lines: str, plan: int, step: int, algorithm: str,
+) -> Event:  # fmt: skip
+    return Event(
+        kind, name, begin, end, thread, moved, flops, count, tuple(lines.splitlines()), plan, step,
+        algorithm,
+    )  # fmt: skip
+
+
 @contextmanager
 def profile() -> Iterator[Profile]:
     """Notes what the ``with`` block has recorded, planned and run, on every thread.
@@ -159,9 +175,4 @@ def profile() -> Iterator[Profile]:
             _core.synchronize()
         finally:
             events, result.threads = _core._stop_profile()
-            result.events = [
-                Event(
-                    kind, name, begin, end, thread, moved, flops, count, tuple(lines.splitlines())
-                )
-                for kind, name, begin, end, thread, moved, flops, count, lines in events
-            ]
+            result.events = [_event(*event) for event in events]

@@ -463,8 +463,7 @@ class Builder {
       if (step.kernel->prepare) step.prepared = step.kernel->prepare(s);
       for (const View& v : step.inputs) step.bytes += span_bytes(v);
       step.flops = flops(step);
-      plan_->cost_us +=
-          kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
+      plan_->cost_us += cost_us(step);
     }
   }
 
@@ -501,58 +500,12 @@ class Builder {
   std::vector<int64_t> arena_offset_;
 };
 
-// Whether the step's own result lies where one of its epilogue's outputs will.
-bool result_lies_inside(const Step& step) {
-  const auto& places = step.output_places;
-  return step.program && step.kind != "tile" &&
-         std::any_of(places.begin() + 1, places.end(), [&](const Place& other) {
-           return other.source == places[0].source && other.index == places[0].index &&
-                  other.offset == places[0].offset;
-         });
-}
-
-void describe_operand(std::ostream& out, const View& view, const Place& place) {
-  constexpr const char* kSources[] = {"leaf", "scalar", "out", "arena", "none"};
-  out << kSources[place.source];
-  if (place.source < Place::arena) out << place.index;
-  if (place.offset) out << "+" << place.offset;
-  out << ":" << view.dtype << view.shape;
-}
-
 }  // namespace
 
-std::unique_ptr<Plan> make_plan(const Snapshot& snapshot) { return Builder(snapshot).take(); }
-
-std::string Plan::to_string(bool programs) const {
-  std::ostringstream out;
-  out << "plan on " << device->name() << ": " << steps.size() << " steps, arena " << arena_bytes
-      << " bytes, " << output_bytes.size() << " outputs, "
-      << std::count_if(donor.begin(), donor.end(), [](int32_t d) { return d >= 0; })
-      << " in place\n";
-  for (size_t s = 0; s < steps.size(); ++s) {
-    const Step& step = steps[s];
-    out << "  " << s << " " << step.kind;
-    if (step.program) {
-      for (const TileInstr& instr : step.program->instrs)
-        if (instr.op != TileOp::load && instr.op != TileOp::store) out << " " << name(instr.op);
-    }
-    out << " (";
-    for (size_t i = 0; i < step.inputs.size(); ++i) {
-      if (i) out << ", ";
-      describe_operand(out, step.inputs[i], step.input_places[i]);
-    }
-    out << ") -> (";
-    bool first = true;
-    for (size_t i = 0; i < step.outputs.size(); ++i) {
-      if (i == 0 && result_lies_inside(step)) continue;
-      if (!first) out << ", ";
-      first = false;
-      describe_operand(out, step.outputs[i], step.output_places[i]);
-    }
-    out << ")\n";
-    if (programs && step.program) out << print(*step.program);
-  }
-  return out.str();
+double cost_us(const Step& step) {
+  return kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
 }
+
+std::unique_ptr<Plan> make_plan(const Snapshot& snapshot) { return Builder(snapshot).take(); }
 
 }  // namespace tegula

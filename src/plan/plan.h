@@ -60,6 +60,13 @@ struct Plan {
   std::string to_string(bool programs) const;
 };
 
+// The step's kind, and what a tile program computes.
+std::string operations(const Step& step);
+// Where an operand lies, and what it is.
+std::string operand_text(const View& view, const Place& place);
+// Estimated from its bytes and operations, in microseconds.
+double cost_us(const Step& step);
+
 std::unique_ptr<Plan> make_plan(const Snapshot& snapshot);
 
 }  // namespace tegula

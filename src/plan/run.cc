@@ -7,6 +7,7 @@
 
 #include "graph/primitive.h"
 #include "plan/check_values.h"
+#include "plan/describe.h"
 #include "runtime/cancel.h"
 #include "runtime/host.h"
 
@@ -74,6 +75,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
       locations_.emplace_back(int32_t(i), node.where);
     }
   }
+  if (profiling()) description_ = describe_plan(plan_, snapshot, lines_);
   for (int64_t bytes : plan_->output_bytes)
     outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));
   for (const Ref<Buffer>& leaf : leaves_)
@@ -135,33 +137,23 @@ void Run::fail_at(const Step& step, const Error& error) const {
   throw Error(error.kind(), message);
 }
 
-namespace {
-
-std::string what(const Step& step) {
-  std::string text(step.kind);
-  if (step.program)
-    for (const TileInstr& instr : step.program->instrs)
-      if (instr.op != TileOp::load && instr.op != TileOp::store)
-        text += " " + std::string(name(instr.op));
-  return text;
-}
-
-}  // namespace
-
 void Run::report(const Step& step, double microseconds) const {
   std::fprintf(stderr, "tegula: %9.1f us %7.2f GB/s %7.1f GFLOP/s  %s %s\n", microseconds,
-               step.bytes / microseconds / 1e3, step.flops / microseconds / 1e3, what(step).c_str(),
+               step.bytes / microseconds / 1e3, step.flops / microseconds / 1e3,
+               operations(step).c_str(),
                step.outputs.empty() ? "" : to_string(step.outputs[0].shape).c_str());
 }
 
 // What the profile says of a step beside its times.
 void Run::describe_step(const Step& step, ProfileEvent& event) const {
-  event.name = what(step);
+  event.name = operations(step);
   set_profiled_step(event.name);
   if (!step.outputs.empty()) event.name += " " + to_string(step.outputs[0].shape);
   event.bytes = step.bytes;
   event.flops = step.flops;
   event.count = int64_t(step.nodes.size());
+  event.plan_number = description_;
+  event.step_number = int32_t(&step - plan_->steps.data());
   std::vector<std::string_view> seen;
   for (int32_t node : step.nodes) {
     if (size_t(node) >= lines_.size() || lines_[size_t(node)].empty()) continue;
@@ -196,13 +188,14 @@ void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
       step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
       if (check)
         if (const char* bad = find_bad_value(step.outputs))
-          fail(ErrorKind::floating, "debug_nans: ", what(step), " made the first ", bad,
+          fail(ErrorKind::floating, "debug_nans: ", operations(step), " made the first ", bad,
                step.outputs.empty() ? ""
                                     : " in a result of shape " + to_string(step.outputs[0].shape));
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::interrupted) throw;
       fail_at(step, error);
     }
+    if (profiling()) scope.event().algorithm = take_algorithm();
     scope.close();
     if (timed)
       report(step, std::chrono::duration<double, std::micro>(Clock::now() - start).count());
@@ -245,6 +238,7 @@ void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& even
 void Run::run() {
   ProfileScope scope(ProfileEvent::run, "run");
   scope.event().count = int64_t(plan_->steps.size());
+  scope.event().plan_number = description_;
   try {
     run_plan();
   } catch (...) {

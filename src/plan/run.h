@@ -67,6 +67,7 @@ class Run : public Work {
   std::vector<Previous> previous_;
   Ref<Event> state_event_ = make_ref<Event>();
   std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
+  int32_t description_ = -1;  // see describe_plan()
   std::vector<std::string> lines_;                             // by node, for the profile
 };
 

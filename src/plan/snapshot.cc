@@ -241,34 +241,43 @@ bool can_be_written(const Output& leaf) {
   return leaf.buffer->donatable() && leaf.buffer->bytes() > 0 && leaf.fills_buffer();
 }
 
+std::string value_name(const Snapshot& snapshot, ValueRef value) {
+  if (value.is_leaf())
+    return cat(snapshot.leaves[size_t(value.index)].is_scalar() ? "scalar" : "leaf", value.index);
+  if (snapshot.nodes[size_t(value.node)]->outputs.size() == 1) return cat(value.node);
+  return cat(value.node, ".", value.index);
+}
+
+std::string attrs_text(const Node& node) {
+  std::ostringstream out;
+  for (size_t k = 0; k < node.attrs.size(); ++k) {
+    if (k) out << ", ";
+    if (int(k) == node.primitive->dtype_attr) out << DType(node.attrs[k]);
+    else out << node.attrs[k];
+  }
+  return out.str();
+}
+
+std::string leaf_text(const Leaf& leaf) {
+  const Output& output = leaf.output();
+  if (leaf.is_scalar()) return cat(output.dtype, " ", scalar_value(*leaf.node));
+  return cat(output.dtype, output.shape, leaf.donatable ? ", may be overwritten" : "");
+}
+
 std::string to_string(const Snapshot& snapshot) {
   std::ostringstream out;
   const size_t count = snapshot.nodes.size();
   out << "graph on " << snapshot.device->name() << ": " << count << " nodes, "
       << snapshot.leaves.size() << " leaves\n";
-  for (size_t i = 0; i < snapshot.leaves.size(); ++i) {
-    const Leaf& leaf = snapshot.leaves[i];
-    out << "  " << (leaf.is_scalar() ? "scalar" : "leaf") << i << ": " << leaf.output().dtype;
-    if (leaf.is_scalar()) out << " " << scalar_value(*leaf.node) << "\n";
-    else out << leaf.output().shape << (leaf.donatable ? ", may be overwritten\n" : "\n");
-  }
+  for (size_t i = 0; i < snapshot.leaves.size(); ++i)
+    out << "  " << value_name(snapshot, {-1, int32_t(i)}) << ": " << leaf_text(snapshot.leaves[i])
+        << "\n";
   for (size_t i = 0; i < count; ++i) {
     const Node& node = *snapshot.nodes[i];
     out << "  " << i << ": " << node.primitive->name;
-    for (size_t k = 0; k < node.attrs.size(); ++k) {
-      out << (k ? ", " : " [");
-      if (int(k) == node.primitive->dtype_attr) out << DType(node.attrs[k]);
-      else out << node.attrs[k];
-    }
-    if (!node.attrs.empty()) out << "]";
-    for (size_t k = 0; k < snapshot.inputs[i].size(); ++k) {
-      const ValueRef& v = snapshot.inputs[i][k];
-      out << (k ? ", " : " (");
-      if (v.is_leaf()) out << (snapshot.leaves[size_t(v.index)].is_scalar() ? "scalar" : "leaf");
-      else out << v.node;
-      if (v.is_leaf() || snapshot.nodes[size_t(v.node)]->outputs.size() > 1)
-        out << (v.is_leaf() ? "" : ".") << v.index;
-    }
+    if (!node.attrs.empty()) out << " [" << attrs_text(node) << "]";
+    for (size_t k = 0; k < snapshot.inputs[i].size(); ++k)
+      out << (k ? ", " : " (") << value_name(snapshot, snapshot.inputs[i][k]);
     out << (snapshot.inputs[i].empty() ? " ->" : ") ->");
     for (size_t k = 0; k < node.outputs.size(); ++k)
       out << (k ? ", " : " ") << node.outputs[k].dtype << node.outputs[k].shape

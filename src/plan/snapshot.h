@@ -55,6 +55,11 @@ bool can_be_written(const Output& leaf);
 
 // The nodes with their inputs, one a line; leaves are numbered as in the plan's text.
 std::string to_string(const Snapshot& snapshot);
+// The parts of such a line: a value by its node's or leaf's number, a node's attributes, what a
+// leaf is.
+std::string value_name(const Snapshot& snapshot, ValueRef value);
+std::string attrs_text(const Node& node);
+std::string leaf_text(const Leaf& leaf);
 
 // The devices on which something is to be evaluated.
 std::vector<Backend*> pending_devices(std::span<const Tensor> wanted);

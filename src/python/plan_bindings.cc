@@ -1,8 +1,12 @@
 // Evaluation, and looking at plans.
 #include "plan/evaluate.h"
 
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
 #include "graph/primitive.h"
 #include "plan/check_values.h"
+#include "plan/describe.h"
 #include "plan/tile.h"
 #include "python/bindings.h"
 #include "python/casters.h"
@@ -54,6 +58,24 @@ std::string explain(const nb::args& values, bool graph, bool programs) {
   return explain_pending(wanted, graph, programs);
 }
 
+nb::list described_plans() {
+  nb::list plans;
+  for (const PlanDescription& plan : stop_describing_plans()) {
+    nb::list leaves, nodes, steps;
+    for (size_t i = 0; i < plan.leaf_names.size(); ++i)
+      leaves.append(nb::make_tuple(plan.leaf_names[i], plan.leaf_texts[i]));
+    for (const auto& node : plan.nodes)
+      nodes.append(nb::make_tuple(node.operation, node.attrs, node.inputs, node.types, node.kept,
+                                  node.line));
+    for (const auto& step : plan.steps)
+      steps.append(nb::make_tuple(step.kind, step.operations, step.program, step.nodes, step.reads,
+                                  step.writes, step.bytes, step.flops, step.predicted_us));
+    plans.append(
+        nb::make_tuple(plan.device, leaves, nodes, steps, plan.arena_bytes, plan.in_place));
+  }
+  return plans;
+}
+
 }  // namespace
 
 void add_plan_functions(nb::module_& m) {
@@ -70,11 +92,16 @@ void add_plan_functions(nb::module_& m) {
         "the last evaluation.");
   m.def("clear_plan_cache", &clear_plan_cache, "Forgets all plans and zeroes the counters.");
   m.def("set_plan_cache_limit", &set_plan_cache_limit, nb::arg("plans"), "The most plans to keep.");
-  m.def("explain", explain, nb::arg("values"), nb::kw_only(), nb::arg("graph") = false,
+  m.def("_explain", explain, nb::arg("values"), nb::kw_only(), nb::arg("graph") = false,
         nb::arg("programs") = false,
-        nb::sig("def explain(*values: Any, graph: bool = False, programs: bool = False) -> str"),
-        "The plan that evaluating what is pending would run, as text; nothing is computed.\n"
-        "graph shows the recorded nodes before it, programs the tile programs in full.");
+        nb::sig("def _explain(*values: Any, graph: bool = False, programs: bool = False) -> str"),
+        "tg.explain of tensors.");
+  m.def("_start_describing_plans", &start_describing_plans,
+        "From now on plans that run in a profile are described.");
+  m.def("_stop_describing_plans", described_plans,
+        nb::sig("def _stop_describing_plans() -> list[tuple[Any, ...]]"),
+        "Of each plan (device, leaves, nodes, steps, arena bytes, results in place): see\n"
+        "tegula/_explain.py.");
   m.def("_checking_values", &checking_values, "Whether results are searched for NaN and infinity.");
   m.def("_set_checking_values", &set_checking_values, nb::arg("enabled"), "Sets that.");
   m.def("recorded_nodes", &recorded_nodes, "Nodes recorded since the process started.");

@@ -86,7 +86,8 @@ nb::tuple finish_profile() {
   nb::list events;
   for (const ProfileEvent& e : profile.events)
     events.append(nb::make_tuple(kEventKinds[e.kind], e.name, e.begin, e.end, e.thread, e.bytes,
-                                 e.flops, e.count, e.lines));
+                                 e.flops, e.count, e.lines, e.plan_number, e.step_number,
+                                 e.algorithm));
   nb::list threads;
   for (const std::string& name : profile.threads) threads.append(name);
   return nb::make_tuple(events, threads);
@@ -172,8 +173,8 @@ void add_runtime_functions(nb::module_& m) {
   m.def("_start_profile", &start_profile, "Begins to note what is planned and run.");
   m.def("_stop_profile", finish_profile,
         nb::sig("def _stop_profile() -> tuple[list[tuple[Any, ...]], list[str]]"),
-        "Events (kind, name, begin and end in us, thread, bytes, flops, count, lines), and the\n"
-        "threads' names.");
+        "Events (kind, name, begin and end in us, thread, bytes, flops, count, lines, plan, step,\n"
+        "algorithm), and the threads' names.");
   m.def("isa", instruction_sets, nb::sig("def isa() -> dict[str, Any]"),
         "The instruction set the kernels use, and all they could use here.");
 

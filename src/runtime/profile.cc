@@ -25,7 +25,7 @@ struct Recorder {
   Clock::time_point start;
   Profile profile;
   std::unordered_map<std::thread::id, uint32_t> threads;
-  std::string step;
+  std::string step, algorithm;
 };
 Recorder& recorder() {
   static auto* instance = new Recorder;  // outlives every thread
@@ -75,6 +75,19 @@ void add_event(ProfileEvent event) {
   if (fresh) r.profile.threads.push_back(thread_name());
   event.thread = thread->second;
   r.profile.events.push_back(std::move(event));
+}
+
+void note_algorithm(const char* name) {
+  if (!profiling()) return;
+  Recorder& r = recorder();
+  const std::lock_guard lock(r.mutex);
+  r.algorithm = name;
+}
+
+std::string take_algorithm() {
+  Recorder& r = recorder();
+  const std::lock_guard lock(r.mutex);
+  return std::exchange(r.algorithm, {});
 }
 
 void set_profiled_step(const std::string& name) {

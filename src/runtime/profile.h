@@ -25,6 +25,8 @@ struct ProfileEvent {
   double bytes = 0, flops = 0;
   std::string lines;          // of the user's program, one a line
   int64_t count = 0;          // operations recorded, planned or computed; steps run
+  int32_t plan_number = -1, step_number = -1;  // where plans are described
+  std::string algorithm;      // what a step's kernel chose, if it has a choice
 };
 
 namespace profile_detail {
@@ -42,6 +44,9 @@ Profile stop_profile();
 
 double profile_now();  // us since the profile began
 void add_event(ProfileEvent event);
+// What the kernel of the step that runs chose; see ProfileEvent::algorithm.
+void note_algorithm(const char* name);
+std::string take_algorithm();
 // What the workers' parts that begin from now on belong to.
 void set_profiled_step(const std::string& name);
 std::string profiled_step();

@@ -4,6 +4,7 @@
 #include "backend/cpu/contraction/pointwise.h"
 #include "backend/cpu/contraction/window_product.h"
 #include "backend/cpu/contraction/winograd.h"
+#include "runtime/profile.h"
 
 namespace tegula::cpu {
 namespace {
@@ -32,18 +33,25 @@ SmallVector<int64_t, 32> tap_offsets(const Dims* used, const int64_t* strides) {
 template <class T>
 void multiply_windows(const Windows& windows, const Image& source, int64_t groups,
                       const FilterLayout& filters, const Image& out, const Placement& placement) {
-  if (is_depthwise(source, out, groups))
+  if (is_depthwise(source, out, groups)) {
+    note_algorithm("depthwise");
     return run_depthwise<T>(windows, source, filters, out, placement);
+  }
   const bool scattered = placement.step[0] != 1 || placement.step[1] != 1 || placement.step[2] != 1;
   if (!scattered)
-    if (const auto products = as_pointwise(windows, source, groups, filters, out, placement))
+    if (const auto products = as_pointwise(windows, source, groups, filters, out, placement)) {
+      note_algorithm("matrix product");
       return multiply_batch(gemm_kernels<T>(), products->product, products->images);
+    }
   if constexpr (std::is_same_v<T, float>) {
     const ConvAlgorithm algorithm = conv_algorithm();
     if (algorithm != ConvAlgorithm::direct && !scattered &&
-        winograd_applies(windows, source, out, groups))
+        winograd_applies(windows, source, out, groups)) {
+      note_algorithm(algorithm == ConvAlgorithm::winograd4 ? "Winograd F(4x4)" : "Winograd F(2x2)");
       return run_winograd(algorithm, windows, source, filters, out, placement);
+    }
   }
+  note_algorithm("direct");
   WindowProduct<T>(windows, source, groups, filters, out, placement).run();
 }
 

@@ -3,6 +3,7 @@
 #include "backend/cpu/contraction/contraction.h"
 #include "backend/cpu/contraction/product.h"
 #include "graph/attrs.h"
+#include "runtime/profile.h"
 
 namespace tegula::cpu {
 namespace {
@@ -46,11 +47,13 @@ void matmul_vectors(const Product& whole, const Batch& batch) {
 
 void matmul_floating(const Product& p, const Batch& batch) {
   const bool vectors = p.m == 1 || p.n == 1;
+  if (vectors) note_algorithm("matrix times vector");
   if (p.a.dtype == DType::float64) {
     vectors ? matmul_vectors<double>(p, batch) : multiply_batch(gemm_kernels<double>(), p, batch);
   } else if (vectors) {
     matmul_vectors<float>(p, batch);
   } else if (p.a.dtype == DType::bfloat16 && isa_has_dot()) {
+    note_algorithm("dot instructions");
     multiply_batch(gemm_kernels<bfloat16>(), p, batch);
   } else {
     multiply_batch(gemm_kernels<float>(), p, batch);
@@ -80,8 +83,10 @@ void matmul_integer(Product p, const Batch& batch) {
   } else if (!left_byte || !right_byte || !isa_has_dot()) {
     multiply_batch(gemm_kernels<int16_t>(), p, batch);
   } else if (p.a.dtype == DType::int8) {
+    note_algorithm("dot instructions");
     multiply_batch(gemm_kernels<int8_t>(), p, batch);
   } else {
+    note_algorithm("dot instructions");
     multiply_batch(gemm_kernels<uint8_t>(), p, batch);
   }
 }

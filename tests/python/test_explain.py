@@ -1,0 +1,174 @@
+"""tg.explain: graphs, plans and measured steps, as data, text and a page."""
+
+import html.parser
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import tegula as tg
+from tegula import nn
+
+
+class Elements(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.count, self.links = [], {}, []
+
+    def handle_starttag(self, tag, attrs):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+        if tag not in ("meta", "br", "rect", "path"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("rect", "path"):
+            assert self.open.pop() == tag
+
+
+def training_step():
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+    optimizer = tg.optim.SGD(model.parameters(), lr=0.1)
+    x, y = tg.random.normal((8, 16)), tg.zeros(8, dtype=tg.int64)
+
+    def step():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    tg.synchronize()
+    return step
+
+
+def test_a_call_is_explained_as_data():
+    x = tg.random.normal((64, 32))
+    tg.synchronize()
+
+    def product(a, scale=1.0):
+        return tg.tanh(a @ a.T) * scale
+
+    explained = tg.explain(product, x, scale=2.0)
+    assert explained.result.shape == (64, 64)
+    (plan,) = explained.plans
+    assert plan.device == "cpu"
+    assert plan.runs == 1
+    operations = [node.operation for node in plan.nodes]
+    assert {"matmul", "tanh", "multiply"} <= set(operations)
+    assert plan.nodes[-1].kept
+    assert plan.nodes[-1].types == ("float32(64, 64)",)
+    computed = [number for step in plan.steps for number in step.nodes]
+    assert {operations[number] for number in computed} >= {"matmul", "tanh", "multiply"}
+    first = plan.steps[0]
+    assert first.operations.startswith("matmul")
+    assert first.flops >= 2 * 64 * 64 * 32
+    assert first.measured_us > 0
+    assert first.predicted_us > 0
+    assert first.threads >= 1
+    assert "test_explain.py" in first.lines[0]
+    assert "matmul" in str(explained)
+    assert dict(plan.leaves)["leaf0"] == "float32(64, 32)"
+
+
+def test_every_plan_of_a_call_is_there_and_repeats_are_one():
+    x = tg.ones(8)
+    tg.synchronize()
+
+    def several():
+        for _ in range(3):
+            tg.eval(tg.exp(x))
+        return tg.eval(tg.sum(x))
+
+    plans = tg.explain(several).plans
+    assert [plan.runs for plan in plans] == [3, 1]
+    assert str(tg.explain(lambda: None)) == "nothing was computed"
+
+
+def test_what_was_pending_before_is_not_the_functions():
+    before = tg.exp(tg.ones(3))
+    (plan,) = tg.explain(lambda: tg.eval(tg.ones(5) + 1)).plans
+    assert "exp" not in [node.operation for node in plan.nodes]
+    assert before.shape == (3,)
+
+
+def test_a_jitted_function_shows_the_plan_it_replays():
+    step = tg.jit(training_step())
+    step()
+    (plan,) = tg.explain(step).plans
+    assert plan.runs == 1
+    assert "sgd" in [node.operation for node in plan.nodes]
+
+
+def test_the_algorithm_of_a_convolution_is_named():
+    x, w = tg.random.normal((2, 32, 32, 32)), tg.random.normal((32, 32, 3, 3))
+    tg.synchronize()
+
+    def algorithms():
+        (plan,) = tg.explain(lambda: tg.eval(tg.conv2d(x, w, padding=1))).plans
+        return [step.algorithm for step in plan.steps if step.operations.startswith("conv")]
+
+    chosen = tg.get_conv_algorithm()
+    try:
+        tg.set_conv_algorithm("direct")
+        assert algorithms() == ["direct"]
+        tg.set_conv_algorithm("winograd2")
+        assert algorithms() == ["Winograd F(2x2)"]
+    finally:
+        tg.set_conv_algorithm(chosen)
+
+
+def test_an_error_in_the_function_leaves_nothing_open():
+    with pytest.raises(ZeroDivisionError):
+        tg.explain(lambda: 1 / 0)
+    assert tg.explain(lambda: tg.eval(tg.ones(2) + 1)).plans
+    with pytest.raises(TypeError, match="unexpected argument 'wrong'"):
+        tg.explain(tg.ones(2) + 1, wrong=True)
+
+
+def test_the_page_is_whole_and_needs_no_network(tmp_path):
+    explained = tg.explain(training_step())
+    path = tmp_path / "page.html"
+    text = explained.to_html(path)
+    assert path.read_text(encoding="utf-8") == text
+    elements = Elements()
+    elements.feed(text)
+    assert elements.open == []
+    steps = sum(len(plan.steps) for plan in explained.plans)
+    assert elements.count["rect"] >= 2 * steps  # a box and a bar for each
+    assert all(link.startswith("#plan") for link in elements.links)
+    assert "http" not in re.sub(r"http-equiv", "", text)
+
+
+def test_names_from_the_program_are_escaped():
+    code = compile("lambda: tg.eval(tg.ones(3) + 1)", "<script>alert(1).py", "eval")
+    text = tg.explain(eval(code, {"tg": tg})).to_html()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_a_browser_draws_the_page(tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
+        pytest.skip("no chromium on this machine")
+    explained = tg.explain(training_step())
+    path = tmp_path / "page.html"
+    # What the browser has laid out: the sizes of the boxes, written where it can be read.
+    probe = (
+        "<script>const a = [...document.querySelectorAll('svg.graph rect')].map(r => "
+        "r.getBoundingClientRect()); document.title = a.length + ' ' + "
+        "a.filter(r => r.width > 100 && r.height > 20).length</script>"
+    )
+    path.write_text(explained.to_html().replace("</body>", probe + "</body>"), encoding="utf-8")
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--dump-dom",
+        f"file://{path}",
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    steps = sum(len(plan.steps) for plan in explained.plans)
+    assert f"<title>{steps} {steps}</title>" in dom
