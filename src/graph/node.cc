@@ -71,7 +71,7 @@ void Node::destroy() {
   while (!list.empty()) {
     Node* node = list.back();
     list.pop_back();
-    if (node->list_) PendingList::remove(node);
+    if (node->list_) NodeList::remove(node);
     if (node->where.token && source_hooks().release) source_hooks().release(node->where.token);
     node->~Node();
     auto& free = node_pool().free;
@@ -116,7 +116,12 @@ PendingList& PendingList::current() {
   return *owner.list;
 }
 
-void PendingList::append(Node* node) {
+NodeList& evaluated_nodes() {
+  static auto& list = *std::make_unique<NodeList>().release();  // nodes may outlive static objects
+  return list;
+}
+
+void NodeList::append(Node* node) {
   node->list_ = this;
   node->previous_ = last_;
   node->next_ = nullptr;
@@ -126,8 +131,8 @@ void PendingList::append(Node* node) {
   bytes_ += output_bytes(*node);
 }
 
-void PendingList::remove(Node* node) {
-  PendingList* list = node->list_;
+void NodeList::remove(Node* node) {
+  NodeList* list = node->list_;
   if (!list) return;
   (node->previous_ ? node->previous_->next_ : list->first_) = node->next_;
   (node->next_ ? node->next_->previous_ : list->last_) = node->previous_;

@@ -96,6 +96,7 @@ class Node {
   static Ref<Node> create();
 
   const Primitive* primitive = nullptr;  // null for a leaf
+  const Primitive* made_by = nullptr;    // of a leaf: what computed it, where that is known
   Backend* device = nullptr;
   NodeState state = NodeState::evaluated;
   bool on_tape = false;        // keeps inputs for a backward pass
@@ -119,7 +120,7 @@ class Node {
   }
 
  private:
-  friend class PendingList;
+  friend class NodeList;
   Node() = default;
   ~Node() = default;
   void destroy();  // iterative: a chain of a million nodes does not recurse
@@ -127,15 +128,13 @@ class Node {
   uint32_t count_ = 0;
   Node* previous_ = nullptr;
   Node* next_ = nullptr;
-  class PendingList* list_ = nullptr;
+  class NodeList* list_ = nullptr;
 };
 
-// The pending nodes of one thread in recorded order. Does not own them: a node nobody refers to
-// leaves the list as it dies, which is all the dead-code removal recording needs.
-class PendingList {
+// Nodes in the order they were appended; a node is in one list at most. Does not own them: a node
+// that nobody refers to leaves the list as it dies.
+class NodeList {
  public:
-  static PendingList& current();  // this thread's; it stays after the thread while it has nodes
-
   void append(Node* node);
   static void remove(Node* node);  // from whichever list it is in
   Node* first() const { return first_; }
@@ -149,6 +148,16 @@ class PendingList {
   size_t size_ = 0;
   int64_t bytes_ = 0;
 };
+
+// The pending nodes of one thread in recorded order. That the dead leave it is all the dead-code
+// removal recording needs.
+class PendingList : public NodeList {
+ public:
+  static PendingList& current();  // this thread's; it stays after the thread while it has nodes
+};
+
+// The nodes that have a value in memory, of all threads.
+NodeList& evaluated_nodes();
 
 // Bytes of a node's outputs if they were all stored; views take none.
 int64_t output_bytes(const Node& node);

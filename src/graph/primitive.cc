@@ -112,6 +112,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   node->on_tape = needs_grad && has_floating;
   if (primitive.kind == Kind::view && resolve_view(*node)) {
     if (!node->on_tape) node->inputs.clear();
+    evaluated_nodes().append(node.get());
     return node;
   }
   node->state = NodeState::pending;

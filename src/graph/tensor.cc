@@ -161,7 +161,13 @@ Tensor from_buffer(Ref<Buffer> buffer, DType dtype, Shape shape, Layout layout) 
   Ref<Node> node = make_leaf(dtype, std::move(shape), buffer->backend());
   node->outputs[0].buffer = std::move(buffer);
   node->outputs[0].layout = std::move(layout);
+  evaluated_nodes().append(node.get());
   return Tensor(std::move(node));
+}
+
+void note_line(const Tensor& x) {
+  if (x.output().buffer->bytes() >= kNamedBytes && source_hooks().capture)
+    x.node().where = source_hooks().capture();
 }
 
 Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device) {
@@ -170,7 +176,9 @@ Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device) {
   buffer->allocate();
   if (bytes) device.copy_from_host(buffer->data(), data, bytes);
   Layout layout{contiguous_strides(shape), 0};
-  return from_buffer(std::move(buffer), dtype, std::move(shape), std::move(layout));
+  Tensor result = from_buffer(std::move(buffer), dtype, std::move(shape), std::move(layout));
+  note_line(result);
+  return result;
 }
 
 Backend& default_device() {

@@ -67,6 +67,11 @@ Tensor from_buffer(Ref<Buffer> buffer, DType dtype, Shape shape, Layout layout);
 // Copies `bytes` of dense row-major host data into a new leaf.
 Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device);
 
+// Values of so many bytes and more are named by the memory report, one by one.
+constexpr size_t kNamedBytes = size_t(64) << 10;
+// Notes where in the user's program a value came into memory, if it is large enough to be named.
+void note_line(const Tensor& x);
+
 Backend& default_device();
 void set_default_device(Backend& device);
 // While it lives, `device` is this thread's default: for composites and derivatives, whose

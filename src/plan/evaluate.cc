@@ -3,6 +3,7 @@
 #include <list>
 #include <unordered_map>
 
+#include "plan/memory_report.h"
 #include "plan/run.h"
 #include "runtime/host.h"
 
@@ -106,7 +107,12 @@ void let_go(const Snapshot& snapshot) {
   for (Node* node : snapshot.nodes) {
     PendingList::remove(node);
     node->state = NodeState::evaluated;
-    for (Output& output : node->outputs) output.previous = {};
+    bool in_memory = false;
+    for (Output& output : node->outputs) {
+      output.previous = {};
+      in_memory |= bool(output.buffer);
+    }
+    if (in_memory) evaluated_nodes().append(node);
     if (!node->on_tape) node->inputs.clear();
   }
 }
@@ -166,7 +172,7 @@ void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_
 }
 
 void run_evaluation(std::span<const Tensor> wanted, Wait wait) {
-  Run::release_locations();
+  HeldLines::release_ended();
   for (Backend* device : pending_devices(wanted)) evaluate_on(*device, wanted, wait == Wait::yes);
   if (wait == Wait::no) return;
   for (const Tensor& t : wanted) {
@@ -186,7 +192,10 @@ void run_evaluation(std::span<const Tensor> wanted, Wait wait) {
 
 }  // namespace
 
-void install_evaluator() { set_evaluator(run_evaluation); }
+void install_evaluator() {
+  set_evaluator(run_evaluation);
+  install_memory_report();
+}
 
 PlanCacheStats plan_cache_stats() {
   PlanCacheStats stats = cache().stats;

@@ -6,6 +6,7 @@
 
 #include "plan/lowering.h"
 #include "plan/memory.h"
+#include "plan/memory_report.h"
 
 namespace tegula {
 namespace {
@@ -18,6 +19,7 @@ constexpr double kStepMicroseconds = 0.3;
 
 // A value some step stores.
 struct Stored {
+  ValueRef value;
   int64_t bytes = 0;
   int32_t def = -1;       // step
   int32_t output = -1;    // plan output it lives in, or -1: the arena
@@ -88,8 +90,8 @@ class Builder {
     read_[size_t(base.node)][size_t(base.index)] = 1;
   }
 
-  int32_t new_stored(int64_t bytes, int32_t step) {
-    stored_.push_back({.bytes = bytes, .def = step});
+  int32_t new_stored(ValueRef value, int64_t bytes, int32_t step) {
+    stored_.push_back({.value = value, .bytes = bytes, .def = step});
     return int32_t(stored_.size()) - 1;
   }
 
@@ -131,7 +133,7 @@ class Builder {
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       draft.writes.push_back(define({n, int32_t(k)}, index));
       if (kernel && kernel->optional_outputs && !read_[size_t(n)][k])
-        stored_.back() = {.def = index, .absent = true};
+        stored_.back() = {.value = {n, int32_t(k)}, .def = index, .absent = true};
     }
   }
 
@@ -153,7 +155,7 @@ class Builder {
 
   int32_t define(ValueRef v, int32_t step) {
     const int64_t bytes = numel(resolved_.shape(v)) * int64_t(itemsize(resolved_.dtype(v)));
-    return stored_id(v) = new_stored(bytes, step);
+    return stored_id(v) = new_stored(v, bytes, step);
   }
 
   static void set_tile(Step& step, TileProgram program) {
@@ -212,7 +214,7 @@ class Builder {
       draft.step.nodes = {value.node};
       draft.reads = {located};
       set_tile(draft.step, copy_program(shape, dtype, located.strides));
-      const int32_t id = new_stored(bytes, int32_t(drafts_.size()));
+      const int32_t id = new_stored(value, bytes, int32_t(drafts_.size()));
       stored_[size_t(id)].output = new_output(bytes);
       draft.writes = {id};
       drafts_.push_back(std::move(draft));
@@ -383,6 +385,7 @@ class Builder {
           int32_t& last = lives[size_t(id_of(read.base))].last;
           last = std::max(last, int32_t(s));
         }
+    for (size_t i = 0; i < lives.size(); ++i) in_arena_.push_back({stored_[i].value, lives[i]});
     std::vector<int32_t> owner(stored_.size());
     for (size_t i = 0; i < owner.size(); ++i) owner[i] = int32_t(i);
     std::vector<uint8_t> given(stored_.size(), 0);
@@ -402,6 +405,7 @@ class Builder {
           Lifetime& whole = lives[size_t(owner[size_t(in)])];
           whole.last = std::max(whole.last, lives[size_t(out)].last);
           lives[size_t(out)].bytes = 0;
+          in_arena_[size_t(in)].life.last = int32_t(s) - 1;  // from here on it is the output's
           break;
         }
       }
@@ -465,6 +469,7 @@ class Builder {
       step.flops = flops(step);
       plan_->cost_us += cost_us(step);
     }
+    note_occupants(*plan_, snapshot_, in_arena_);
   }
 
   static double flops(const Step& step) {
@@ -498,6 +503,7 @@ class Builder {
   std::vector<DraftStep> drafts_;
   std::vector<int32_t> held_leaves_;
   std::vector<int64_t> arena_offset_;
+  std::vector<ArenaValue> in_arena_;
 };
 
 }  // namespace

@@ -43,6 +43,15 @@ struct Kept {
   SmallVector<std::pair<int32_t, int64_t>, 1> dynamic;  // word, multiplier in elements
 };
 
+// A large value in memory where a plan needs most.
+struct Occupant {
+  enum Role : uint8_t { input, result, temporary } role;
+  ValueRef value;
+  DType dtype;
+  Shape shape;
+  int64_t bytes;
+};
+
 struct Plan {
   std::vector<Step> steps;
   size_t late_begin = 0;  // steps from here write donated memory and cannot fail
@@ -54,6 +63,10 @@ struct Plan {
   size_t leaf_count = 0;
   int32_t dynamic_words = 0;
   double cost_us = 0;
+  int64_t held_bytes = 0;  // inputs, but those it writes over, and results
+  int64_t peak_bytes = 0;  // that, the inputs written over, and the arena
+  int32_t peak_step = 0;   // where most of the arena is in use
+  std::vector<Occupant> occupants;  // then, largest first
   Backend* device = nullptr;
 
   // Steps with their operands, one a line; tile programs in full when `programs`.

@@ -99,7 +99,7 @@ Replay::Pending Replay::prepare(const Call& call) {
   Pending pending;
   const Variant* variant = nullptr;
   if (!graph_.nodes.empty()) {
-    Run::release_locations();
+    HeldLines::release_ended();
     struct Release {
       Replay* self;
       ~Release() { self->release_leaves(); }
@@ -133,7 +133,13 @@ Tensor Replay::kept_value(const Value& v, const Variant& variant, size_t k, Pend
   if (kept.output >= 0) buffer->set_event(pending.event_);
   pending.buffers_[k] = kept.output;
   const Output& traced = v.node->outputs[v.index];
-  return from_buffer(std::move(buffer), traced.dtype, traced.shape, std::move(layout));
+  Tensor result = from_buffer(std::move(buffer), traced.dtype, traced.shape, std::move(layout));
+  result.node().made_by = v.node->primitive;
+  if (v.node->where.token && source_hooks().retain) {
+    source_hooks().retain(v.node->where.token);
+    result.node().where = v.node->where;
+  }
+  return result;
 }
 
 void Replay::Pending::replaces(size_t output, const Tensor& before) {

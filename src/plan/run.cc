@@ -12,31 +12,13 @@
 #include "runtime/host.h"
 
 namespace tegula {
-namespace {
+Arena::Arena(Backend& device, int64_t bytes) : device_(device), bytes_(size_t(bytes)) {
+  if (bytes_) data_ = device_.allocator().allocate(bytes_);
+}
 
-std::mutex ended_mutex;
-std::vector<const void*> ended_tokens;
-
-// Memory for one run's intermediate values.
-class Arena {
- public:
-  Arena(Backend& device, int64_t bytes) : device_(device), bytes_(size_t(bytes)) {
-    if (bytes_) data_ = device_.allocator().allocate(bytes_);
-  }
-  ~Arena() {
-    if (data_) device_.allocator().deallocate(data_, bytes_);
-  }
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  std::byte* data() const { return data_; }
-
- private:
-  Backend& device_;
-  size_t bytes_;
-  std::byte* data_ = nullptr;
-};
-
-}  // namespace
+Arena::~Arena() {
+  if (data_) device_.allocator().deallocate(data_, bytes_);
+}
 
 int debug_level() {
   static const int level = [] {
@@ -69,13 +51,10 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     const Node& node = *snapshot.nodes[i];
     dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
     if (profiling()) lines_.push_back(describe(node.where));
-    const bool can_fail = node.primitive->can_fail || checking_values();
-    if (can_fail && node.where.token && source_hooks().retain) {
-      source_hooks().retain(node.where.token);
-      locations_.emplace_back(int32_t(i), node.where);
-    }
+    if (node.primitive->can_fail || checking_values()) held_lines_.add(int32_t(i), node.where);
   }
   if (profiling()) description_ = describe_plan(plan_, snapshot, lines_);
+  if (!plan_->occupants.empty()) occupancy_ = std::make_shared<Occupancy>(plan_, snapshot);
   for (int64_t bytes : plan_->output_bytes)
     outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));
   for (const Ref<Buffer>& leaf : leaves_)
@@ -91,18 +70,6 @@ Run::~Run() {
     if (leaf) leaf->leave_run();
   for (const Ref<Buffer>& output : outputs_) output->leave_run();
   for (const Previous& previous : previous_) previous.buffer->leave_run();
-  if (locations_.empty()) return;
-  const std::lock_guard lock(ended_mutex);
-  for (const auto& [node, where] : locations_) ended_tokens.push_back(where.token);
-}
-
-void Run::release_locations() {
-  std::vector<const void*> tokens;
-  {
-    const std::lock_guard lock(ended_mutex);
-    tokens.swap(ended_tokens);
-  }
-  for (const void* token : tokens) source_hooks().release(token);
 }
 
 std::byte* Run::address(const Place& place, std::byte* arena) {
@@ -131,9 +98,12 @@ std::byte* Run::address(const Place& place, std::byte* arena) {
 
 void Run::fail_at(const Step& step, const Error& error) const {
   std::string message = error.what();
-  for (const auto& [node, where] : locations_)
-    if (node == step.nodes.front() || (checking_values() && node == step.nodes.back()))
-      message += " (recorded at " + describe(where) + ")";
+  const auto add_line = [&](int32_t node) {
+    const std::string line = held_lines_.describe(node);
+    if (!line.empty()) message += " (recorded at " + line + ")";
+  };
+  add_line(step.nodes.front());
+  if (checking_values() && step.nodes.size() > 1) add_line(step.nodes.back());
   throw Error(error.kind(), message);
 }
 
@@ -249,6 +219,7 @@ void Run::run() {
 }
 
 void Run::restore() {
+  for (const Ref<Buffer>& output : outputs_) output->release_memory();
   std::exception_ptr error;
   for (const auto& [index, old, event] : previous_) {
     Buffer& output = *outputs_[size_t(index)];
@@ -268,6 +239,17 @@ void Run::restore() {
   state_event_->complete(error);
 }
 
+Arena Run::allocate() {
+  try {
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      if (plan_->donor[i] < 0) outputs_[i]->allocate();
+    return Arena(*plan_->device, plan_->arena_bytes);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::out_of_memory || !occupancy_) throw;
+    throw Error(error.kind(), cat(error.what(), "\nneeded by the plan: ", occupancy_->to_string()));
+  }
+}
+
 void Run::run_plan() {
   for (const Ref<Event>& event : awaited_)
     if (const std::exception_ptr error = event->error()) std::rethrow_exception(error);
@@ -277,9 +259,8 @@ void Run::run_plan() {
   }
   for (int32_t leaf : plan_->donor)
     if (leaf >= 0) lasting_[size_t(leaf)] = nullptr;
-  for (size_t i = 0; i < outputs_.size(); ++i)
-    if (plan_->donor[i] < 0) outputs_[i]->allocate();
-  const Arena arena(*plan_->device, plan_->arena_bytes);
+  const Arena arena = allocate();
+  note_run(*plan_->device, *plan_, occupancy_);
   run_steps(0, plan_->late_begin, arena.data());
   check_cancel();
   // Nothing can fail from here on: memory changes hands, and a cancel waits.

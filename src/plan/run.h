@@ -5,6 +5,8 @@
 #include <mutex>
 #include <vector>
 
+#include "plan/held_lines.h"
+#include "plan/memory_report.h"
 #include "plan/plan.h"
 #include "runtime/profile.h"
 #include "runtime/queue.h"
@@ -16,6 +18,21 @@ namespace tegula {
 int debug_level();
 void show_new(const Plan& plan);
 
+// Memory for one run's intermediate values.
+class Arena {
+ public:
+  Arena(Backend& device, int64_t bytes);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  Backend& device_;
+  size_t bytes_;
+  std::byte* data_ = nullptr;
+};
+
 class Run : public Work {
  public:
   Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot);
@@ -23,6 +40,7 @@ class Run : public Work {
 
   void run() override;
   double cost_us() const override { return plan_->cost_us; }
+  int64_t held_bytes() const override { return plan_->held_bytes; }
   // Where a value that outlives the run lies. The run was made from `snapshot`.
   struct Memory {
     Ref<Buffer> buffer;
@@ -36,14 +54,12 @@ class Run : public Work {
   bool replace(int32_t index, const Ref<Buffer>& previous);
   const Ref<Event>& state_event() const { return state_event_; }
 
-  // Gives back the source locations of runs that have ended. Call under the graph lock.
-  static void release_locations();
-
  private:
   friend void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& event);
 
   std::byte* address(const Place& place, std::byte* arena);
   void run_plan();
+  Arena allocate();
   void restore();
   void run_steps(size_t begin, size_t end, std::byte* arena);
   [[noreturn]] void fail_at(const Step& step, const Error& error) const;
@@ -66,8 +82,9 @@ class Run : public Work {
   };
   std::vector<Previous> previous_;
   Ref<Event> state_event_ = make_ref<Event>();
-  std::vector<std::pair<int32_t, SourceLocation>> locations_;  // by node, of what can fail
   int32_t description_ = -1;  // see describe_plan()
+  HeldLines held_lines_;  // by node, of what can fail
+  std::shared_ptr<const Occupancy> occupancy_;  // of a plan with large values
   std::vector<std::string> lines_;                             // by node, for the profile
 };
 

@@ -29,6 +29,13 @@ void take_gil(void* state) {
   }
 }
 
+bool enter_gil(int* state) {
+  if (interpreter_is_ending()) return false;
+  *state = int(PyGILState_Ensure());
+  return true;
+}
+void leave_gil(int state) { PyGILState_Release(PyGILState_STATE(state)); }
+
 // Python runs signal handlers on its main thread alone; elsewhere nothing is ever pending.
 bool interrupted() {
   if (interpreter_is_ending()) return false;
@@ -137,7 +144,7 @@ void set_internal_folder(std::string folder) {
 }
 
 void install_hooks() {
-  host_hooks() = {release_gil, take_gil, interrupted};
+  host_hooks() = {release_gil, take_gil, interrupted, enter_gil, leave_gil};
   source_hooks() = {capture, retain, release, describe_location};
 }
 

@@ -87,7 +87,9 @@ Tensor copied(PyObject* array, DType dtype, Backend& device) {
   } else if (bytes) {
     device.copy_from_host(buffer->data(), view->buf, bytes);
   }
-  return from_buffer(std::move(buffer), dtype, shape, {contiguous_strides(shape), 0});
+  Tensor result = from_buffer(std::move(buffer), dtype, shape, {contiguous_strides(shape), 0});
+  note_line(result);
+  return result;
 }
 
 Tensor borrowed(PyObject* array, DType dtype) {

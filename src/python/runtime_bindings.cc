@@ -3,6 +3,7 @@
 
 #include "backend/cpu/conv_algorithm.h"
 #include "plan/evaluate.h"
+#include "plan/memory_report.h"
 #include "backend/cpu/isa.h"
 #include "ops/ops.h"
 #include "graph/trace.h"
@@ -37,6 +38,8 @@ nb::dict memory_stats(const nb::object& device) {
   result["cache_hits"] = stats.cache_hits;
   result["system_allocations"] = stats.system_allocations;
   result["limit_bytes"] = stats.limit_bytes;
+  result["plan_bytes"] = stats.plan_bytes;
+  result["plan_peak_bytes"] = stats.plan_peak_bytes;
   return result;
 }
 
@@ -114,18 +117,27 @@ void add_runtime_functions(nb::module_& m) {
       [](const nb::object& device) { set_default_device(device_of(device, "set_default_device")); },
       nb::arg("device").none(), nb::sig("def set_default_device(device: str | None) -> None"),
       "Makes new tensors on this device; None for the cpu.");
-  m.def("memory_stats", memory_stats, nb::arg("device") = nb::none(),
-        nb::sig("def memory_stats(device: str | None = None) -> dict[str, int]"),
-        "A device's memory: live_bytes, peak_bytes, cached_bytes, allocations, cache_hits,\n"
-        "system_allocations and limit_bytes.");
+  m.def(
+      "memory_stats", memory_stats, nb::arg("device") = nb::none(),
+      nb::sig("def memory_stats(device: str | None = None) -> dict[str, int]"),
+      "A device's memory: live_bytes, peak_bytes, cached_bytes, allocations, cache_hits,\n"
+      "system_allocations and limit_bytes; plan_bytes is what the last plan to run had in memory\n"
+      "(inputs, results, temporary values), plan_peak_bytes the most that one had.");
+  m.def(
+      "memory_report",
+      [](const nb::object& device) { return memory_report(device_of(device, "memory_report")); },
+      nb::arg("device") = nb::none(),
+      nb::sig("def memory_report(device: str | None = None) -> str"),
+      "What holds a device's memory: values by size, with operation, shape, dtype and the line of\n"
+      "the program that made them; and, of the plan that ran when most was in use since\n"
+      "reset_peak_memory(), what was in memory at its largest step. Values under 64 KiB are\n"
+      "counted together. OutOfMemoryError carries the same.");
   m.def(
       "reset_peak_memory",
-      [](const nb::object& device) {
-        device_of(device, "reset_peak_memory").allocator().reset_peak();
-      },
+      [](const nb::object& device) { reset_peak_memory(device_of(device, "reset_peak_memory")); },
       nb::arg("device") = nb::none(),
       nb::sig("def reset_peak_memory(device: str | None = None) -> None"),
-      "Starts peak_bytes anew from what is live.");
+      "Starts peak_bytes and plan_peak_bytes anew.");
   m.def(
       "release_cached_memory",
       [](const nb::object& device) {

@@ -1,6 +1,7 @@
 #include "runtime/allocator.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <iomanip>
 
@@ -18,7 +19,11 @@ constexpr size_t kMaxBytes = size_t(1) << 47;
 // The cache may hold as much as was ever live at once, and this much in any case.
 constexpr int64_t kSmallCache = int64_t(256) << 20;
 
-std::string readable(int64_t bytes) {
+std::atomic<std::string (*)(Backend&)> shortage_explainer{nullptr};
+
+}  // namespace
+
+std::string readable_bytes(int64_t bytes) {
   std::ostringstream out;
   if (bytes < 1024) {
     out << bytes << " bytes";
@@ -32,7 +37,9 @@ std::string readable(int64_t bytes) {
   return out.str();
 }
 
-}  // namespace
+void set_shortage_explainer(std::string (*explain)(Backend& device)) {
+  shortage_explainer = explain;
+}
 
 size_t Allocator::block_size(size_t bytes) {
   const size_t step = bytes <= kFineLimit ? kFineStep : std::bit_floor(bytes - 1) / 8;
@@ -176,16 +183,28 @@ void Allocator::reset_peak() {
   use_engine();
   std::lock_guard lock(mutex_);
   stats_.peak_bytes = stats_.live_bytes;
+  stats_.plan_peak_bytes = 0;
+  noted_peak_ = 0;
+}
+
+int64_t Allocator::note_plan(int64_t bytes) {
+  std::lock_guard lock(mutex_);
+  stats_.plan_bytes = bytes;
+  stats_.plan_peak_bytes = std::max(stats_.plan_peak_bytes, bytes);
+  if (stats_.peak_bytes <= noted_peak_) return 0;
+  return noted_peak_ = stats_.peak_bytes;
 }
 
 void Allocator::fail_out_of_memory(size_t bytes) const {
-  std::lock_guard lock(mutex_);
-  const std::string limit =
-      stats_.limit_bytes > 0 ? cat(", limit ", readable(stats_.limit_bytes)) : std::string();
+  const MemoryStats now = stats();
+  const auto explain = shortage_explainer.load();
+  const std::string holders = explain ? explain(backend_) : "";
   fail(ErrorKind::out_of_memory, "out of memory on device '", backend_.name(),
-       "': ", readable(int64_t(std::min(bytes, size_t(INT64_MAX)))), " requested; ",
-       readable(stats_.live_bytes), " live (peak ", readable(stats_.peak_bytes), "), ",
-       readable(stats_.cached_bytes), " cached", limit);
+       "': ", readable_bytes(int64_t(std::min(bytes, size_t(INT64_MAX)))), " requested; ",
+       readable_bytes(now.live_bytes), " live (peak ", readable_bytes(now.peak_bytes), "), ",
+       readable_bytes(now.cached_bytes), " cached",
+       now.limit_bytes > 0 ? cat(", limit ", readable_bytes(now.limit_bytes)) : std::string(),
+       holders.empty() ? "" : "\n", holders);
 }
 
 }  // namespace tegula

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace tegula {
@@ -21,6 +22,8 @@ struct MemoryStats {
   int64_t cache_hits = 0;         // of these, from the cache
   int64_t system_allocations = 0; // asked of the backend
   int64_t limit_bytes = 0;        // see Allocator::set_limit
+  int64_t plan_bytes = 0;         // what the last plan to run had in memory
+  int64_t plan_peak_bytes = 0;    // the most that a plan had
 };
 
 class Allocator {
@@ -44,6 +47,9 @@ class Allocator {
   void set_limit(int64_t bytes);
   MemoryStats stats() const;
   void reset_peak();
+  // A plan runs that has so many bytes in memory. The most ever live at once, if that has risen
+  // since the last such call; else 0.
+  int64_t note_plan(int64_t bytes);
 
   // The size of the block that serves a request: multiples of 64 up to 4 KiB, then eight steps to
   // each power of two, so at most an eighth is wasted.
@@ -73,7 +79,15 @@ class Allocator {
   std::array<SizeClass, kClasses> classes_;
   uint64_t clock_ = 0;
   int64_t highest_live_ = 0;  // as stats_.peak_bytes, but never reset
+  int64_t noted_peak_ = 0;    // stats_.peak_bytes at the last note_plan()
   MemoryStats stats_;
 };
+
+// "1.5 MiB"
+std::string readable_bytes(int64_t bytes);
+
+// Has `explain` say what holds a device's memory when there is too little of it. It may be called
+// on any thread.
+void set_shortage_explainer(std::string (*explain)(Backend& device));
 
 }  // namespace tegula

@@ -14,6 +14,12 @@ void Buffer::allocate() {
   if (!data_) data_ = backend_->allocator().allocate(bytes_);
 }
 
+void Buffer::release_memory() {
+  if (lent_ || !data_) return;
+  forms_.reset();
+  backend_->allocator().deallocate(std::exchange(data_, nullptr), bytes_);
+}
+
 void Buffer::take_memory(Buffer& donor) {
   // Broken by the planner, never by a user.
   if (data_ || !donor.data_ || donor.lent_ || donor.bytes_ != bytes_ || donor.backend_ != backend_)

@@ -40,6 +40,8 @@ class Buffer : public RefCounted<Buffer> {
 
   // Takes memory from the backend's caching allocator unless it has some. Throws OutOfMemoryError.
   void allocate();
+  // Gives its memory back: what was to be computed has failed.
+  void release_memory();
   // Takes over the memory of `donor`, which must be as large, allocated and not lent.
   void take_memory(Buffer& donor);
 

@@ -10,6 +10,10 @@ struct HostHooks {
   void (*lock)(void* state) = nullptr;
   // True when the user asked to stop (Ctrl-C). Called without the lock, at most every 20 ms.
   bool (*interrupted)() = nullptr;
+  // Take and give up the lock on a thread that may be the engine's own. enter() is false, and
+  // leave() is not called, when the host is ending.
+  bool (*enter)(int* state) = nullptr;
+  void (*leave)(int state) = nullptr;
 };
 
 HostHooks& host_hooks();
@@ -26,6 +30,23 @@ class Unlocked {
 
  private:
   void* state_;
+};
+
+// Holds the graph lock for its lifetime, on any thread; converts to false when it cannot be had.
+// For what is rare: no work that runs may wait for this thread.
+class Locked {
+ public:
+  Locked() : held_(!host_hooks().enter || host_hooks().enter(&state_)) {}
+  ~Locked() {
+    if (held_ && host_hooks().leave) host_hooks().leave(state_);
+  }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+  explicit operator bool() const { return held_; }
+
+ private:
+  int state_ = 0;
+  bool held_;
 };
 
 }  // namespace tegula

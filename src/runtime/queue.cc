@@ -62,19 +62,21 @@ Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Eve
   use_engine();
   refuse_inside_work(this, "submit");
   const bool alone = num_threads() == 1;
+  const int64_t bytes = work->held_bytes();
   const bool runs_here = alone || about_to_wait || work->cost_us() < kInlineMicroseconds;
 
   Lock lock(mutex_);
   if (alone) {
     help_until(lock, [this] { return outstanding() == 0 && cancelling_ == 0; });
   } else {
-    help_until(lock, [this] { return outstanding() < kMaxAhead; });
+    help_until(lock, [&] { return has_room(bytes); });
   }
   const bool run_now = runs_here && outstanding() == 0 && cancelling_ == 0;
   if (!run_now && !thread_.joinable())
     thread_ = start_thread("tegula-queue", [this] { thread_main(); });
   if (!event) event = make_ref<Event>();
-  entries_.push_back({std::move(work), event});
+  entries_.push_back({std::move(work), event, bytes});
+  held_ += bytes;
   ++submitted_;
   if (run_now) {
     const InterruptScope scope;
@@ -148,6 +150,7 @@ void Queue::run_next(Lock& lock) {
   running_queue = outer;
   lock.lock();
   running_ = false;
+  held_ -= entry.bytes;
   ++finished_;
   if (keep && !first_error_) first_error_ = error;
   // Under the lock: whoever sees the event done also finds the queue free.

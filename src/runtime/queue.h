@@ -20,6 +20,8 @@ class Work {
   virtual void run() = 0;
   // Estimated time on the device in microseconds, to decide who runs it.
   virtual double cost_us() const = 0;
+  // Memory that it keeps from being used otherwise until it has run.
+  virtual int64_t held_bytes() const { return 0; }
 };
 
 class Queue {
@@ -31,8 +33,9 @@ class Queue {
 
   // Runs `work` after everything submitted before. The caller itself runs it, before submit
   // returns, when nothing is before it and it is small (under 50 us), or the caller is
-  // `about_to_wait`, or only one thread may compute; otherwise the queue's thread does, and at
-  // most `kMaxAhead` pieces may be outstanding before submit waits for the oldest.
+  // `about_to_wait`, or only one thread may compute; otherwise the queue's thread does. submit
+  // waits for the oldest while `kMaxAhead` pieces are outstanding, or two that with this one hold
+  // more than `kMaxBytesAhead`.
   // Call without the graph lock if the work may run here (see Unlocked).
   // Throws only if it has not taken the work: Error(interrupted) while it waits for its turn. Work
   // that fails or is interrupted here says so in its event (see throw_if_interrupted).
@@ -48,16 +51,21 @@ class Queue {
   void synchronize();
 
   static constexpr size_t kMaxAhead = 8;
+  static constexpr int64_t kMaxBytesAhead = int64_t(1) << 30;
   static constexpr double kInlineMicroseconds = 50;
 
  private:
   struct Entry {
     std::unique_ptr<Work> work;
     Ref<Event> event;
+    int64_t bytes;  // held
   };
   using Lock = std::unique_lock<std::mutex>;
 
   size_t outstanding() const { return entries_.size() + (running_ ? 1 : 0); }
+  bool has_room(int64_t bytes) const {
+    return outstanding() < kMaxAhead && (outstanding() < 2 || held_ + bytes <= kMaxBytesAhead);
+  }
   bool can_start() const { return !running_ && cancelling_ == 0; }
   void thread_main();
   void run_next(Lock& lock);
@@ -67,6 +75,7 @@ class Queue {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Entry> entries_;
+  int64_t held_ = 0;       // bytes, by what is outstanding
   bool running_ = false;   // some thread runs work it took from the front
   int cancelling_ = 0;  // threads waiting for cancelled work to stop; nothing starts meanwhile
   bool stopping_ = false;

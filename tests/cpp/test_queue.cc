@@ -26,13 +26,16 @@ namespace {
 
 class Lambda : public Work {
  public:
-  Lambda(std::function<void()> body, double cost) : body_(std::move(body)), cost_(cost) {}
+  Lambda(std::function<void()> body, double cost, int64_t bytes = 0)
+      : body_(std::move(body)), cost_(cost), bytes_(bytes) {}
   void run() override { body_(); }
   double cost_us() const override { return cost_; }
+  int64_t held_bytes() const override { return bytes_; }
 
  private:
   std::function<void()> body_;
   double cost_;
+  int64_t bytes_;
 };
 
 constexpr double kSmall = 1, kLarge = 1e6;
@@ -123,6 +126,28 @@ TEST_CASE("work runs in order and submit stays a bounded number ahead") {
   REQUIRE(order.size() == 40);
   for (int i = 0; i < 40; ++i) CHECK(order[i] == i);
   queue.synchronize();
+}
+
+TEST_CASE("submit stays a bounded number of bytes ahead") {
+  const Threads scope(2);
+  Queue queue;
+  for (const auto& [bytes, ahead] : {std::pair<int64_t, int>{Queue::kMaxBytesAhead, 2},
+                                     {Queue::kMaxBytesAhead / 3, 3},
+                                     {Queue::kMaxBytesAhead / 100, int(Queue::kMaxAhead)}}) {
+    std::atomic<int> finished = 0;
+    int most = 0;
+    Ref<Event> last;
+    for (int i = 0; i < 20; ++i) {
+      const auto body = [&] {
+        std::this_thread::sleep_for(1ms);
+        ++finished;
+      };
+      last = queue.submit(std::make_unique<Lambda>(body, kLarge, bytes), false);
+      most = std::max(most, i + 1 - finished);
+    }
+    queue.wait(last);
+    CHECK(most <= ahead);
+  }
 }
 
 TEST_CASE("work submitted by several threads") {
