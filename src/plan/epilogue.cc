@@ -45,13 +45,20 @@ Operands operands_of(const Resolved& resolved, int32_t node) {
   return result;
 }
 
-Riders::Riders(const Resolved& resolved)
+Riders::Riders(const Resolved& resolved, FunctionRef<int32_t(int32_t)> group_of)
     : resolved_(resolved), kept_(resolved.snapshot().nodes.size(), 0) {
   const Snapshot& s = resolved.snapshot();
   for (size_t i = 0; i < s.nodes.size(); ++i)
     for (size_t k = 0; k < s.live[i].size(); ++k) {
       const ValueRef base = resolved.locate({int32_t(i), int32_t(k)}).base;
       if (s.live[i][k] && !base.is_leaf()) kept_[size_t(base.node)] = 1;
+    }
+  outside_ = kept_;
+  for (size_t i = 0; i < s.nodes.size(); ++i)
+    for (const ValueRef& input : s.inputs[i]) {
+      const int32_t from = resolved.locate(input).base.node;
+      if (resolved.computed(int32_t(i)) && from >= 0 && group_of(from) != group_of(int32_t(i)))
+        outside_[size_t(from)] = 1;
     }
 }
 
@@ -68,6 +75,11 @@ bool Riders::takes_epilogue(int32_t carrier) const {
 bool Riders::can_ride(const Group& group, int32_t carrier) const {
   const Snapshot& s = resolved_.snapshot();
   if (!group.tile || !group.reduced.empty()) return false;
+  // Where much is stored, that takes the time, and is done better in long runs.
+  constexpr int64_t kMaxStored = 2;
+  if (std::count_if(group.members.begin(), group.members.end(),
+                    [&](int32_t m) { return outside_[size_t(m)] != 0; }) > kMaxStored)
+    return false;
   const bool keeps = std::any_of(group.members.begin(), group.members.end(),
                                  [&](int32_t m) { return kept_[size_t(m)] != 0; });
   for (int32_t m : group.members) {

@@ -115,7 +115,7 @@ class Fuser {
   void find_riders() {
     rider_.assign(drafts_.size(), -1);
     if (!epilogues_enabled()) return;
-    const Riders riders(resolved_);
+    const Riders riders(resolved_, [&](int32_t node) { return find(group_of_[size_t(node)]); });
     for (size_t g = 0; g < drafts_.size(); ++g) {
       const Draft& draft = drafts_[g];
       if (draft.merged_away || !draft.group.tile) continue;

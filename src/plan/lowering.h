@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "runtime/thread_pool.h"
 
 namespace tegula {
 
@@ -76,14 +77,16 @@ bool& epilogues_enabled();
 // Which groups can ride on which steps, as far as the two and the device tell.
 class Riders {
  public:
-  explicit Riders(const Resolved& resolved);
+  // `group_of(node)`: a number for the group that computes a node.
+  Riders(const Resolved& resolved, FunctionRef<int32_t(int32_t)> group_of);
   bool can_ride(const Group& group, int32_t carrier) const;
 
  private:
   bool takes_epilogue(int32_t carrier) const;
 
   const Resolved& resolved_;
-  std::vector<uint8_t> kept_;  // by node: whether its value outlives the plan
+  std::vector<uint8_t> kept_;     // by node: whether its value outlives the plan
+  std::vector<uint8_t> outside_;  // by node: whether it is kept or another group reads it
 };
 
 // Values of so many bytes and more do not stay in a cache: they are better read by one step than by

@@ -158,6 +158,15 @@ TEST_CASE("epilogue: not where the sum is written over a parameter") {
   CHECK(donations(*plan) == 1);
 }
 
+TEST_CASE("epilogue: not where storing takes the time") {
+  const Tensor x = leaf(null(), {64, 32}), w = leaf(null(), {32, 48});
+  const Tensor c = matmul(x, w);
+  const Tensor a = tanh(c), b = exp(a);
+  CHECK(kinds(*pending_plan(null())) == Kinds{"matmul"});
+  const Tensor d = sin(b);
+  CHECK(kinds(*pending_plan(null())) == Kinds{"matmul", "tile"});
+}
+
 TEST_CASE("epilogue: not where there is nothing to compute") {
   for (const char* name : {"cpu", "null"}) {
     const Tensor x = leaf(device(name), {0, 32}), w = leaf(device(name), {32, 48});

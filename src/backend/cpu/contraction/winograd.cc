@@ -157,6 +157,12 @@ class Winograd {
                           pixel_row * width);
       if (x + 1 == box.extent(3)) place(box, n, z, y, column, columns, pixels, offsets, width);
     });
+    Box done = box;
+    for (int axis : {1, 2}) {
+      done.begin[1 + axis] *= tile;
+      done.end[1 + axis] = std::min(box.end[1 + axis] * tile, out_.size[axis]);
+    }
+    placement_.finish(out_, done, column, columns);
   }
 
   void place(const Box& box, int64_t n, int64_t z, int64_t y, int64_t column, int64_t columns,
@@ -171,12 +177,6 @@ class Winograd {
       conv_.place(pixels + i * box.extent(3) * tile * width, offsets, count, columns, out_.at(to),
                   out_.dtype, out_.stride[2], out_.channel_stride);
     }
-    const int64_t image = box.begin[0] + n, plane = box.begin[1] + z;
-    placement_.finish(
-        out_,
-        {{image, plane, first_y, first_x},
-         {image + 1, plane + 1, std::min(first_y + tile, out_.size[1]), first_x + count}},
-        column, columns);
   }
 
   const WinogradKernels& k_;

@@ -26,7 +26,6 @@ namespace HWY_NAMESPACE {
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr int kVectors = 4;  // of a value
-constexpr int64_t kAhead = 512;  // elements that are fetched before they are needed
 
 int64_t lanes() { return int64_t(hn::Lanes(D())); }
 
@@ -54,7 +53,7 @@ HWY_INLINE V operand(const ChainInstr* at, int64_t i, int k) {
   } else {
     from += k * lanes();
     if constexpr (kAccess == Access::stream)
-      if (k * lanes() % 16 == 0) hwy::Prefetch(from + kAhead);
+      if (k * lanes() % 16 == 0) hwy::Prefetch(from + at->ahead);
     return hn::LoadU(D(), from);
   }
 }
@@ -75,7 +74,7 @@ void store(const ChainInstr* at, int64_t i, int64_t end, V a, V b, V c, V d, V e
     hn::Stream(d, D(), to + 3 * n);
   } else {
     if constexpr (kAccess == Access::stream)
-      for (int64_t k = 0; k < kVectors * n; k += 16) __builtin_prefetch(to + kAhead + k, 1);
+      for (int64_t k = 0; k < kVectors * n; k += 16) __builtin_prefetch(to + at->ahead + k, 1);
     hn::StoreU(a, D(), to);
     hn::StoreU(b, D(), to + n);
     hn::StoreU(c, D(), to + 2 * n);

@@ -28,6 +28,7 @@ struct ChainInstr {
   Function function = nullptr;
   std::byte* base = nullptr;  // of the operand
   int64_t per_row = 0;  // bytes from the operand of a row to that of the next, in run_chain_rows
+  int64_t ahead = 0;  // of a stream: elements that are fetched before they are needed
 };
 
 // Memory that a run reads or writes, whose place depends on the tile.

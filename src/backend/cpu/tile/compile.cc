@@ -43,9 +43,11 @@ CompiledTile Compiler::compile() {
   find_passes();
   choose_tiles(kTile);
   emit();
-  if (!needs_tiles() && c_.rows_per_tile == 1 && c_.inner > c_.inner_step) {
+  const bool grows =
+      in_blocks_ ? c_.rows_per_tile > 1 : c_.rows_per_tile == 1 && c_.inner > c_.inner_step;
+  if (!needs_tiles() && grows) {
     reset();
-    choose_tiles(kLongTile);
+    choose_tiles(in_blocks_ ? kBlock : kLongTile);
     emit();
   }
   choose_pieces();
@@ -502,8 +504,8 @@ void Compiler::place_tiles(const Pass& pass, int64_t tile, int64_t pad) {
 }
 
 CompiledTile compile_tile(const TileProgram& program) { return Compiler(program).compile(); }
-CompiledTile compile_tile_parts(const TileProgram& program, int64_t columns) {
-  return Compiler(program, columns).compile();
+CompiledTile compile_tile_parts(const TileProgram& program, int64_t columns, Parts parts) {
+  return Compiler(program, columns, parts).compile();
 }
 
 }  // namespace tegula::cpu

@@ -10,6 +10,8 @@
 namespace tegula::cpu {
 namespace {
 
+constexpr int64_t kAhead = 512;  // elements
+constexpr int64_t kRowsAhead = 2;
 constexpr int64_t kPastCaches = 16 << 20;  // bytes of an output that is written past the caches
 
 // TEGULA_TILE_EXECUTOR=steps leaves all steps as they are, which gives the same bits.
@@ -91,7 +93,7 @@ bool Compiler::pays(std::span<const Step> run) const {
   const bool by_row = std::any_of(run.begin(), run.end(), [&](const Step& s) {
     return s.kind == StepKind::reduce || level_of(s.a) == Level::row ||
            (s.b >= 0 && level_of(s.b) == Level::row) || repeats(s.a) ||
-           (s.b >= 0 && repeats(s.b)) || part_columns_ > 0;
+           (s.b >= 0 && repeats(s.b)) || in_blocks_;
   });
   const bool whole = c_.inner_step == c_.inner && c_.inner % chain_step() == 0;
   const bool reduces =
@@ -157,7 +159,7 @@ Step Compiler::make_chain(const std::vector<Step>& steps, size_t begin, size_t e
   const auto add = [&](ChainKind kind, TileOp op, Access access, Access in_tail, int32_t scratch) {
     std::byte* place = reinterpret_cast<std::byte*>(int64_t(scratch) * kScratch);
     const ChainKind last = kind == ChainKind::reduce ? ChainKind::reduce_tail : kind;
-    chain.code.push_back({chain_function(kind, op, access), place});
+    chain.code.push_back({chain_function(kind, op, access), place, 0, kAhead});
     chain.tail.push_back({chain_function(last, op, in_tail), place});
   };
   for (const Emitted& e : writer.code) {
@@ -181,6 +183,8 @@ Step Compiler::make_chain(const std::vector<Step>& steps, size_t begin, size_t e
       o.instrs.push_back(int32_t(chain.code.size()));
       const Access in_tail = o.access == Access::repeat ? Access::repeat : Access::fixed;
       add(e.kind, e.op, o.access, in_tail, std::max(o.buffer, 0));
+      // In a block the next rows are what comes, not the rest of this one.
+      if (in_blocks_) chain.code.back().ahead = kRowsAhead * pitch(e.slot) / 4;
     }
   }
   for (ChainOperand& o : chain.operands) {

@@ -15,6 +15,7 @@ constexpr int64_t kRetained = 1 << 17;  // elements of a row value's columns kep
 constexpr int64_t kLine = 64;           // bytes
 constexpr int64_t kBlockFrom = 16384;  // elements from which transposed operands are cut in blocks
 constexpr int64_t kBlockRows = 32, kBlockColumns = 64;
+constexpr int64_t kBlockStep = 512;  // elements of a row that a tile of a block has at most
 
 int64_t product(const Dims& dims) {
   int64_t n = 1;
@@ -302,7 +303,7 @@ void Compiler::choose_tiles(int64_t wanted) {
   // Tiles of a reduction along rows are whole blocks.
   if (widest == 8 && wanted == kTile && !(reduces && !c_.columns)) wanted /= 2;
   const int64_t tile = tile_size(wanted);
-  if (part_columns_ > 0) return choose_part_tiles(tile);
+  if (in_blocks_) return choose_block_tiles(tile);
   const int64_t inner = std::max<int64_t>(c_.inner, 1);
   bool all_dense = true, by_row = reduces && !c_.columns;
   for (const Operand& o : c_.operands) {
@@ -343,16 +344,17 @@ void Compiler::choose_tiles(int64_t wanted) {
 }
 
 // A tile has several rows, or pieces of rows, of operands whose rows are all equally far apart.
-void Compiler::choose_part_tiles(int64_t tile) {
+void Compiler::choose_block_tiles(int64_t tile) {
   const int64_t inner = std::max<int64_t>(c_.inner, 1);
   c_.run = inner;
-  c_.inner_step = even_part(inner, tile, tile >= 64 ? 32 : 1);
+  c_.inner_step = even_part(inner, std::min(tile, kBlockStep), tile >= 64 ? 32 : 1);
   c_.rows_per_tile = 1;
   constexpr int64_t kFarthest = 1 << 30;
   const auto far = [](const Operand& o) { return std::abs(o.strides.outer.back()) > kFarthest; };
   if (!c_.outer_sizes.empty() && std::none_of(c_.operands.begin(), c_.operands.end(), far)) {
+    const int64_t elements = std::max(tile_size(kRowsTile), tile);
     c_.outer_run = c_.outer_sizes.back();
-    c_.rows_per_tile = std::clamp<int64_t>(tile_size(kRowsTile) / c_.inner_step, 1, c_.outer_run);
+    c_.rows_per_tile = std::clamp<int64_t>(elements / c_.inner_step, 1, c_.outer_run);
   }
   c_.rows_per_chunk = c_.rows_per_tile;
   for (Operand& o : c_.operands) {

@@ -123,8 +123,10 @@ void run_tile(const CompiledTile& tile, std::span<const View> inputs,
               std::span<const View> outputs);
 
 // For running parts of the space, see epilogue.h: the inner loop is over `columns` elements of
-// input 0, which is dense and the program's first load. The program has no reductions.
-CompiledTile compile_tile_parts(const TileProgram& program, int64_t columns);
+// input 0, which is dense and the program's first load. The program has no reductions. Parts are
+// of whole inner loops, or of any range of them.
+enum class Parts : uint8_t { rows, blocks };
+CompiledTile compile_tile_parts(const TileProgram& program, int64_t columns, Parts parts);
 // Outer indices [outer, outer + rows) of inner ones [inner, inner + columns), on this thread.
 void run_tile_part(const CompiledTile& tile, std::span<const View> inputs,
                    std::span<const View> outputs, int64_t outer, int64_t rows, int64_t inner,

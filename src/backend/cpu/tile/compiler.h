@@ -13,6 +13,7 @@ namespace tegula::cpu {
 inline constexpr int64_t kTile = 1024;  // elements
 inline constexpr int64_t kRowsTile = 4096;  // where whole rows have values of their own
 inline constexpr int64_t kLongTile = 8192;  // where no tile is kept in working memory
+inline constexpr int64_t kBlock = 1 << 16;  // likewise, rows of a block
 
 inline bool is_half(DType d) { return d == DType::float16 || d == DType::bfloat16; }
 // What values of a dtype are kept as.
@@ -20,8 +21,8 @@ inline DType kept_as(DType d) { return is_half(d) ? DType::float32 : d; }
 
 class Compiler {
  public:
-  explicit Compiler(const TileProgram& program, int64_t part_columns = 0)
-      : p_(program), part_columns_(part_columns) {}
+  explicit Compiler(const TileProgram& program, int64_t part_columns = 0, Parts parts = Parts::rows)
+      : p_(program), part_columns_(part_columns), in_blocks_(parts == Parts::blocks) {}
 
   CompiledTile compile();
 
@@ -56,7 +57,7 @@ class Compiler {
   static int64_t even_part(int64_t total, int64_t limit, int64_t grain);
   void choose_tiles(int64_t wanted);
   void split_for_parts(const std::vector<size_t>& axes);
-  void choose_part_tiles(int64_t tile);
+  void choose_block_tiles(int64_t tile);
   void choose_pieces();
 
   // compile.cc
@@ -112,6 +113,7 @@ class Compiler {
 
   const TileProgram& p_;
   const int64_t part_columns_;  // 0: the program runs as a whole
+  const bool in_blocks_;
   CompiledTile c_;
   std::vector<Value> values_;
   std::vector<Strides> strides_;  // of operands, by axis of the program, in bytes

@@ -39,7 +39,8 @@ TileProgram cut_at_rows(TileProgram program, int64_t columns) {
 }  // namespace
 
 struct Epilogue::Prepared {
-  CompiledTile tile;
+  CompiledTile rows, blocks;
+  int64_t columns;
   size_t first;  // input of the step that is the program's second
 };
 
@@ -47,7 +48,8 @@ std::shared_ptr<void> Epilogue::prepare(const StepSpec& step, int64_t columns) {
   if (!step.program) return nullptr;
   const TileProgram program = cut_at_rows(*step.program, columns);
   return std::make_shared<Prepared>(
-      Prepared{compile_tile_parts(program, columns),
+      Prepared{compile_tile_parts(program, columns, Parts::rows),
+               compile_tile_parts(program, columns, Parts::blocks), columns,
                step.inputs.size() - (step.program->inputs.size() - 1)});
 }
 
@@ -60,9 +62,13 @@ Epilogue::Epilogue(const KernelArgs& args)
 }
 
 void Epilogue::run(int64_t row, int64_t rows, int64_t column, int64_t columns) const {
-  run_tile_part(prepared_->tile, inputs_, outputs_, row, rows, column, columns);
+  const bool whole = columns == prepared_->columns;
+  run_tile_part(whole ? prepared_->rows : prepared_->blocks, inputs_, outputs_, row, rows, column,
+                columns);
 }
 
-double Epilogue::microseconds() const { return prepared_ ? prepared_->tile.microseconds : 0; }
+void Epilogue::run() const { run_tile(prepared_->rows, inputs_, outputs_); }
+
+double Epilogue::microseconds() const { return prepared_ ? prepared_->rows.microseconds : 0; }
 
 }  // namespace tegula::cpu

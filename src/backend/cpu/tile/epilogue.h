@@ -19,6 +19,8 @@ class Epilogue {
   // Runs over columns [column, column + columns) of some rows of the result. Threads may run
   // different parts at the same time.
   void run(int64_t row, int64_t rows, int64_t column, int64_t columns) const;
+  // Runs over the whole result, on all threads.
+  void run() const;
   double microseconds() const;  // that one thread takes for all of it, about
 
  private:
