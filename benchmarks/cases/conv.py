@@ -154,11 +154,13 @@ def _default(c: Conv) -> list[Kernel]:
     lines = {
         "y": ("y = conv2d x w padding=1",),
         "dx": ("parameters x", "y = conv2d x w padding=1", "dx = gradients y dy x"),
+        "dw": ("parameters w", "y = conv2d x w padding=1", "dw = gradients y dy w"),
     }
     made = []
-    for output, name in (("y", "forward"), ("dx", "input gradient")):
+    names = {"y": "forward", "dx": "input gradient", "dw": "weight gradient"}
+    for output, name in names.items():
         inputs = ("x", "w") if output == "y" else ("dy", "x", "w")
-        function = _forward(c) if output == "y" else _backward(c, 0)
+        function = _forward(c) if output == "y" else _backward(c, ("dx", "dw").index(output))
         peers = {
             "PyTorch": torch_call(function),
             "PyTorch channels-last": torch_call(function, channels_last=True),

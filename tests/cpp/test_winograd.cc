@@ -1,4 +1,6 @@
 // Winograd convolution against direct sums in double, and its error beside the direct kernel's.
+#include <tuple>
+
 #include "backend/cpu/conv_algorithm.h"
 #include "contraction_harness.h"
 #include "graph/attrs.h"
@@ -50,6 +52,28 @@ std::vector<double> reference(const Case& c, Array& x, Array& w) {
                 out[size_t(at)] += xs[size_t(((n * c.channels + k) * c.height + h) * c.width + v)] *
                                    ws[size_t(((o * c.channels + k) * 3 + i) * 3 + j)];
               }
+  return out;
+}
+
+std::vector<double> reference_weight_grad(const Case& c, Array& x, Array& dy) {
+  const auto xs = x.values(), ys = dy.values();
+  const Shape y = c.y();
+  std::vector<double> out(size_t(numel(c.w())));
+  for (int64_t o = 0, at = 0; o < c.filters; ++o)
+    for (int64_t k = 0; k < c.channels; ++k)
+      for (int64_t i = 0; i < 3; ++i)
+        for (int64_t j = 0; j < 3; ++j, ++at)
+          for (int64_t n = 0; n < c.images; ++n)
+            for (int64_t r = 0; r < y[2]; ++r) {
+              const int64_t h = r - c.padding + i;
+              if (h < 0 || h >= c.height) continue;
+              for (int64_t q = 0; q < y[3]; ++q) {
+                const int64_t v = q - c.padding + j;
+                if (v < 0 || v >= c.width) continue;
+                out[size_t(at)] += xs[size_t(((n * c.channels + k) * c.height + h) * c.width + v)] *
+                                   ys[size_t(((n * c.filters + o) * y[2] + r) * y[3] + q)];
+              }
+            }
   return out;
 }
 
@@ -182,6 +206,51 @@ TEST_CASE("winograd: the input gradient is that of the direct kernel") {
   });
 }
 
+// More tiles than a box holds, more channels than a block, several chains.
+constexpr Case kGradCases[] = {
+    {1, 32, 16, 16, 32, 1},  {2, 33, 17, 15, 47, 1}, {1, 64, 20, 9, 96, 0}, {3, 100, 7, 11, 65, 2},
+    {1, 150, 16, 16, 40, 1}, {5, 40, 7, 7, 133, 1},  {9, 48, 14, 14, 35, 1}};
+
+TEST_CASE("winograd: the weight gradient within the bounds of docs/numerics.md") {
+  std::mt19937 random(7);
+  for (const Case& c : kGradCases) {
+    Array x(DType::float32, c.x()), dy(DType::float32, c.y()), dw(DType::float32, c.w());
+    fill_normal(x, random);
+    fill_normal(dy, random);
+    const std::vector<double> want = reference_weight_grad(c, x, dy);
+    CAPTURE(c.channels);
+    CAPTURE(c.height);
+    for_each_isa([&] {
+      for (ConvAlgorithm algorithm :
+           {ConvAlgorithm::direct, ConvAlgorithm::winograd2, ConvAlgorithm::winograd4}) {
+        const Algorithm scope(algorithm);
+        convolve("conv_weight_grad", c, x.view(), dy.view(), dw.view());
+        CHECK(largest_error(dw, want, largest(want)) < 1e-6);
+      }
+    });
+  }
+}
+
+TEST_CASE("winograd: operands that suit it badly, weight gradient") {
+  const Case cases[] = {{1, 32, 17, 16, 33, 1}, {3, 67, 13, 19, 40, 0}};
+  std::mt19937 random(8);
+  for (const Case& c : cases)
+    for (const Operands& operands : kOperands) {
+      CAPTURE(c.channels);
+      CAPTURE(operands.name);
+      Array x(DType::float32, c.x()), dy(DType::float32, c.y()), dw(DType::float32, c.w());
+      fill(x, c.x(), operands.x, random);
+      fill(dy, c.y(), operands.w, random);
+      Array abs_x = magnitudes(x), abs_dy = magnitudes(dy);
+      const std::vector<double> want = reference_weight_grad(c, x, dy);
+      const double unit = largest(reference_weight_grad(c, abs_x, abs_dy));
+      for_each_isa([&] {
+        convolve("conv_weight_grad", c, x.view(), dy.view(), dw.view());
+        CHECK(largest_error(dw, want, unit) < 2e-6);
+      });
+    }
+}
+
 TEST_CASE("winograd: operands that suit it badly, forward and input gradient") {
   const Case cases[] = {{1, 32, 17, 16, 33, 1}, {2, 67, 13, 19, 40, 0}, {1, 300, 16, 17, 32, 2}};
   std::mt19937 random(5);
@@ -227,6 +296,7 @@ TEST_CASE("winograd: groups, strides and dilation are computed directly") {
     const int64_t size = (18 - (2 * other.dilation + 1)) / other.stride + 1;
     Array x(DType::float32, {2, 64, 16, 16}), w(DType::float32, {64, 64 / other.groups, 3, 3});
     Array y(DType::float32, {2, 64, size, size}), dx(DType::float32, {2, 64, 16, 16});
+    Array dw(DType::float32, w.shell.shape);
     fill_normal(x, random);
     fill_normal(w, random);
     const Attrs attrs = write_attrs(ConvAttrs{{1, other.stride, other.stride},
@@ -239,7 +309,9 @@ TEST_CASE("winograd: groups, strides and dilation are computed directly") {
       run_kernel(cpu::contraction_kernels(), "conv", {x.view(), w.view()}, {y.view()}, attrs);
       run_kernel(cpu::contraction_kernels(), "conv_input_grad", {y.view(), w.view()}, {dx.view()},
                  attrs);
-      return std::pair(y.values(), dx.values());
+      run_kernel(cpu::contraction_kernels(), "conv_weight_grad", {x.view(), y.view()}, {dw.view()},
+                 attrs);
+      return std::tuple(y.values(), dx.values(), dw.values());
     };
     const auto direct = results(ConvAlgorithm::direct);
     CHECK(results(ConvAlgorithm::winograd2) == direct);
@@ -264,6 +336,22 @@ TEST_CASE("winograd: the same bits for every layout and number of threads") {
         }
       }
   }
+}
+
+TEST_CASE("winograd: the same bits of the weight gradient for every layout and number of threads") {
+  std::mt19937 random(9);
+  for (const Case& c : kGradCases)
+    for (DType dtype : {DType::float32, DType::float16, DType::bfloat16}) {
+      Array x(dtype, c.x()), dy(dtype, c.y()), dw(dtype, c.w());
+      fill_normal(x, random);
+      fill_normal(dy, random);
+      check_threads(dw, [&] { convolve("conv_weight_grad", c, x.view(), dy.view(), dw.view()); });
+      for (Layout layout : {Layout::reversed_axes, Layout::flipped, Layout::gaps}) {
+        Array x2 = in_layout(x, layout), dy2 = in_layout(dy, layout), dw2(dtype, c.w(), layout);
+        convolve("conv_weight_grad", c, x2.view(), dy2.view(), dw2.view());
+        CHECK(dw2.values() == dw.values());
+      }
+    }
 }
 
 TEST_CASE("winograd: what is not finite stays in its tiles") {

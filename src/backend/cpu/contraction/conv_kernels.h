@@ -4,6 +4,7 @@
 
 #include "backend/cpu/contraction/conv_shapes.h"
 #include "backend/cpu/contraction/gemm.h"
+#include "backend/cpu/contraction/scratch.h"
 
 namespace tegula::cpu {
 
@@ -59,5 +60,34 @@ struct ConvKernels {
 };
 template <class T>
 const ConvKernels<T>& conv_kernels();
+
+// Writes weight gradients from[(tap * channels + c) * width + o] as filters [lane, lane + lanes)
+// for channels [channel, channel + channels) of dw.
+template <class T>
+void place_filters(const ConvKernels<T>& kernels, const T* from, int64_t width, const Image& dw,
+                   int64_t lane, int64_t lanes, int64_t channel, int64_t channels) {
+  const int64_t taps = dw.size[0] * dw.size[1] * dw.size[2], rows = channels * taps;
+  const Scratch<int64_t> order(ScratchUse::vector, size_t(rows));
+  const int64_t corner = lane * dw.image_stride + channel * dw.channel_stride;
+  int64_t dense = 1;
+  bool taps_dense = true;
+  for (int i = kAxes - 1; i >= 0; --i) {
+    taps_dense &= dw.size[i] == 1 || dw.stride[i] == dense;
+    dense *= dw.size[i];
+  }
+  if (taps_dense && dw.channel_stride == taps) {
+    for (int64_t c = 0, i = 0; c < channels; ++c)
+      for (int64_t t = 0; t < taps; ++t) order.get()[i++] = (t * channels + c) * width;
+    kernels.place(from, order, rows, lanes, dw.at(corner), dw.dtype, 1, dw.image_stride);
+    return;
+  }
+  for (int64_t c = 0; c < channels; ++c) order.get()[c] = c * width;
+  for (int64_t z = 0, t = 0; z < dw.size[0]; ++z)
+    for (int64_t y = 0; y < dw.size[1]; ++y)
+      for (int64_t x = 0; x < dw.size[2]; ++x, ++t)
+        kernels.place(from + t * channels * width, order, channels, lanes,
+                      dw.at(corner + z * dw.stride[0] + y * dw.stride[1] + x * dw.stride[2]),
+                      dw.dtype, dw.channel_stride, dw.image_stride);
+}
 
 }  // namespace tegula::cpu

@@ -6,6 +6,8 @@
 #include "backend/cpu/contraction/conv_kernels.h"
 #include "backend/cpu/contraction/depthwise.h"
 #include "backend/cpu/contraction/scratch.h"
+#include "backend/cpu/contraction/winograd.h"
+#include "runtime/profile.h"
 #include "runtime/thread_pool.h"
 
 namespace tegula::cpu {
@@ -159,31 +161,8 @@ class WeightGrad {
       const T* more = total + chain * size;
       for (int64_t i = 0; i < rows * width_; ++i) total[i] += more[i];
     }
-    const Scratch<int64_t> order(ScratchUse::vector, size_t(rows));
-    const int64_t corner = group * outputs_ * dw_.image_stride +
-                           tile_start(channels_, blocks_, block) * dw_.channel_stride;
-    const auto at = [&](int64_t offset) {
-      return dw_.data + (corner + offset) * int64_t(itemsize(dw_.dtype));
-    };
-    int64_t dense = 1;
-    bool taps_dense = true;
-    for (int i = kAxes - 1; i >= 0; --i) {
-      taps_dense &= dw_.size[i] == 1 || dw_.stride[i] == dense;
-      dense *= dw_.size[i];
-    }
-    if (taps_dense && dw_.channel_stride == taps_) {
-      for (int64_t c = 0, i = 0; c < channels; ++c)
-        for (int64_t t = 0; t < taps_; ++t) order.get()[i++] = (t * channels + c) * width_;
-      kernels_.place(total, order, rows, outputs_, at(0), dw_.dtype, 1, dw_.image_stride);
-      return;
-    }
-    for (int64_t c = 0; c < channels; ++c) order.get()[c] = c * width_;
-    for (int64_t z = 0, t = 0; z < dw_.size[0]; ++z)
-      for (int64_t y = 0; y < dw_.size[1]; ++y)
-        for (int64_t x = 0; x < dw_.size[2]; ++x, ++t)
-          kernels_.place(total + t * channels * width_, order, channels, outputs_,
-                         at(z * dw_.stride[0] + y * dw_.stride[1] + x * dw_.stride[2]), dw_.dtype,
-                         dw_.channel_stride, dw_.image_stride);
+    place_filters(kernels_, total, width_, dw_, group * outputs_, outputs_,
+                  tile_start(channels_, blocks_, block), channels);
   }
 
   Image x_;
@@ -205,6 +184,15 @@ void run_conv_weight_grad(const KernelArgs& args) {
   const Image x = image_of(args.inputs[0]), dy = image_of(args.inputs[1]), out = image_of(dw);
   const Steps steps = steps_of(args.attrs);
   const bool depthwise = is_depthwise(x, dy, steps.groups);
+  if (is_floating(dw.dtype) && dw.dtype != DType::float64 &&
+      conv_algorithm() != ConvAlgorithm::direct) {
+    const Windows windows = forward_windows(x, dy.size, out.size, steps);
+    if (winograd_applies(windows, x, dy, steps.groups)) {
+      note_algorithm("Winograd F(2x2)");
+      return run_winograd_weight_grad(windows, x, dy, out);
+    }
+  }
+  note_algorithm(depthwise ? "depthwise" : "direct");
   if (dw.dtype == DType::float64) {
     depthwise ? run_depthwise_weight_grad<double>(x, dy, out, steps)
               : WeightGrad<double>(x, dy, out, steps).run();

@@ -50,18 +50,6 @@ class Winograd {
   }
 
  private:
-  // Each tile as a result that reads (m + 2)^2 neighbouring pixels.
-  static Windows tile_windows(const Windows& windows, int64_t tile) {
-    Windows tiles = windows;
-    for (int axis : {1, 2}) {
-      tiles.grid[axis] = ceil_div(windows.grid[axis], tile);
-      tiles.step[axis] = tile;
-      while (int64_t(tiles.taps[axis].size()) < tile + 2)
-        tiles.taps[axis].push_back(tiles.taps[axis].back() + 1);
-    }
-    return tiles;
-  }
-
   // About as many as keep their points in the second-level cache, and use the filters enough.
   int64_t tiles_in_box() const {
     const int64_t elements = k_.points() * (source_.channels + column_block());
@@ -195,6 +183,17 @@ class Winograd {
 };
 
 }  // namespace
+
+Windows tile_windows(const Windows& windows, int64_t tile) {
+  Windows tiles = windows;
+  for (int axis : {1, 2}) {
+    tiles.grid[axis] = ceil_div(windows.grid[axis], tile);
+    tiles.step[axis] = tile;
+    while (int64_t(tiles.taps[axis].size()) < tile + 2)
+      tiles.taps[axis].push_back(tiles.taps[axis].back() + 1);
+  }
+  return tiles;
+}
 
 bool winograd_applies(const Windows& windows, const Image& source, const Image& out,
                       int64_t groups) {

@@ -22,6 +22,12 @@ bool winograd_applies(const Windows& windows, const Image& source, const Image& 
 void run_winograd(ConvAlgorithm algorithm, const Windows& windows, const Image& source,
                   const FilterLayout& filters, const Image& out, const Placement& placement);
 
+// Each m x m results of `windows` as one that reads (m + 2)^2 neighbouring pixels.
+Windows tile_windows(const Windows& windows, int64_t tile);
+// The weight gradient of such a convolution of x to dy's shape, by tiles of 2 x 2.
+void run_winograd_weight_grad(const Windows& windows, const Image& x, const Image& dy,
+                              const Image& dw);
+
 // The transforms for tiles of m x m; `pitch` elements of a row of vectors.
 struct WinogradKernels {
   int64_t tile;  // m
@@ -36,5 +42,15 @@ struct WinogradKernels {
   void (*transform_result)(const float* from, int64_t point, int64_t pitch, float* to, int64_t row);
 };
 const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm);
+
+// The transforms of the weight gradient for tiles of 2 x 2.
+struct WinogradGradKernels {
+  // 16 points of the 2 x 2 elements at `from`; as transform_source.
+  void (*transform_upstream)(const float* from, int64_t row, int64_t pitch, float* to,
+                             int64_t point);
+  // 9 rows of `count` elements, `tap` apart, from 16 rows of sums.
+  void (*transform_sums)(const float* from, int64_t point, int64_t count, float* to, int64_t tap);
+};
+const WinogradGradKernels& winograd_grad_kernels();
 
 }  // namespace tegula::cpu

@@ -42,6 +42,19 @@ struct Axis<2> {
     y[0] = hn::Add(hn::Add(x[0], x[1]), x[2]);
     y[1] = hn::Sub(hn::Sub(x[1], x[2]), x[3]);
   }
+  // The transposes of result and filter, for the weight gradient.
+  static HWY_INLINE void upstream(const V* x, V* y) {
+    y[0] = x[0];
+    y[1] = hn::Add(x[0], x[1]);
+    y[2] = hn::Sub(x[0], x[1]);
+    y[3] = hn::Neg(x[1]);
+  }
+  static HWY_INLINE void taps(const V* x, V* y) {
+    const V half = times(0.5f, hn::Add(x[1], x[2]));
+    y[0] = hn::Add(x[0], half);
+    y[1] = times(0.5f, hn::Sub(x[1], x[2]));
+    y[2] = hn::Add(half, x[3]);
+  }
 };
 
 template <>
@@ -133,11 +146,31 @@ void transform_result(const float* from, int64_t point, int64_t pitch, float* to
         [&](int i, int j, V v) { hn::StoreU(v, d, to + i * row + j * pitch + c); });
 }
 
+void transform_upstream(const float* from, int64_t row, int64_t pitch, float* to, int64_t point) {
+  const D d;
+  for (int64_t c = 0; c < pitch; c += kWidth)
+    transform_square<2, 4>(
+        Axis<2>::upstream,
+        [&](int i, int j) { return hn::LoadU(d, from + i * row + j * pitch + c); },
+        [&](int i, int j, V v) { hn::StoreU(v, d, to + (i * 4 + j) * point + c); });
+}
+
+void transform_sums(const float* from, int64_t point, int64_t count, float* to, int64_t tap) {
+  const D d;
+  for (int64_t c = 0; c < count; c += kWidth)
+    transform_square<4, 3>(
+        Axis<2>::taps, [&](int i, int j) { return hn::LoadU(d, from + (i * 4 + j) * point + c); },
+        [&](int i, int j, V v) { hn::StoreU(v, d, to + (i * 3 + j) * tap + c); });
+}
+
+constexpr WinogradGradKernels kGradKernels = {transform_upstream, transform_sums};
+
 template <int kTile>
 constexpr WinogradKernels kKernels = {kTile, transform_source<kTile>, transform_filters<kTile>,
                                       transform_result<kTile>};
 const WinogradKernels& kernels_2() { return kKernels<2>; }
 const WinogradKernels& kernels_4() { return kKernels<4>; }
+const WinogradGradKernels& grad_kernels() { return kGradKernels; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace tegula::cpu
@@ -149,6 +182,7 @@ namespace {
 
 HWY_EXPORT(kernels_2);
 HWY_EXPORT(kernels_4);
+HWY_EXPORT(grad_kernels);
 
 }  // namespace
 
@@ -156,6 +190,8 @@ const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm) {
   return algorithm == ConvAlgorithm::winograd4 ? HWY_DYNAMIC_DISPATCH(kernels_4)()
                                                : HWY_DYNAMIC_DISPATCH(kernels_2)();
 }
+
+const WinogradGradKernels& winograd_grad_kernels() { return HWY_DYNAMIC_DISPATCH(grad_kernels)(); }
 
 }  // namespace tegula::cpu
 #endif
