@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from tegula import _core, _tensor
 from tegula._core import *
 from tegula._core import __version__
-from tegula._debug import debug_nans
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
+from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
+from tegula.debug import debug_nans
 from tegula.transforms import grad, value_and_grad
 
 if TYPE_CHECKING:
-    from tegula import data, io, nn, optim, profiler, random
+    from tegula import data, debug, io, nn, optim, profiler, random
     from tegula._explain import explain
     from tegula.io import load, save
 
@@ -38,9 +39,11 @@ _LAZY_NAMES = {"explain": "_explain", "load": "io", "save": "io"}
 
 __all__ = [
     *_core.__all__,
+    "TensorSpec",
     "__version__",
     "can_cast",
     "data",
+    "debug",
     "debug_nans",
     "e",
     "empty",
@@ -48,6 +51,7 @@ __all__ = [
     "empty_like",
     "finfo",
     "grad",
+    "host_call",
     "iinfo",
     "inf",
     "io",

@@ -9,6 +9,7 @@ from typing import Any
 
 from tegula import _core
 from tegula._core import Tensor, enable_grad
+from tegula._tree import map_tree
 
 
 class _Nesting(threading.local):
@@ -18,19 +19,6 @@ class _Nesting(threading.local):
 
 
 _nesting = _Nesting()
-
-
-def _map(function: Callable[[Tensor], Any], tree: Any) -> Any:
-    """The same nest of lists, tuples and dicts with its tensors replaced."""
-    if isinstance(tree, Tensor):
-        return function(tree)
-    if isinstance(tree, dict):
-        return {key: _map(function, value) for key, value in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):  # a namedtuple
-        return type(tree)(*[_map(function, value) for value in tree])
-    if isinstance(tree, (list, tuple)):
-        return type(tree)([_map(function, value) for value in tree])
-    return tree
 
 
 def _as_input(value: Any) -> Any:
@@ -83,7 +71,7 @@ def value_and_grad(
         counts = []
         for n in numbers:
             before = len(watched)
-            given[n] = _map(watch, _as_input(given[n]))
+            given[n] = map_tree(watch, _as_input(given[n]))
             counts.append(len(watched) - before)
             if not counts[-1]:
                 raise TypeError(
@@ -111,7 +99,7 @@ def value_and_grad(
             )
         pairs = zip(watched, found, strict=True)
         flat = iter([_core.zeros_like(x.detach()) if g is None else g for x, g in pairs])
-        gradients = tuple(_map(lambda _: next(flat), given[n]) for n in numbers)
+        gradients = tuple(map_tree(lambda _: next(flat), given[n]) for n in numbers)
         if not differentiable:
             value = value.detach()
         value_out = (value, aux) if has_aux else value

@@ -140,6 +140,14 @@ void NodeList::remove(Node* node) {
   node->list_ = nullptr;
   --list->size_;
   list->bytes_ -= output_bytes(*node);
+  if (list->last_held_ == node) list->last_held_ = nullptr;
+  if (std::exchange(node->held_, false)) node->release();
+}
+
+void NodeList::hold(Node* node) {
+  node->retain();
+  node->held_ = true;
+  last_held_ = node;
 }
 
 int64_t output_bytes(const Node& node) {

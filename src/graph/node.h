@@ -11,6 +11,7 @@
 #include "base/shape.h"
 #include "runtime/backend.h"
 #include "runtime/buffer.h"
+#include "runtime/host.h"
 #include "runtime/kernel.h"
 
 namespace tegula {
@@ -111,6 +112,7 @@ class Node {
   SmallVector<Output, 1> outputs;
   Attrs attrs;                       // part of the plan key
   SmallVector<int64_t, 2> dynamic;   // run-time words: not part of it
+  Ref<HostFunction> host;            // what it calls, if that is what it does (graph/effects.h)
 
   bool pending() const { return state == NodeState::pending; }
   uint32_t ref_count() const { return count_; }
@@ -121,6 +123,7 @@ class Node {
 
  private:
   friend class NodeList;
+  friend bool is_held(const Node& node);
   Node() = default;
   ~Node() = default;
   void destroy();  // iterative: a chain of a million nodes does not recurse
@@ -129,14 +132,21 @@ class Node {
   Node* previous_ = nullptr;
   Node* next_ = nullptr;
   class NodeList* list_ = nullptr;
+  bool held_ = false;
 };
 
+// Whether a pending node is an ordered effect, which is evaluated though nobody refers to it.
+inline bool is_held(const Node& node) { return node.held_; }
+
 // Nodes in the order they were appended; a node is in one list at most. Does not own them: a node
-// that nobody refers to leaves the list as it dies.
+// that nobody refers to leaves the list as it dies. Ordered effects alone are held until they
+// leave.
 class NodeList {
  public:
   void append(Node* node);
-  static void remove(Node* node);  // from whichever list it is in
+  static void remove(Node* node);  // from whichever list it is in; ends what nobody else holds
+  void hold(Node* node);           // one of its own, an ordered effect
+  Node* last_held() const { return last_held_; }  // null if that one has left
   Node* first() const { return first_; }
   static Node* next(const Node* node) { return node->next_; }
   size_t size() const { return size_; }
@@ -145,6 +155,7 @@ class NodeList {
  private:
   Node* first_ = nullptr;
   Node* last_ = nullptr;
+  Node* last_held_ = nullptr;
   size_t size_ = 0;
   int64_t bytes_ = 0;
 };

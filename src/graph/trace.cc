@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "graph/effects.h"
 #include "graph/primitive.h"
 
 namespace tegula {
@@ -68,13 +69,13 @@ void Trace::note_look(const Node& node) {
 }
 
 Tensor Trace::known(const Tensor& x) {
-  Graph only = graph({x.value()});
+  Graph only = graph_of({x.value()}, {});
   for (const Ref<Node>& node : only.nodes) {
     const auto is_input = [](const Value& v) {
       return !v.node->pending() && v.node->state != NodeState::scalar &&
              !v.node->outputs[v.index].buffer;
     };
-    if (std::any_of(node->inputs.begin(), node->inputs.end(), is_input)) return {};
+    if (node->host || std::any_of(node->inputs.begin(), node->inputs.end(), is_input)) return {};
   }
   if (!only.draws.empty()) return {};
   for (const Graph::Number& n : only.numbers) note_look(*n.node);
@@ -93,12 +94,21 @@ void Trace::note_draw(Generator& generator, Node* node, uint64_t counters) {
 }
 
 Graph Trace::graph(std::vector<Value> outputs) const {
+  std::vector<Node*> effects;
+  for (Node* node = list_.first(); node; node = PendingList::next(node))
+    if (is_held(*node)) effects.push_back(node);
+  return graph_of(std::move(outputs), effects);
+}
+
+Graph Trace::graph_of(std::vector<Value> outputs, const std::vector<Node*>& effects) const {
   Graph graph;
+  graph.has_effects = !effects.empty();
   std::unordered_set<Node*> seen;
   const auto visit = [&](Node* node) {
     if (node->pending() && made(*node) && seen.insert(node).second) graph.nodes.emplace_back(node);
   };
   for (const Value& output : outputs) visit(output.node.get());
+  for (Node* effect : effects) visit(effect);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     Node* node = graph.nodes[i].get();
     if (!graph.device) graph.device = node->device;
@@ -173,7 +183,8 @@ Tensors record_graph(const Graph& graph, std::span<const Tensor> inputs,
       const size_t g = size_t(draw->second->generator);
       dynamic = {int64_t(generators[g]->key), int64_t(start[g] + draw->second->offset)};
     }
-    made[node.get()] = record_all(*node->primitive, from, node->attrs, dynamic);
+    made[node.get()] = node->host ? record_again(*node, from)
+                                  : record_all(*node->primitive, from, node->attrs, dynamic);
   }
   Tensors outputs;
   for (const Value& v : graph.outputs) outputs.push_back(value_of(v));

@@ -33,6 +33,7 @@ struct Graph {
   std::vector<Number> numbers;
   std::vector<Draw> draws;
   std::vector<Stream> streams;
+  bool has_effects = false;  // ordered ones
   Backend* device = nullptr;
 };
 
@@ -61,7 +62,8 @@ class Trace {
   // are constants from now on. Else an empty handle.
   Tensor known(const Tensor& x);
 
-  // What follows from outputs. The trace must be over (see end()) for it to be used.
+  // What follows from outputs, and the ordered effects. The trace must be over (see end()) for it
+  // to be used.
   Graph graph(std::vector<Value> outputs) const;
   // Nodes recorded, in order, as long as something refers to them.
   PendingList& list() { return list_; }
@@ -78,6 +80,9 @@ class Trace {
     uint64_t sequence;
     uint64_t counters;
   };
+
+  // What outputs and effects follow from.
+  Graph graph_of(std::vector<Value> outputs, const std::vector<Node*>& effects) const;
 
   PendingList list_;
   uint32_t id_;

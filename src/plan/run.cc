@@ -50,6 +50,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
   for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
     const Node& node = *snapshot.nodes[i];
     dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
+    if (node.host) hosts_.push_back(node.host);
     if (profiling()) lines_.push_back(describe(node.where));
     if (node.primitive->can_fail || checking_values()) held_lines_.add(int32_t(i), node.where);
   }

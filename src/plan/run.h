@@ -85,6 +85,7 @@ class Run : public Work {
   int32_t description_ = -1;  // see describe_plan()
   HeldLines held_lines_;  // by node, of what can fail
   std::shared_ptr<const Occupancy> occupancy_;  // of a plan with large values
+  std::vector<Ref<HostFunction>> hosts_;  // whose addresses are among the run-time words
   std::vector<std::string> lines_;                             // by node, for the profile
 };
 

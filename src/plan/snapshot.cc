@@ -44,16 +44,19 @@ class Collector {
  private:
   // An output is kept when its plan_index is kSeen.
   void keep(Node* node, uint32_t k) {
-    if (node->plan_index == kUnseen) {
-      node->plan_index = kSeen;
-      snapshot_.nodes.push_back(node);
-    }
+    need(node);
     node->outputs[k].plan_index = kSeen;
+  }
+  void need(Node* node) {
+    if (node->plan_index != kUnseen) return;
+    node->plan_index = kSeen;
+    snapshot_.nodes.push_back(node);
   }
 
   void find_roots(std::span<const Tensor> wanted) {
     for (Node* node = PendingList::current().first(); node; node = PendingList::next(node)) {
       if (node->device != &device_) continue;
+      if (is_held(*node)) need(node);
       for (uint32_t k = 0; k < node->outputs.size(); ++k)
         if (node->outputs[k].handles) keep(node, k);
     }

@@ -41,8 +41,9 @@ struct Snapshot {
   Backend* device = nullptr;
 };
 
-// Everything pending on `device` that has a live handle in this thread, `wanted`, and what the
-// tapes of live values must keep; with all they depend on. Empty when nothing is pending.
+// Everything pending on `device` that has a live handle in this thread or is an ordered effect,
+// `wanted`, and what the tapes of live values must keep; with all they depend on. Empty when
+// nothing is pending.
 Snapshot take_snapshot(std::span<const Tensor> wanted, Backend& device);
 
 // A traced graph, whose outputs are kept. Which leaves may be donated, where they lie, and

@@ -54,6 +54,8 @@ enum class Copy : uint8_t { if_needed, always, never };
 Tensor from_numpy(PyObject* array, Backend& device, Copy copy = Copy::always);
 // Read-only NumPy array of the values; waits for them.
 PyObject* to_numpy(const Tensor& x);
+// The same for a value in host memory, of a dtype that NumPy has.
+PyObject* numpy_around(const Tensor& x);
 
 // ---- interop_lists.cc ------------------------------------------------------------------------
 // What tg.asarray does.

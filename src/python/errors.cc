@@ -4,6 +4,8 @@
 
 #include <new>
 
+#include "python/lend.h"
+
 namespace tegula::python {
 namespace {
 
@@ -36,6 +38,21 @@ PyObject* python_type(ErrorKind kind) {
       return trace_error ? trace_error : PyExc_RuntimeError;
   }
   return PyExc_RuntimeError;
+}
+
+// As BaseException.add_note, which Python 3.10 does not have.
+void add_note(PyObject* exception, const std::string& note) {
+  PyObject* notes = PyObject_GetAttrString(exception, "__notes__");
+  if (!notes) {
+    PyErr_Clear();
+    notes = PyList_New(0);
+    if (notes) PyObject_SetAttrString(exception, "__notes__", notes);
+  }
+  PyObject* text = PyUnicode_FromString(note.c_str());
+  if (notes && text && PyList_Check(notes)) PyList_Append(notes, text);
+  Py_XDECREF(text);
+  Py_XDECREF(notes);
+  PyErr_Clear();
 }
 
 void raise(const Error& error) {
@@ -75,6 +92,8 @@ void raise_current() noexcept {
     error.restore();
   } catch (const Error& error) {
     raise(error);
+  } catch (const Carried& error) {
+    error.raise();
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   } catch (const nanobind::builtin_exception& error) {
@@ -84,6 +103,32 @@ void raise_current() noexcept {
   } catch (...) {
     PyErr_SetString(PyExc_SystemError, "an unknown C++ exception");
   }
+}
+
+std::shared_ptr<PyObject> Carried::owned(PyObject* object) {
+  return {object, [](PyObject* last) { with_gil([last] { Py_XDECREF(last); }); }};
+}
+
+void Carried::raise() const {
+  // Each way it is raised along would add to the traceback.
+  PyException_SetTraceback(value_.get(), traceback_ ? traceback_.get() : Py_None);
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value_.get())), value_.get());
+}
+
+std::exception_ptr carry_current(const std::string& note) noexcept {
+  raise_current();
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  Py_XDECREF(type);
+  if (PyErr_GivenExceptionMatches(value, PyExc_KeyboardInterrupt)) {
+    if (traceback) PyException_SetTraceback(value, traceback);
+    Py_XDECREF(traceback);
+    keep_interruption(value);
+    return std::make_exception_ptr(Error(ErrorKind::interrupted, "interrupted"));
+  }
+  add_note(value, note);
+  return std::make_exception_ptr(Carried(value, traceback));
 }
 
 void throw_python_error() { throw nanobind::python_error(); }

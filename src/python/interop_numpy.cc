@@ -168,9 +168,13 @@ PyObject* to_numpy(const Tensor& given) {
   PyObject* dtype = numpy_dtype(x.dtype());
   if (!dtype) {  // bfloat16 without ml_dtypes
     x = astype(detach(x), DType::float32);
-    dtype = numpy_dtype(DType::float32);
   }
-  x = readable(x);
+  Py_XDECREF(dtype);
+  return numpy_around(readable(x));
+}
+
+PyObject* numpy_around(const Tensor& x) {
+  PyObject* dtype = numpy_dtype(x.dtype());
   const Output& output = x.output();
   const Layout& layout = output.layout;
   const Py_ssize_t item = Py_ssize_t(itemsize(x.dtype()));

@@ -82,7 +82,9 @@ class Replayer {
       rebound_[i] =
           from.kind == Specialization::Input::handle && s_.handles[from.index].output >= 0;
     }
-    if (!waiting.empty()) evaluate(waiting, Wait::no);
+    // Effects recorded before come before the replayed ones.
+    const bool effects = s_.replay->graph().has_effects && PendingList::current().last_held();
+    if (!waiting.empty() || effects) evaluate(waiting, Wait::no);
   }
 
   void bind(const Tensors& outputs, Replay::Pending* pending) {

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/null/null_backend.h"
+#include "graph/trace.h"
 #include "plan/evaluate.h"
 #include "python/bindings.h"
 #include "python/convert.h"
@@ -36,6 +37,7 @@ void refuse_second_load() {
 void finish_at_exit() {
   const nb::object function = nb::cpp_function([] {
     try {
+      if (PendingList::current().last_held()) evaluate({}, Wait::no);
       synchronize();
     } catch (...) {  // whoever waited for it has seen it, and nobody else will
     }
@@ -85,6 +87,8 @@ NB_MODULE(_core, m) {
       std::rethrow_exception(error);
     } catch (const tegula::Error&) {
       raise_current();
+    } catch (const Carried&) {
+      raise_current();
     }
   });
   m.doc() = "Tegula's engine.";
@@ -104,6 +108,7 @@ NB_MODULE(_core, m) {
   m.def("_set_internal_folder", &set_internal_folder, nb::arg("folder"),
         "Says where the framework's own Python files are: errors name the user's lines.");
   add_array_functions(m);
+  add_effects(m);
   add_gradient_functions(m);
   add_runtime_functions(m);
   add_plan_functions(m);

@@ -2,6 +2,11 @@
 // this table, a C++ host may leave it empty.
 #pragma once
 
+#include <span>
+
+#include "base/ref.h"
+#include "runtime/kernel.h"
+
 namespace tegula {
 
 struct HostHooks {
@@ -17,6 +22,16 @@ struct HostHooks {
 };
 
 HostHooks& host_hooks();
+
+// A function of the host that a plan calls as one of its steps, on whichever thread runs it and
+// without the graph lock. What it throws ends the run, and reaches whoever waits as it is. Its last
+// reference may go on any thread.
+class HostFunction : public RefCounted<HostFunction> {
+ public:
+  virtual ~HostFunction() = default;
+  // Outputs are dense; one that nobody reads has no data.
+  virtual void call(std::span<const View> inputs, std::span<const View> outputs) = 0;
+};
 
 // Runs without the graph lock for its lifetime.
 class Unlocked {

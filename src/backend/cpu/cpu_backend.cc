@@ -9,6 +9,7 @@
 #include <iomanip>
 #include <new>
 
+#include "backend/cpu/effects.h"
 #include "backend/cpu/isa.h"
 #include "backend/cpu/kernels.h"
 #include "runtime/thread_pool.h"
@@ -75,9 +76,10 @@ double memory_gib() {
 
 CpuBackend::CpuBackend() {
   cpu::choose_isa();
-  for (const auto family : {cpu::contraction_kernels(), cpu::indexing_kernels(),
-                            cpu::neural_kernels(), cpu::optimizer_kernels(), cpu::pooling_kernels(),
-                            cpu::random_kernels(), cpu::sorting_kernels(), cpu::tile_kernels()})
+  for (const auto family :
+       {cpu::contraction_kernels(), cpu::effect_kernels(), cpu::indexing_kernels(),
+        cpu::neural_kernels(), cpu::optimizer_kernels(), cpu::pooling_kernels(),
+        cpu::random_kernels(), cpu::sorting_kernels(), cpu::tile_kernels()})
     for (const cpu::KernelEntry& entry : family)
       if (!kernels_.emplace(entry.kind, &entry.kernel).second)
         fail(ErrorKind::runtime, "cpu: two kernels for steps of kind '", entry.kind, "'");

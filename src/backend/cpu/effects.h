@@ -1,0 +1,11 @@
+#pragma once
+
+#include <span>
+
+#include "backend/cpu/kernels.h"
+
+namespace tegula::cpu {
+
+std::span<const KernelEntry> effect_kernels();  // host_call, after
+
+}  // namespace tegula::cpu
