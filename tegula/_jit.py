@@ -14,10 +14,10 @@ DEFAULT_LIMIT = 64
 
 
 @overload
-def jit(fn: F, /) -> F: ...
+def jit(fn: F, /, *, limit: int = DEFAULT_LIMIT, trace_check: bool | int = False) -> F: ...
 @overload
-def jit(*, limit: int = DEFAULT_LIMIT) -> Callable[[F], F]: ...
-def jit(fn: Any = None, /, *, limit: int = DEFAULT_LIMIT) -> Any:
+def jit(*, limit: int = DEFAULT_LIMIT, trace_check: bool | int = False) -> Callable[[F], F]: ...
+def jit(fn: Any = None, /, *, limit: int = DEFAULT_LIMIT, trace_check: bool | int = False) -> Any:
     """A function that does what ``fn`` does without running its Python again.
 
     The first call with arguments of a kind (their structure, shapes, dtypes, and the values of
@@ -36,6 +36,8 @@ def jit(fn: Any = None, /, *, limit: int = DEFAULT_LIMIT) -> Any:
     Args:
         fn: a function or a method of anything.
         limit: how many traces are kept; the one unused for longest is forgotten.
+        trace_check: for debugging: whether each call that would be replayed runs the Python of
+            ``fn`` again and compares what it does with the trace. A number n checks every n-th.
 
     Returns:
         The function, with ``cache_info()`` (a dict: hits, misses, traces, plans, limit) and
@@ -43,19 +45,22 @@ def jit(fn: Any = None, /, *, limit: int = DEFAULT_LIMIT) -> Any:
 
     Raises:
         TraceError: while tracing, ``fn`` read a value that is not known (``if x > 0``,
-            ``float(x)``, ``print(x)``), or kept a tensor without returning it.
+            ``float(x)``, ``print(x)``), or kept a tensor without returning it. Or a check found
+            that it does something else than when it was traced.
     """
     if fn is None:
-        return functools.partial(_jit, limit=limit)
-    return _jit(fn, limit)
+        return functools.partial(_jit, limit=limit, trace_check=trace_check)
+    return _jit(fn, limit, trace_check)
 
 
-def _jit(fn: Any, limit: int) -> Any:
+def _jit(fn: Any, limit: int, trace_check: bool | int) -> Any:
     if not callable(fn):
         raise TypeError(f"jit: needs a function, got {type(fn).__name__}")
     if limit < 1:
         raise ValueError(f"jit: limit must be at least 1, got {limit}")
-    core = _core._Jit(fn, limit)
+    if trace_check < 0:
+        raise ValueError(f"jit: trace_check must be a bool or a positive number, got {trace_check}")
+    core = _core._Jit(fn, limit, int(trace_check))
     call = core.call
 
     @functools.wraps(fn)

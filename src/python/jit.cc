@@ -1,4 +1,5 @@
 // tg.jit: a function is traced once for each kind of arguments, and replayed from then on.
+#include <algorithm>
 #include <list>
 
 #include "python/bindings.h"
@@ -14,8 +15,9 @@ namespace {
 
 class JitFunction {
  public:
-  explicit JitFunction(nb::object function, size_t limit)
-      : function_(std::move(function)), limit_(limit) {}
+  // Every check_every-th call that could be replayed is checked; 0 for none.
+  JitFunction(nb::object function, size_t limit, int64_t check_every)
+      : function_(std::move(function)), limit_(limit), check_every_(check_every) {}
   JitFunction(const JitFunction&) = delete;
   JitFunction& operator=(const JitFunction&) = delete;
 
@@ -28,6 +30,7 @@ class JitFunction {
       if (!fits(**it, arguments, repeats)) continue;
       ++hits_;
       known_.splice(known_.begin(), known_, it);
+      if (check_every_ > 0 && hits_ % check_every_ == 0) return check(*it, arguments);
       return replay(*it, arguments, false);
     }
     ++misses_;
@@ -67,6 +70,20 @@ class JitFunction {
   }
 
  private:
+  // Traces the function again, which must do what it did before. The new trace, which has done what
+  // happens on the host, is the one that runs.
+  nb::object check(std::shared_ptr<Specialization> known, const Tree& arguments) {
+    const auto fresh = trace_call(function_.ptr(), arguments);
+    if (const std::string found = difference(*known, *fresh); !found.empty())
+      fail(
+          ErrorKind::trace,
+          "jit: trace_check: the function has changed since it was traced: ", found,
+          ". It depends on Python state that a trace does not follow; pass that as an argument, or "
+          "keep it in a tensor");
+    std::replace(known_.begin(), known_.end(), known, fresh);
+    return replay(fresh, arguments, true);
+  }
+
   // Held: what runs may forget it, here or in another thread.
   static nb::object replay(std::shared_ptr<Specialization> known, const Tree& arguments,
                            bool first) {
@@ -88,6 +105,7 @@ class JitFunction {
 
   nb::object function_;
   size_t limit_;
+  int64_t check_every_;
   std::list<std::shared_ptr<Specialization>> known_;  // latest used first
   int64_t hits_ = 0, misses_ = 0;
 };
@@ -114,7 +132,8 @@ void add_jit(nb::module_& m) {
                          {Py_tp_clear, reinterpret_cast<void*>(clear_jit)},
                          {0, nullptr}};
   nb::class_<JitFunction>(m, "_Jit", nb::type_slots(slots), "A function that tg.jit replays.")
-      .def(nb::init<nb::object, size_t>(), nb::arg("function"), nb::arg("limit"))
+      .def(nb::init<nb::object, size_t, int64_t>(), nb::arg("function"), nb::arg("limit"),
+           nb::arg("check_every"))
       .def("call", &JitFunction::call, nb::arg("args"), nb::arg("kwargs"),
            nb::sig("def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any"),
            "What the function returns, traced or replayed.")

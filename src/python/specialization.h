@@ -81,6 +81,9 @@ bool fits(Specialization& s, const Tree& arguments, const std::vector<int32_t>& 
 
 // Calls the function to trace it. Arguments are a tuple and a dict, flattened. (jit_trace.cc)
 std::shared_ptr<Specialization> trace_call(PyObject* function, const Tree& arguments);
+// What the function did in one trace and not in the other, in words; "" if it did the same.
+// (trace_check.cc)
+std::string difference(const Specialization& before, const Specialization& now);
 // Does what the function does, without calling it. `first`: right after the trace, which has done
 // what happens on the host. (jit_replay.cc)
 nanobind::object replay_call(Specialization& s, const Tree& arguments, bool first);
