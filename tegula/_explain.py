@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -54,6 +55,8 @@ class Step:
         predicted_us: microseconds, as the planner estimates them for one thread.
         measured_us: microseconds it took, the mean over the plan's runs.
         threads: how many took part.
+        stage: steps of the same stage are small and may run at once, on a thread each.
+        together: how many steps the stage has; a step alone in its stage has all threads.
         program: the tile program, "" for other kernels.
         lines: of the program, that recorded what it computes.
     """
@@ -69,6 +72,8 @@ class Step:
     predicted_us: float
     measured_us: float
     threads: int
+    stage: int
+    together: int
     program: str
     lines: tuple[str, ...]
 
@@ -167,6 +172,8 @@ def _row(step: Step) -> str:
     what = f"{short(step.operations, 60)} {shape}"
     if step.algorithm:
         what += f" [{step.algorithm}]"
+    if step.together > 1:
+        what += f" (stage of {step.together})"
     place = step.lines[-1] if step.lines else ""
     more = f" (+{len(step.lines) - 1} lines)" if len(step.lines) > 1 else ""
     return (
@@ -177,7 +184,11 @@ def _row(step: Step) -> str:
 
 
 def _threads(step: Event, shares: list[Event]) -> int:
-    helping = {s.thread for s in shares if s.begin < step.end and s.end > step.begin}
+    helping = {
+        s.thread
+        for s in shares
+        if s.name != "steps at once" and s.begin < step.end and s.end > step.begin
+    }
     return len(helping | {step.thread})
 
 
@@ -193,7 +204,10 @@ def _plans(described: list[tuple[Any, ...]], events: list[Event]) -> list[Plan]:
     plans = []
     for p, (device, leaves, nodes, steps, arena_bytes, in_place) in enumerate(described):
         made = []
-        for s, (_, operations, program, of, reads, writes, moved, flops, cost) in enumerate(steps):
+        together = Counter(step[-1] for step in steps)
+        for s, (_, operations, program, of, reads, writes, moved, flops, cost, stage) in enumerate(
+            steps
+        ):
             seen = ran.get((p, s), [])
             made.append(
                 Step(
@@ -208,6 +222,8 @@ def _plans(described: list[tuple[Any, ...]], events: list[Event]) -> list[Plan]:
                     predicted_us=cost,
                     measured_us=sum(e.microseconds for e in seen) / max(len(seen), 1),
                     threads=max((_threads(e, shares) for e in seen), default=0),
+                    stage=stage,
+                    together=together[stage],
                     program=program,
                     lines=seen[-1].lines if seen else (),
                 )

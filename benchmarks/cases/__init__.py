@@ -8,6 +8,7 @@ from types import ModuleType
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    at_once,
     attention,
     bits,
     conv,
@@ -51,6 +52,7 @@ CASES: dict[str, Case] = {
     module.CASE.name: module.CASE
     for module in (
         threads,
+        at_once,
         recording,
         tiny_step,
         demo,

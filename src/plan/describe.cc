@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "plan/cost.h"
+
 namespace tegula {
 namespace {
 
@@ -84,6 +86,9 @@ int32_t describe_plan(const std::shared_ptr<Plan>& plan, const Snapshot& snapsho
     if (i < lines.size()) text.nodes.back().line = lines[i];
   }
   for (const Step& step : plan->steps) text.steps.push_back(planned(step));
+  for (size_t i = 0; i < plan->stages.size(); ++i)
+    for (int32_t s = plan->stages[i].begin; s < plan->stages[i].end; ++s)
+      text.steps[size_t(s)].stage = int32_t(i);
   text.arena_bytes = plan->arena_bytes;
   text.in_place =
       std::count_if(plan->donor.begin(), plan->donor.end(), [](int32_t leaf) { return leaf >= 0; });

@@ -23,6 +23,7 @@ struct PlanDescription {
     std::vector<int32_t> nodes;
     std::vector<std::string> reads, writes;
     double bytes = 0, flops = 0, predicted_us = 0;
+    int32_t stage = 0;
   };
   std::string device;
   std::vector<std::string> leaf_names, leaf_texts;

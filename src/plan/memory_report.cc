@@ -154,8 +154,8 @@ void note_occupants(Plan& plan, const Snapshot& snapshot, const std::vector<Aren
   for (int32_t leaf : plan.donor)
     if (leaf >= 0)
       plan.held_bytes -= int64_t(snapshot.leaves[size_t(leaf)].output().buffer->bytes());
-  const auto [bytes, step] = find_peak(plan.steps.size(), values);
-  plan.peak_step = step;
+  const auto [bytes, step] = find_peak(plan.stages.size(), values);
+  if (!plan.stages.empty()) plan.peak_step = plan.stages[size_t(step)].begin;
   for (const ArenaValue& v : values)
     if (v.life.first <= step && step <= v.life.last)
       add(Occupant::temporary, v.value, v.life.bytes);

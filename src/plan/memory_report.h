@@ -14,7 +14,7 @@
 namespace tegula {
 
 // Notes in a plan, complete but for this, how much it needs and what is in memory where it needs
-// most. `values` are those in its arena, with their lifetimes in steps.
+// most. `values` are those in its arena, with their lifetimes in stages.
 struct ArenaValue {
   ValueRef value;
   Lifetime life;

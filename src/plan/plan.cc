@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <sstream>
 
+#include "plan/cost.h"
 #include "plan/lowering.h"
 #include "plan/memory.h"
 #include "plan/memory_report.h"
@@ -13,9 +15,8 @@ namespace {
 
 // A view kept alive instead of a copy holds its whole base: worth it up to this ratio.
 constexpr int64_t kMaxViewWaste = 4;
-constexpr double kBytesPerMicrosecond = 20e3;
-constexpr double kFlopsPerMicrosecond = 50e3;
-constexpr double kStepMicroseconds = 0.3;
+// Running steps at once may take so many bytes more than running them one by one.
+constexpr int64_t kMoreMemory = int64_t(256) << 10;
 
 // A value some step stores.
 struct Stored {
@@ -50,7 +51,7 @@ class Builder {
     draft_steps();
     keep_outputs();
     choose_donations();
-    share_memory();
+    schedule();
     place_operands();
     finish();
   }
@@ -360,31 +361,89 @@ class Builder {
   }
 
   void move_late(const std::vector<uint8_t>& late) {
+    late_begin_ = size_t(std::count(late.begin(), late.end(), 0));
+    reorder({late.begin(), late.end()});
+  }
+
+  // Sorts the steps by `rank`, equal ones as they were. Returns where each is now.
+  std::vector<int32_t> reorder(const std::vector<int32_t>& rank) {
+    std::vector<int32_t> order(drafts_.size()), position(drafts_.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return rank[size_t(a)] < rank[size_t(b)]; });
     std::vector<DraftStep> ordered;
-    std::vector<int32_t> position(drafts_.size());
-    for (int pass = 0; pass < 2; ++pass) {
-      if (pass == 1) plan_->late_begin = ordered.size();
-      for (size_t s = 0; s < drafts_.size(); ++s) {
-        if (late[s] != pass) continue;
-        position[s] = int32_t(ordered.size());
-        ordered.push_back(std::move(drafts_[s]));
-      }
+    for (int32_t s : order) {
+      position[size_t(s)] = int32_t(ordered.size());
+      ordered.push_back(std::move(drafts_[size_t(s)]));
     }
     drafts_ = std::move(ordered);
     for (Stored& stored : stored_) stored.def = position[size_t(stored.def)];
+    return position;
   }
 
-  // Arena offsets from lifetimes; an output may take over an input that dies with its step.
+  // Which steps run at once, unless that takes noticeably more memory than one after the other.
+  void schedule() {
+    for (DraftStep& draft : drafts_) {
+      std::vector<uint8_t> has_memory;
+      for (int32_t id : draft.writes) has_memory.push_back(stored_[size_t(id)].inside < 0);
+      count_work(draft.step, has_memory);
+    }
+    stage_of_.resize(drafts_.size());
+    std::iota(stage_of_.begin(), stage_of_.end(), 0);
+    share_memory();
+    if (!plan_->device->runs_steps_at_once()) return;
+    const std::vector<StagedStep> steps = staged_steps();
+    std::vector<int32_t> stages = find_stages(steps, 0, late_begin_, 0);
+    const int32_t early = stages.empty() ? 0 : 1 + *std::max_element(stages.begin(), stages.end());
+    const std::vector<int32_t> late = find_stages(steps, late_begin_, steps.size(), early);
+    stages.insert(stages.end(), late.begin(), late.end());
+    if (stages == stage_of_) return;
+    const int64_t one_by_one = plan_->arena_bytes;
+    const std::vector<int32_t> position = reorder(stages);
+    std::sort(stages.begin(), stages.end());
+    std::swap(stage_of_, stages);
+    share_memory();
+    if (plan_->arena_bytes <= one_by_one + std::max(one_by_one / 16, kMoreMemory)) return;
+    std::vector<int32_t> back(position.size());
+    for (size_t s = 0; s < position.size(); ++s) back[size_t(position[s])] = int32_t(s);
+    reorder(back);
+    std::iota(stage_of_.begin(), stage_of_.end(), 0);
+    share_memory();
+  }
+
+  std::vector<StagedStep> staged_steps() const {
+    std::vector<StagedStep> steps(drafts_.size());
+    for (size_t s = 0; s < drafts_.size(); ++s) {
+      const Kernel* kernel = plan_->device->find_kernel(spec(drafts_[s].step));
+      // Of several steps that fail the first is to say so.
+      steps[s].alone = !kernel || kernel->can_fail;
+      steps[s].cost_us = cost_us(drafts_[s].step);
+      for (const Located& read : drafts_[s].reads)
+        if (!read.base.is_leaf()) steps[s].after.push_back(stored_[size_t(id_of(read.base))].def);
+    }
+    return steps;
+  }
+
+  // Arena offsets from lifetimes, in stages; an output may take over an input that dies with its
+  // step.
   void share_memory() {
     std::vector<Lifetime> lives(stored_.size());
-    for (size_t i = 0; i < stored_.size(); ++i)
-      lives[i] = {stored_[i].output < 0 ? stored_[i].bytes : 0, stored_[i].def, stored_[i].def};
+    for (size_t i = 0; i < stored_.size(); ++i) {
+      const int32_t stage = stage_of_[size_t(stored_[i].def)];
+      lives[i] = {stored_[i].output < 0 ? stored_[i].bytes : 0, stage, stage};
+    }
+    constexpr int32_t kSeveralReaders = -1;
+    std::vector<int32_t> last_reader(stored_.size(), kSeveralReaders);  // in the last stage
     for (size_t s = 0; s < drafts_.size(); ++s)
-      for (const Located& read : drafts_[s].reads)
-        if (!read.base.is_leaf()) {
-          int32_t& last = lives[size_t(id_of(read.base))].last;
-          last = std::max(last, int32_t(s));
-        }
+      for (const Located& read : drafts_[s].reads) {
+        if (read.base.is_leaf()) continue;
+        const size_t id = size_t(id_of(read.base));
+        const bool later = stage_of_[s] > lives[id].last;
+        if (later) lives[id].last = stage_of_[s];
+        if (later) last_reader[id] = int32_t(s);
+        else if (last_reader[id] != int32_t(s)) last_reader[id] = kSeveralReaders;
+      }
+    in_arena_.clear();
     for (size_t i = 0; i < lives.size(); ++i) in_arena_.push_back({stored_[i].value, lives[i]});
     std::vector<int32_t> owner(stored_.size());
     for (size_t i = 0; i < owner.size(); ++i) owner[i] = int32_t(i);
@@ -397,7 +456,7 @@ class Builder {
           if (drafts_[s].reads[i].base.is_leaf()) continue;
           const int32_t in = id_of(drafts_[s].reads[i].base);
           if (stored_[size_t(in)].output >= 0 || given[size_t(in)] ||
-              lives[size_t(in)].last != int32_t(s) ||
+              last_reader[size_t(in)] != int32_t(s) ||
               stored_[size_t(in)].bytes != stored_[size_t(out)].bytes)
             continue;
           given[size_t(in)] = 1;
@@ -405,7 +464,7 @@ class Builder {
           Lifetime& whole = lives[size_t(owner[size_t(in)])];
           whole.last = std::max(whole.last, lives[size_t(out)].last);
           lives[size_t(out)].bytes = 0;
-          in_arena_[size_t(in)].life.last = int32_t(s) - 1;  // from here on it is the output's
+          in_arena_[size_t(in)].life.last = stage_of_[s] - 1;  // from here on it is the output's
           break;
         }
       }
@@ -441,19 +500,9 @@ class Builder {
           place.dynamic.push_back({word, multiplier * item});
         step.input_places.push_back(std::move(place));
       }
-      for (size_t k = 0; k < draft.writes.size(); ++k) {
-        step.output_places.push_back(place_of(draft.writes[k]));
-        if (stored_[size_t(draft.writes[k])].inside < 0) step.bytes += span_bytes(step.outputs[k]);
-      }
+      for (int32_t id : draft.writes) step.output_places.push_back(place_of(id));
       plan_->steps.push_back(std::move(step));
     }
-  }
-
-  static double span_bytes(const View& view) {
-    double bytes = double(itemsize(view.dtype));
-    for (size_t i = 0; i < view.shape.size(); ++i)
-      if (view.strides[i] != 0) bytes *= double(view.shape[i]);
-    return bytes;
   }
 
   void finish() {
@@ -465,31 +514,18 @@ class Builder {
              step.kind);
       if (step.program) check(*step.program);
       if (step.kernel->prepare) step.prepared = step.kernel->prepare(s);
-      for (const View& v : step.inputs) step.bytes += span_bytes(v);
-      step.flops = flops(step);
       plan_->cost_us += cost_us(step);
     }
+    for (size_t s = 0; s < stage_of_.size(); ++s) {
+      if (s == 0 || stage_of_[s] != stage_of_[s - 1]) {
+        if (s == late_begin_) plan_->late_begin = plan_->stages.size();
+        plan_->stages.push_back({.begin = int32_t(s)});
+      }
+      plan_->stages.back().end = int32_t(s) + 1;
+      plan_->stages.back().cost_us += cost_us(plan_->steps[s]);
+    }
+    if (late_begin_ == stage_of_.size()) plan_->late_begin = plan_->stages.size();
     note_occupants(*plan_, snapshot_, in_arena_);
-  }
-
-  static double flops(const Step& step) {
-    const double points =
-        step.program ? double(numel(step.program->extent)) * double(step.program->instrs.size())
-                     : 0;
-    return points + contraction_flops(step);
-  }
-
-  static double contraction_flops(const Step& step) {
-    const auto size = [](const View& v) { return double(numel(v.shape)); };
-    if (step.kind == "matmul")
-      return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
-    if (step.kind == "conv")
-      return 2 * size(step.outputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
-    if (step.kind == "conv_input_grad")
-      return 2 * size(step.inputs[0]) * size(step.inputs[1]) / double(step.inputs[1].shape[0]);
-    if (step.kind == "conv_weight_grad")
-      return 2 * size(step.inputs[1]) * size(step.outputs[0]) / double(step.outputs[0].shape[0]);
-    return 0;
   }
 
   const Snapshot& snapshot_;
@@ -504,13 +540,11 @@ class Builder {
   std::vector<int32_t> held_leaves_;
   std::vector<int64_t> arena_offset_;
   std::vector<ArenaValue> in_arena_;
+  size_t late_begin_ = 0;          // the first step that writes over donated memory
+  std::vector<int32_t> stage_of_;  // by step
 };
 
 }  // namespace
-
-double cost_us(const Step& step) {
-  return kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
-}
 
 std::unique_ptr<Plan> make_plan(const Snapshot& snapshot) { return Builder(snapshot).take(); }
 

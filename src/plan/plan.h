@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plan/snapshot.h"
+#include "plan/stages.h"
 #include "plan/tile.h"
 
 namespace tegula {
@@ -54,7 +55,9 @@ struct Occupant {
 
 struct Plan {
   std::vector<Step> steps;
-  size_t late_begin = 0;  // steps from here write donated memory and cannot fail
+  std::vector<Stage> stages;  // in order, they hold all steps
+  size_t late_begin = 0;  // stages from here write donated memory and cannot fail
+  int measured_threads = 0;  // what the stages have measured was with so many
   int64_t arena_bytes = 0;
   std::vector<int64_t> output_bytes;
   std::vector<int32_t> donor;  // by output: the leaf whose memory it takes over, or -1
@@ -77,8 +80,10 @@ struct Plan {
 std::string operations(const Step& step);
 // Where an operand lies, and what it is.
 std::string operand_text(const View& view, const Place& place);
-// Estimated from its bytes and operations, in microseconds.
-double cost_us(const Step& step);
+
+// TEGULA_DEBUG: 1 prints each plan's steps as it is first made, 2 also its tile programs, and each
+// step as it runs, with its time and bandwidth.
+int debug_level();
 
 std::unique_ptr<Plan> make_plan(const Snapshot& snapshot);
 

@@ -118,7 +118,6 @@ void Run::report(const Step& step, double microseconds) const {
 // What the profile says of a step beside its times.
 void Run::describe_step(const Step& step, ProfileEvent& event) const {
   event.name = operations(step);
-  set_profiled_step(event.name);
   if (!step.outputs.empty()) event.name += " " + to_string(step.outputs[0].shape);
   event.bytes = step.bytes;
   event.flops = step.flops;
@@ -136,41 +135,41 @@ void Run::describe_step(const Step& step, ProfileEvent& event) const {
   }
 }
 
-void Run::run_steps(size_t begin, size_t end, std::byte* arena) {
+// Several steps of a stage may run at once.
+void Run::run_step(Step& step, bool at_once, std::byte* arena) {
   using Clock = std::chrono::steady_clock;
   const bool timed = debug_level() >= 2;
-  for (size_t s = begin; s < end; ++s) {
-    Step& step = plan_->steps[s];
-    for (size_t i = 0; i < step.inputs.size(); ++i) {
-      step.inputs[i].data = address(step.input_places[i], arena);
-      const Place& place = step.input_places[i];
-      step.inputs[i].buffer = place.source == Place::leaf ? lasting_[size_t(place.index)] : nullptr;
-    }
-    for (size_t i = 0; i < step.outputs.size(); ++i)
-      step.outputs[i].data = address(step.output_places[i], arena);
-    const std::span<const int64_t> words =
-        std::span(dynamic_).subspan(size_t(step.dynamic_begin), size_t(step.dynamic_count));
-    check_cancel();
-    ProfileScope scope(ProfileEvent::step, "");
-    if (profiling()) describe_step(step, scope.event());
-    const bool check = checking_values() && !find_bad_value(step.inputs);
-    const auto start = timed ? Clock::now() : Clock::time_point();
-    try {
-      step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
-      if (check)
-        if (const char* bad = find_bad_value(step.outputs))
-          fail(ErrorKind::floating, "debug_nans: ", operations(step), " made the first ", bad,
-               step.outputs.empty() ? ""
-                                    : " in a result of shape " + to_string(step.outputs[0].shape));
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::interrupted) throw;
-      fail_at(step, error);
-    }
-    if (profiling()) scope.event().algorithm = take_algorithm();
-    scope.close();
-    if (timed)
-      report(step, std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+  for (size_t i = 0; i < step.inputs.size(); ++i) {
+    step.inputs[i].data = address(step.input_places[i], arena);
+    const Place& place = step.input_places[i];
+    step.inputs[i].buffer = place.source == Place::leaf ? lasting_[size_t(place.index)] : nullptr;
   }
+  for (size_t i = 0; i < step.outputs.size(); ++i)
+    step.outputs[i].data = address(step.output_places[i], arena);
+  const std::span<const int64_t> words =
+      std::span(dynamic_).subspan(size_t(step.dynamic_begin), size_t(step.dynamic_count));
+  check_cancel();
+  ProfileScope scope(ProfileEvent::step, "");
+  if (profiling()) {
+    if (!at_once) set_profiled_step(operations(step));
+    describe_step(step, scope.event());
+  }
+  const bool check = checking_values() && !find_bad_value(step.inputs);
+  const auto start = timed ? Clock::now() : Clock::time_point();
+  try {
+    step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
+    if (check)
+      if (const char* bad = find_bad_value(step.outputs))
+        fail(ErrorKind::floating, "debug_nans: ", operations(step), " made the first ", bad,
+             step.outputs.empty() ? ""
+                                  : " in a result of shape " + to_string(step.outputs[0].shape));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::interrupted) throw;
+    fail_at(step, error);
+  }
+  if (profiling()) scope.event().algorithm = take_algorithm();
+  scope.close();
+  if (timed) report(step, std::chrono::duration<double, std::micro>(Clock::now() - start).count());
 }
 
 Run::Memory Run::memory_of(const Kept& kept, const Snapshot& snapshot) const {
@@ -262,13 +261,16 @@ void Run::run_plan() {
     if (leaf >= 0) lasting_[size_t(leaf)] = nullptr;
   const Arena arena = allocate();
   note_run(*plan_->device, *plan_, occupancy_);
-  run_steps(0, plan_->late_begin, arena.data());
+  const auto run = [&](size_t s, bool at_once) {
+    run_step(plan_->steps[s], at_once, arena.data());
+  };
+  run_stages(*plan_, 0, plan_->late_begin, run);
   check_cancel();
   // Nothing can fail from here on: memory changes hands, and a cancel waits.
   const DeferCancel defer;
   for (size_t i = 0; i < outputs_.size(); ++i)
     if (plan_->donor[i] >= 0) outputs_[i]->take_memory(*leaves_[size_t(plan_->donor[i])]);
-  run_steps(plan_->late_begin, plan_->steps.size(), arena.data());
+  run_stages(*plan_, plan_->late_begin, plan_->stages.size(), run);
 }
 
 }  // namespace tegula

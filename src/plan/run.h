@@ -13,9 +13,7 @@
 
 namespace tegula {
 
-// TEGULA_DEBUG: 1 prints each plan's steps as it is first made, 2 also its tile programs, and each
-// step as it runs, with its time and bandwidth.
-int debug_level();
+// Prints a plan as TEGULA_DEBUG asks for it.
 void show_new(const Plan& plan);
 
 // Memory for one run's intermediate values.
@@ -61,7 +59,7 @@ class Run : public Work {
   void run_plan();
   Arena allocate();
   void restore();
-  void run_steps(size_t begin, size_t end, std::byte* arena);
+  void run_step(Step& step, bool at_once, std::byte* arena);
   [[noreturn]] void fail_at(const Step& step, const Error& error) const;
   void report(const Step& step, double microseconds) const;
   void describe_step(const Step& step, ProfileEvent& event) const;

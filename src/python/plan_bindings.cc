@@ -69,7 +69,8 @@ nb::list described_plans() {
                                   node.line));
     for (const auto& step : plan.steps)
       steps.append(nb::make_tuple(step.kind, step.operations, step.program, step.nodes, step.reads,
-                                  step.writes, step.bytes, step.flops, step.predicted_us));
+                                  step.writes, step.bytes, step.flops, step.predicted_us,
+                                  step.stage));
     plans.append(
         nb::make_tuple(plan.device, leaves, nodes, steps, plan.arena_bytes, plan.in_place));
   }

@@ -36,6 +36,8 @@ class Backend {
   virtual void copy_to_host(void* destination, const std::byte* source, size_t bytes) const = 0;
   // Whether data() can be read by the host directly.
   virtual bool host_memory() const = 0;
+  // Whether kernels of different steps may run on several threads at once.
+  virtual bool runs_steps_at_once() const { return false; }
   // One line for `tegula info`: instruction sets, model, memory.
   virtual std::string description() const = 0;
 

@@ -1,5 +1,7 @@
 #include "runtime/buffer.h"
 
+#include <mutex>
+
 #include "base/error.h"
 #include "runtime/backend.h"
 
@@ -12,6 +14,13 @@ Buffer::~Buffer() {
 
 void Buffer::allocate() {
   if (!data_) data_ = backend_->allocator().allocate(bytes_);
+}
+
+Forms& Buffer::forms() {
+  static std::mutex& mutex = *std::make_unique<std::mutex>().release();
+  const std::lock_guard lock(mutex);
+  if (!forms_) forms_ = std::make_unique<Forms>(*backend_);
+  return *forms_;
 }
 
 void Buffer::release_memory() {

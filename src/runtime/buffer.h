@@ -50,10 +50,7 @@ class Buffer : public RefCounted<Buffer> {
   Backend& backend() const { return *backend_; }
 
   // What kernels made of the contents, for use by the work that runs.
-  Forms& forms() {
-    if (!forms_) forms_ = std::make_unique<Forms>(*backend_);
-    return *forms_;
-  }
+  Forms& forms();
 
   // The work that writes the contents; null when they are there.
   const Ref<Event>& event() const { return event_; }

@@ -25,12 +25,15 @@ struct Recorder {
   Clock::time_point start;
   Profile profile;
   std::unordered_map<std::thread::id, uint32_t> threads;
-  std::string step, algorithm;
+  std::string step;
 };
 Recorder& recorder() {
   static auto* instance = new Recorder;  // outlives every thread
   return *instance;
 }
+
+// By the kernel that this thread runs.
+thread_local std::string chosen_algorithm;
 
 std::string thread_name() {
 #ifdef __linux__
@@ -78,17 +81,10 @@ void add_event(ProfileEvent event) {
 }
 
 void note_algorithm(const char* name) {
-  if (!profiling()) return;
-  Recorder& r = recorder();
-  const std::lock_guard lock(r.mutex);
-  r.algorithm = name;
+  if (profiling()) chosen_algorithm = name;
 }
 
-std::string take_algorithm() {
-  Recorder& r = recorder();
-  const std::lock_guard lock(r.mutex);
-  return std::exchange(r.algorithm, {});
-}
+std::string take_algorithm() { return std::exchange(chosen_algorithm, {}); }
 
 void set_profiled_step(const std::string& name) {
   Recorder& r = recorder();

@@ -22,6 +22,7 @@ class CpuBackend : public Backend {
   void copy_from_host(std::byte* destination, const void* source, size_t bytes) override;
   void copy_to_host(void* destination, const std::byte* source, size_t bytes) const override;
   bool host_memory() const override { return true; }
+  bool runs_steps_at_once() const override { return true; }
   std::string description() const override;
 
  private:

@@ -23,6 +23,7 @@ class NullBackend : public Backend {
   void copy_from_host(std::byte* destination, const void* source, size_t bytes) override;
   void copy_to_host(void* destination, const std::byte* source, size_t bytes) const override;
   bool host_memory() const override { return false; }
+  bool runs_steps_at_once() const override { return true; }
   std::string description() const override;
 
  private:

@@ -1,0 +1,202 @@
+// Which steps run at the same time, and that they may.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+
+#include "plan/stages.h"
+#include "plan_harness.h"
+#include "runtime/thread_pool.h"
+#include "runtime_helpers.h"
+
+using namespace tegula;
+using namespace tegula::testing;
+
+namespace {
+
+constexpr double kNarrow = 10, kWide = 1000;  // us
+
+StagedStep narrow(std::vector<int32_t> after) { return {std::move(after), kNarrow, false}; }
+StagedStep wide(std::vector<int32_t> after) { return {std::move(after), kWide, false}; }
+
+std::vector<int32_t> stages(const std::vector<StagedStep>& steps) {
+  return find_stages(steps, 0, steps.size(), 0);
+}
+using Numbers = std::vector<int32_t>;
+
+// Eight branches of small products and what is elementwise behind them.
+Tensor branches(Backend& device, int count) {
+  Tensor sum;
+  for (int b = 0; b < count; ++b) {
+    Tensor x = leaf(device, {32, 64}, float(b));
+    for (int layer = 0; layer < 3; ++layer)
+      x = tanh(matmul(x, leaf(device, {64, 64}, 0.01f * float(layer))));
+    sum = b ? sum + x : x;
+  }
+  return sum;
+}
+
+struct Range {
+  const std::byte* begin;
+  const std::byte* end;
+};
+bool overlap(const Range& a, const Range& b) { return a.begin < b.end && b.begin < a.end; }
+
+// Arena bytes that an operand spans.
+Range span(const View& view, const Place& place) {
+  int64_t low = 0, high = 0;
+  for (size_t i = 0; i < view.shape.size(); ++i)
+    (view.strides[i] < 0 ? low : high) += view.strides[i] * std::max<int64_t>(view.shape[i] - 1, 0);
+  const auto* base = reinterpret_cast<const std::byte*>(place.offset + 4096);
+  const int64_t item = int64_t(itemsize(view.dtype));
+  return {base + low * item, base + (high + 1) * item};
+}
+
+// No step writes what another of its stage reads or writes.
+void check_apart(const Plan& plan) {
+  for (const Stage& stage : plan.stages)
+    for (int32_t a = stage.begin; a < stage.end; ++a)
+      for (int32_t b = stage.begin; b < stage.end; ++b) {
+        if (a == b) continue;
+        const Step &writer = plan.steps[size_t(a)], &other = plan.steps[size_t(b)];
+        for (size_t k = 0; k < writer.outputs.size(); ++k) {
+          const Place& at = writer.output_places[k];
+          const auto check = [&](const View& view, const Place& place) {
+            if (place.source != at.source || place.index != at.index) return;
+            if (at.source == Place::arena)
+              CHECK_FALSE(overlap(span(writer.outputs[k], at), span(view, place)));
+            else CHECK(at.source == Place::none);
+          };
+          for (size_t i = 0; i < other.inputs.size(); ++i)
+            check(other.inputs[i], other.input_places[i]);
+          for (size_t i = 0; i < other.outputs.size(); ++i)
+            check(other.outputs[i], other.output_places[i]);
+        }
+      }
+}
+
+}  // namespace
+
+TEST_CASE("stages: a chain runs one by one") {
+  CHECK(stages({narrow({}), narrow({0}), narrow({1})}) == Numbers{0, 1, 2});
+}
+
+TEST_CASE("stages: independent narrow steps share one, dependent ones do not") {
+  CHECK(stages({narrow({}), narrow({}), narrow({0}), narrow({1}), narrow({2, 3})}) ==
+        Numbers{0, 0, 1, 1, 2});
+  // Two branches, recorded one after the other.
+  CHECK(stages({narrow({}), narrow({0}), narrow({}), narrow({2})}) == Numbers{0, 1, 0, 1});
+}
+
+TEST_CASE("stages: wide steps and those that may fail have one each, in order") {
+  CHECK(stages({wide({}), wide({}), narrow({}), narrow({})}) == Numbers{0, 1, 2, 2});
+  std::vector<StagedStep> steps{narrow({}), narrow({}), narrow({}), narrow({})};
+  steps[1].alone = steps[2].alone = true;
+  CHECK(stages(steps) == Numbers{0, 1, 2, 0});
+}
+
+TEST_CASE("stages: steps too small to hand over stay as they are") {
+  std::vector<StagedStep> steps(4, StagedStep{{}, 0.4, false});
+  CHECK(stages(steps) == Numbers{0, 1, 2, 3});
+  steps.resize(50, steps[0]);  // together they are worth it
+  CHECK(stages(steps) == Numbers(50, 0));
+}
+
+TEST_CASE("stages: those of a second phase begin anew") {
+  const std::vector<StagedStep> steps{narrow({}), narrow({}), narrow({0}), narrow({1})};
+  CHECK(find_stages(steps, 2, 4, 7) == Numbers{7, 7});
+}
+
+TEST_CASE("stages: a stage tries both ways, then takes the faster") {
+  Stage stage;
+  for (int i = 0; i < Stage::kSamples; ++i) {
+    CHECK_FALSE(stage.is_settled());
+    const bool at_once = stage.next_at_once();
+    CHECK(at_once == (i % 2 == 0));
+    stage.note(at_once, at_once ? 5 + i : 10);
+  }
+  CHECK(stage.is_settled());
+  CHECK(stage.next_at_once());
+  stage.forget();
+  for (int i = 0; i < Stage::kSamples; ++i) stage.note(stage.next_at_once(), i % 2 ? 3 : 4);
+  CHECK_FALSE(stage.next_at_once());
+}
+
+TEST_CASE("stages: of a plan with small branches") {
+  Backend& null = device("null");
+  const Tensor y = branches(null, 8);
+  const auto plan = pending_plan(null);
+  size_t most = 0;
+  for (const Stage& stage : plan->stages) most = std::max(most, size_t(stage.end - stage.begin));
+  CHECK(most == 8);
+  CHECK(plan->stages.size() <= 4);
+  check_apart(*plan);
+}
+
+TEST_CASE("stages: steps of a stage do not touch each other's memory") {
+  Backend& null = device("null");
+  for (int seed = 0; seed < 40; ++seed) {
+    // Values of one size, which like to take each other's place.
+    uint32_t state = uint32_t(seed) * 2654435761u + 1;
+    const auto draw = [&](size_t below) {
+      return size_t((state = state * 1664525u + 1013904223u) >> 8) % below;
+    };
+    std::vector<Tensor> values{leaf(null, {64, 64}), leaf(null, {64, 64})};
+    for (int i = 0; i < 40; ++i) {
+      const Tensor &a = values[draw(values.size())], &b = values[draw(values.size())];
+      values.push_back(draw(3) ? matmul(a, b) : tanh(a) + b);
+    }
+    for (size_t i = 2; i + 3 < values.size(); ++i) values[i] = {};
+    const auto plan = pending_plan(null);
+    check_apart(*plan);
+    CHECK(plan->arena_bytes <= 42 * 64 * 64 * 4);
+  }
+}
+
+TEST_CASE("stages: the steps of a stage run at the same time") {
+  const test::Threads scope(2);
+  Plan plan;
+  plan.steps.resize(2);
+  plan.stages = {{.begin = 0, .end = 2, .cost_us = 1e6}};
+  std::atomic<int> begun = 0;
+  std::mutex mutex;
+  std::vector<std::thread::id> threads;
+  run_stages(plan, 0, 1, [&](size_t, bool at_once) {
+    CHECK(at_once);
+    ++begun;
+    while (begun < 2) std::this_thread::yield();  // neither ends before the other has begun
+    const std::lock_guard lock(mutex);
+    threads.push_back(std::this_thread::get_id());
+  });
+  REQUIRE(threads.size() == 2);
+  CHECK(threads[0] != threads[1]);
+}
+
+TEST_CASE("stages: the first step that fails says so, and no later stage runs") {
+  const test::Threads scope(3);
+  Plan plan;
+  plan.steps.resize(5);
+  plan.stages = {{.begin = 0, .end = 4, .cost_us = 1e6}, {.begin = 4, .end = 5}};
+  std::atomic<bool> last = false;
+  const auto run = [&](size_t s, bool) {
+    if (s == 4) last = true;
+    if (s == 1 || s == 3) fail(ErrorKind::index, "step ", s);
+  };
+  CHECK(test::error_of([&] { run_stages(plan, 0, 2, run); }).second == "step 1");
+  CHECK_FALSE(last);
+}
+
+TEST_CASE("stages: any number of threads, the same bits, run after run") {
+  Backend& cpu = device("cpu");
+  std::vector<float> expected;
+  for (int threads : {1, 2, 3, 8}) {
+    const test::Threads scope(threads);
+    for (int repeat = 0; repeat < 12; ++repeat) {
+      const std::vector<float> seen = values(branches(cpu, 8));
+      if (expected.empty()) expected = seen;
+      CHECK(seen == expected);
+    }
+  }
+}
