@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+from tegula._explain import short
+from tegula._explain_layout import WIDTH, lay_out
+
 if TYPE_CHECKING:
     from tegula._explain import Explanation, Plan, Step
 
-BOX, GAP, LINE, PADDING = 250, 26, 15, 8  # pixels: a step's width, between steps, a line of text
-SHOWN = 6  # nodes that a step's box lists
-SWEEPS = 4  # over the layers, to bring steps near those they read
+LINE, PADDING = 15, 8  # pixels: a line of a box's text
+SHOWN, LETTERS = 6, 34  # lines that a step's box has, letters of one
 TIMELINE, LANE, LABELS = 1100, 24, 110
 HEADS = (
     "step", "us", "predicted us", "threads", "MB", "MFLOP", "GB/s", "GFLOP/s", "kernel", "lines",
@@ -25,7 +27,7 @@ STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
 table { border-collapse: collapse; font-size: 13px }
 th, td { padding: 2px 10px; text-align: right; border-bottom: 1px solid #e4e4e4 }
-th:last-child, td:last-child, td.name { text-align: left }
+th:nth-last-child(-n+2), td.name { text-align: left }
 td.name { font-family: ui-monospace, monospace; max-width: 46em; overflow-wrap: anywhere }
 tr:target, tr:hover { background: #fff8dc }
 .scroll { overflow: auto; max-height: 85vh; border: 1px solid #ddd; background: #fcfcfc }
@@ -33,8 +35,18 @@ svg text { font: 11px ui-monospace, monospace; fill: #222 }
 svg .title { font-weight: bold }
 svg path { fill: none; stroke: #9aa4b2 }
 svg a:hover rect { stroke: #b00; stroke-width: 2 }
+svg path.shown { stroke: #b00; stroke-width: 2.5 }
 summary { cursor: pointer; margin: .6em 0 }
 pre { background: #f6f6f6; padding: .6em; overflow: auto }
+"""
+
+# The edges of the box under the pointer stand out.
+SCRIPT = """
+for (const box of document.querySelectorAll("a[data-step]")) {
+  const edges = box.closest("svg").querySelectorAll("path." + box.dataset.step);
+  for (const [event, shown] of [["mouseenter", true], ["mouseleave", false]])
+    box.addEventListener(event, () => edges.forEach((e) => e.classList.toggle("shown", shown)));
+}
 """
 
 
@@ -66,78 +78,59 @@ def _dependencies(plan: Plan) -> list[list[int]]:
     return result
 
 
-def _layers(dependencies: list[list[int]]) -> list[list[int]]:
-    """Steps by depth; within a layer near the steps that they read."""
-    depths: list[int] = []
-    for reads in dependencies:
-        depths.append(1 + max((depths[r] for r in reads if r < len(depths)), default=-1))
-    layers: list[list[int]] = [[] for _ in range(max(depths, default=-1) + 1)]
-    for step, depth in enumerate(depths):
-        layers[depth].append(step)
-    for _ in range(SWEEPS):
-        place = {step: i for layer in layers for i, step in enumerate(layer)}
-        for layer in layers:
-            means = {
-                step: sum(place[r] for r in dependencies[step]) / len(dependencies[step])
-                if dependencies[step]
-                else place[step]
-                for step in layer
-            }
-            layer.sort(key=means.__getitem__)
-    return layers
-
-
 def _box_lines(plan: Plan, step: Step) -> list[str]:
     lines = []
     for number in step.nodes[:SHOWN]:
         node = plan.nodes[number]
-        lines.append(f"{number} {node.operation} {' '.join(node.types)}"[:38])
+        lines.append(short(f"{number} {node.operation} {' '.join(node.types)}", LETTERS))
     if len(step.nodes) > SHOWN:
         lines.append(f"… and {len(step.nodes) - SHOWN} more")
     return lines
 
 
+def _curve(points: list[tuple[float, float]]) -> str:
+    """A line that leaves and reaches every layer upright."""
+    x0, y0 = points[0]
+    path = f"M{x0:.0f} {y0:.0f}"
+    for x, y in points[1:]:
+        middle = (y0 + y) / 2
+        path += (
+            f"L{x:.0f} {y:.0f}"
+            if x == x0
+            else (f"C{x0:.0f} {middle:.0f} {x:.0f} {middle:.0f} {x:.0f} {y:.0f}")
+        )
+        x0, y0 = x, y
+    return path
+
+
 def _graph(index: int, plan: Plan) -> str:
-    """Each step a box with the nodes fused in it; below what it reads."""
-    dependencies = _dependencies(plan)
-    at: dict[int, tuple[float, float, float]] = {}  # left, top, height
-    y, width = float(GAP), 0.0
-    for layer in _layers(dependencies):
-        tallest = 0.0
-        for i, step in enumerate(layer):
-            height = (len(_box_lines(plan, plan.steps[step])) + 1) * LINE + 2 * PADDING
-            at[step] = (GAP + i * (BOX + GAP), y, height)
-            tallest = max(tallest, height)
-        width = max(width, GAP + len(layer) * (BOX + GAP))
-        y += tallest + 1.6 * GAP
-    parts = []
-    for step, reads in enumerate(dependencies):
-        left, top, _ = at[step]
-        for read in reads:
-            from_left, from_top, from_height = at[read]
-            x0, y0 = from_left + BOX / 2, from_top + from_height
-            x1, bend = left + BOX / 2, max(18.0, (top - y0) / 2)
-            far = ' stroke-dasharray="3 4"' if top - y0 > 400 else ""
-            parts.append(
-                f'<path d="M{x0:.0f} {y0:.0f} C{x0:.0f} {y0 + bend:.0f} {x1:.0f} '
-                f'{top - bend:.0f} {x1:.0f} {top:.0f}"{far}/>'
-            )
-    for what in plan.steps:
-        left, top, tall = at[what.number]
-        first = top + PADDING + 11
+    """Each step a box with the nodes fused in it, below what it reads."""
+    texts = [_box_lines(plan, step) for step in plan.steps]
+
+    def height(step: int) -> float:
+        return (len(texts[step]) + 1) * LINE + 2 * PADDING
+
+    layout = lay_out(_dependencies(plan), height)
+    parts = [
+        f'<path class="s{source} s{target}" d="{_curve(points)}"/>'
+        for source, target, points in layout.edges
+    ]
+    for what, lines, (left, top) in zip(plan.steps, texts, layout.boxes, strict=True):
+        x, first = left + PADDING, top + PADDING + 11
         title = f"{what.number} {what.operations.split(' ')[0]} {what.measured_us:.1f} us"
-        text = f'<text class="title" x="{left + PADDING}" y="{first}">{escape(title)}</text>'
-        for i, line in enumerate(_box_lines(plan, what), 1):
-            text += f'<text x="{left + PADDING}" y="{first + LINE * i}">{escape(line)}</text>'
+        text = f'<text class="title" x="{x:.0f}" y="{first:.0f}">{escape(title)}</text>'
+        for i, line in enumerate(lines, 1):
+            text += f'<text x="{x:.0f}" y="{first + LINE * i:.0f}">{escape(line)}</text>'
         tip = "\n".join([what.operations, *what.lines])
         parts.append(
-            f'<a href="#plan{index}step{what.number}"><rect x="{left}" y="{top}" width="{BOX}" '
-            f'height="{tall}" rx="5" fill="{_colour(what)}" stroke="#8a8a8a">'
+            f'<a href="#plan{index}step{what.number}" data-step="s{what.number}">'
+            f'<rect x="{left:.0f}" y="{top:.0f}" width="{WIDTH:.0f}" '
+            f'height="{height(what.number):.0f}" rx="5" fill="{_colour(what)}" stroke="#8a8a8a">'
             f"<title>{escape(tip)}</title></rect>{text}</a>"
         )
     return (
-        f'<div class="scroll"><svg class="graph" width="{width:.0f}" height="{y:.0f}">'
-        f"{''.join(parts)}</svg></div>"
+        f'<div class="scroll"><svg class="graph" width="{layout.width:.0f}" '
+        f'height="{layout.height:.0f}">{"".join(parts)}</svg></div>'
     )
 
 
@@ -207,8 +200,8 @@ def page(explanation: Explanation) -> str:
         parts += [
             f"<h2>Plan {i}</h2><p>{escape(str(plan).splitlines()[0])}</p>",
             _table(i, plan),
-            "<h3>Graph</h3><p>A box is a step with the operations fused in it; arrows lead from "
-            "what it reads. Click for its row.</p>",
+            "<h3>Graph</h3><p>A box is a step with the operations fused in it; lines lead down "
+            "to what reads it, and stand out under the pointer. Click for its row.</p>",
             _graph(i, plan),
             f"<details><summary>All nodes</summary><pre>{escape(leaves)}\n{escape(nodes)}</pre>"
             "</details>",
@@ -216,5 +209,5 @@ def page(explanation: Explanation) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>tg.explain</title>'
         f"<style>{STYLE}</style></head><body><h1>tg.explain</h1><h2>Timeline</h2>"
-        f"{_timeline(explanation)}{''.join(parts)}</body></html>\n"
+        f"{_timeline(explanation)}{''.join(parts)}<script>{SCRIPT}</script></body></html>\n"
     )
