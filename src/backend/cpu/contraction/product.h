@@ -250,34 +250,16 @@ class ProductRun {
       block.accumulate = k > 0;
       set_left(block, m0, k, left);
       set_right(block, p0, k, right);
-      if (k + depth_ >= p_.k) finish(block, m0, n0);
-      else kernels_.multiply(block);
+      kernels_.multiply(block);
     }
+    if (!direct_)
+      for (int64_t m = 0; m < rows; ++m)
+        kernels_.round(sums.get() + m * pitch, columns, p_.dtype,
+                       p_.c + ((m0 + m) * p_.n + n0) * int64_t(itemsize(p_.dtype)));
+    p_.finish(m0, rows, n0, columns);
   }
 
  private:
-  // The last depth block of a task, and what follows: some rows after the other, so that they are
-  // in the first-level cache when they are rounded and given to the epilogue.
-  void finish(const Block<T>& block, int64_t m0, int64_t n0) const {
-    constexpr int64_t kElements = 8192;
-    if (direct_ && !p_.epilogue) return kernels_.multiply(block);
-    const int64_t height = kernels_.tile_rows;
-    const int64_t step = std::max<int64_t>(1, kElements / (block.n * height));
-    const int64_t a_row = block.a_packed ? packed_depth<T>(block.k) : block.a_row;
-    for (int64_t t = 0; t < block.tiles; t += step) {
-      Block<T> band = block;
-      const int64_t row = tile_start(block.m, block.tiles, t);
-      band.tiles = std::min(step, block.tiles - t);
-      band.m = tile_start(block.m, block.tiles, t + band.tiles) - row;
-      band.a += row * a_row;
-      band.c += row * block.c_row;
-      kernels_.multiply(band);
-      for (int64_t m = 0; m < (direct_ ? 0 : band.m); ++m)
-        kernels_.round(band.c + m * band.c_row, block.n, p_.dtype,
-                       p_.c + ((m0 + row + m) * p_.n + n0) * int64_t(itemsize(p_.dtype)));
-      p_.finish(m0 + row, band.m, n0, block.n);
-    }
-  }
   void set_left(Block<T>& block, int64_t m0, int64_t k, T* space) const {
     if (p_.packed_a) {
       block.a = reinterpret_cast<const T*>(p_.packed_a) + packed_left_offset(kernels_, p_.m, k) +

@@ -96,6 +96,16 @@ void binary(const ChainInstr* at, int64_t i, int64_t end, V a, V b, V c, V d, V 
   };
   return next(at, i, end, apply(a, 0), apply(b, 1), apply(c, 2), apply(d, 3), e, f, g, h);
 }
+// The value at hand is what a comparison gives: ones or zeros for each element. The second operand
+// is that of the entry after this one, which is no instruction.
+template <Access kFirst, Access kSecond>
+void select(const ChainInstr* at, int64_t i, int64_t end, V a, V b, V c, V d, V e, V f, V g, V h) {
+  const auto pick = [&](V mask, int k) HWY_ATTR {
+    return hn::IfThenElse(hn::MaskFromVec(mask), operand<kFirst>(at, i, k),
+                          operand<kSecond>(at + 1, i, k));
+  };
+  return next(at + 1, i, end, pick(a, 0), pick(b, 1), pick(c, 2), pick(d, 3), e, f, g, h);
+}
 // lane[j] op x[j], for the elements before `end`.
 template <class Op, bool kTail>
 HWY_INLINE V absorb(V lane, V x, int64_t i, int64_t end) {
@@ -191,6 +201,20 @@ struct Minimum {
   static V apply(D, V x, V y) { return hn::IfThenElse(hn::Or(hn::Le(x, y), hn::IsNaN(x)), x, y); }
 };
 
+struct Equal {
+  static V apply(D d, V x, V y) { return hn::VecFromMask(d, hn::Eq(x, y)); }
+};
+// Also of a NaN, for which Ne() is not specified.
+struct NotEqual {
+  static V apply(D d, V x, V y) { return hn::VecFromMask(d, hn::Not(hn::Eq(x, y))); }
+};
+struct Less {
+  static V apply(D d, V x, V y) { return hn::VecFromMask(d, hn::Lt(x, y)); }
+};
+struct LessEqual {
+  static V apply(D d, V x, V y) { return hn::VecFromMask(d, hn::Le(x, y)); }
+};
+
 template <class F>
 ChainInstr::Function erased(F* function) {
   return reinterpret_cast<ChainInstr::Function>(function);
@@ -223,6 +247,18 @@ ChainInstr::Function find_binary(TileOp op, Access access) {
       return binary_by_access<Maximum, kSwapped>(access);
     case TileOp::minimum:
       return binary_by_access<Minimum, kSwapped>(access);
+    case TileOp::equal:
+      return binary_by_access<Equal, false>(access);
+    case TileOp::not_equal:
+      return binary_by_access<NotEqual, false>(access);
+    case TileOp::less:
+      return binary_by_access<Less, kSwapped>(access);
+    case TileOp::less_equal:
+      return binary_by_access<LessEqual, kSwapped>(access);
+    case TileOp::greater:
+      return binary_by_access<Less, !kSwapped>(access);
+    case TileOp::greater_equal:
+      return binary_by_access<LessEqual, !kSwapped>(access);
     default:
       return nullptr;
   }
@@ -303,9 +339,24 @@ ChainInstr::Function find_chain(ChainKind kind, TileOp op, Access access) {
       return find_reduction<false>(op, access);
     case ChainKind::reduce_tail:
       return find_reduction<true>(op, access);
+    case ChainKind::select:
+    case ChainKind::select_other:
+      return nullptr;  // see select_function
     default:
       return erased(loop);
   }
+}
+
+template <Access kFirst>
+ChainInstr::Function select_second(Access second) {
+  return second == Access::repeat  ? erased(select<kFirst, Access::repeat>)
+         : second == Access::fixed ? erased(select<kFirst, Access::fixed>)
+                                   : erased(select<kFirst, Access::stream>);
+}
+ChainInstr::Function find_select(Access first, Access second) {
+  return first == Access::repeat  ? select_second<Access::repeat>(second)
+         : first == Access::fixed ? select_second<Access::fixed>(second)
+                                  : select_second<Access::stream>(second);
 }
 
 int64_t find_step() { return kVectors * lanes(); }
@@ -349,6 +400,7 @@ HWY_AFTER_NAMESPACE();
 namespace tegula::cpu {
 
 HWY_EXPORT(find_chain);
+HWY_EXPORT(find_select);
 HWY_EXPORT(find_step);
 HWY_EXPORT(start_chain);
 HWY_EXPORT(start_rows);
@@ -356,6 +408,10 @@ HWY_EXPORT(set_neutral);
 
 ChainInstr::Function chain_function(ChainKind kind, TileOp op, Access access) {
   return HWY_DYNAMIC_DISPATCH(find_chain)(kind, op, access);
+}
+
+ChainInstr::Function select_function(Access first, Access second) {
+  return HWY_DYNAMIC_DISPATCH(find_select)(first, second);
 }
 
 // Where calls at a function's end are not jumps, the stack would grow with every element.

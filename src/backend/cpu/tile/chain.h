@@ -21,7 +21,18 @@ enum class Access : uint8_t {
   repeat,  // one element for all
   near,  // lanes of a reduction that are in registers
 };
-enum class ChainKind : uint8_t { load, store, unary, binary, swapped, reduce, reduce_tail, loop };
+enum class ChainKind : uint8_t {
+  load,
+  store,
+  unary,
+  binary,
+  swapped,
+  select,  // where(value at hand, operand, operand of the next entry)
+  select_other,  // that entry
+  reduce,
+  reduce_tail,
+  loop,
+};
 
 struct ChainInstr {
   using Function = void (*)();
@@ -60,6 +71,8 @@ inline constexpr size_t kMaxFolds = 8;  // reductions of a chain
 
 // Null where there is no such instruction.
 ChainInstr::Function chain_function(ChainKind kind, TileOp op, Access access);
+// By how it finds its two operands.
+ChainInstr::Function select_function(Access first, Access second);
 // The elements between two stops; 0 where threaded code is not available.
 int64_t chain_step();
 // Runs elements begin to end of the operands, with the lanes kept in registers from `near`.

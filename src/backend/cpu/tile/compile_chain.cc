@@ -41,7 +41,11 @@ class Writer {
       code.push_back({ChainKind::reduce, s.op, s.number});
       return;
     }
-    if (s.op == TileOp::load) {
+    if (s.op == TileOp::where) {
+      take(s.a);
+      read({ChainKind::select, s.op, s.b});
+      read({ChainKind::select_other, s.op, s.c});
+    } else if (s.op == TileOp::load) {
       take(s.a);
     } else if (arity(s.op) == 1) {
       take(s.a);
@@ -71,6 +75,33 @@ class Writer {
 
 }  // namespace
 
+// Whether a step can be one of those of a chain that begins at `run`, up to it.
+bool Compiler::extends(std::span<const Step> run, const Step& s) const {
+  if (chainable(s)) return true;
+  if (s.kind != StepKind::apply && s.kind != StepKind::parts) return false;
+  if (!s.is_float32 || level_of(s.out) != Level::full) return false;
+  if (is_comparison(s.op)) return size_of(s.a) == 4 && level_of(s.a) == Level::full;
+  if (s.op != TileOp::where || size_of(s.b) != 4 || size_of(s.c) != 4) return false;
+  return std::any_of(run.begin(), run.end(), [&](const Step& t) { return t.out == s.a; });
+}
+
+// Whether what comparisons of the run give is used in the run alone, where it has other bytes than
+// elsewhere.
+bool Compiler::keeps_masks(const std::vector<Step>& steps, size_t begin, size_t end) const {
+  for (size_t k = begin; k < end; ++k) {
+    if (!is_comparison(steps[k].op)) continue;
+    const int32_t mask = steps[k].out;
+    if (c_.slots[size_t(mask)].kind != Slot::fixed) return false;
+    for (size_t j = 0; j < steps.size(); ++j) {
+      const Step& s = steps[j];
+      const bool uses = s.a == mask || s.b == mask || s.c == mask || (s.out == mask && j != k);
+      const bool selects = j > k && j < end && s.op == TileOp::where && s.a == mask;
+      if (uses && !selects) return false;
+    }
+  }
+  return true;
+}
+
 bool Compiler::chainable(const Step& s) const {
   if (s.kind == StepKind::reduce) {
     const Reduction& r = c_.reductions[size_t(s.number)];
@@ -93,7 +124,8 @@ bool Compiler::pays(std::span<const Step> run) const {
   const bool by_row = std::any_of(run.begin(), run.end(), [&](const Step& s) {
     return s.kind == StepKind::reduce || level_of(s.a) == Level::row ||
            (s.b >= 0 && level_of(s.b) == Level::row) || repeats(s.a) ||
-           (s.b >= 0 && repeats(s.b)) || in_blocks_;
+           (s.b >= 0 && repeats(s.b)) || (s.c >= 0 && level_of(s.c) == Level::row) ||
+           (s.c >= 0 && repeats(s.c)) || in_blocks_;
   });
   const bool whole = c_.inner_step == c_.inner && c_.inner % chain_step() == 0;
   const bool reduces =
@@ -111,7 +143,9 @@ void Compiler::form_chains(Pass& pass) {
   std::vector<Step> out;
   for (size_t k = 0; k < steps.size();) {
     size_t end = k;
-    while (end < steps.size() && chainable(steps[end])) ++end;
+    while (end < steps.size() && extends({steps.data() + k, end - k}, steps[end])) ++end;
+    if (!keeps_masks(steps, k, end))
+      for (end = k; end < steps.size() && chainable(steps[end]);) ++end;
     if (end == k) {
       out.push_back(steps[k++]);
     } else if (pays({steps.data() + k, end - k})) {
@@ -156,11 +190,19 @@ Step Compiler::make_chain(const std::vector<Step>& steps, size_t begin, size_t e
   const bool near = !chain.reductions.empty() &&
                     chain_function(ChainKind::reduce, TileOp::sum, Access::near) != nullptr;
   if (!near) chain.near = chain.scratch++;
+  Access before[2] = {};  // of the entry before, and of its tail
   const auto add = [&](ChainKind kind, TileOp op, Access access, Access in_tail, int32_t scratch) {
     std::byte* place = reinterpret_cast<std::byte*>(int64_t(scratch) * kScratch);
     const ChainKind last = kind == ChainKind::reduce ? ChainKind::reduce_tail : kind;
     chain.code.push_back({chain_function(kind, op, access), place, 0, kAhead});
     chain.tail.push_back({chain_function(last, op, in_tail), place});
+    if (kind == ChainKind::select_other) {
+      const size_t first = chain.code.size() - 2;
+      chain.code[first].function = select_function(before[0], access);
+      chain.tail[first].function = select_function(before[1], in_tail);
+    }
+    before[0] = access;
+    before[1] = in_tail;
   };
   for (const Emitted& e : writer.code) {
     if (e.kind == ChainKind::reduce) {

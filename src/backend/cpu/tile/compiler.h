@@ -99,6 +99,8 @@ class Compiler {
 
   // compile_chain.cc
   bool chainable(const Step& s) const;
+  bool extends(std::span<const Step> run, const Step& s) const;
+  bool keeps_masks(const std::vector<Step>& steps, size_t begin, size_t end) const;
   bool pays(std::span<const Step> run) const;
   void form_chains(Pass& pass);
   Step make_chain(const std::vector<Step>& steps, size_t begin, size_t end);
