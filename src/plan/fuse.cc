@@ -13,27 +13,57 @@ constexpr size_t kMaxMembers = 48;   // keeps a program's live tiles in cache
 constexpr size_t kMaxOperands = 24;
 constexpr int64_t kMaxRow = 1 << 16; // elements of a row that a program may go over twice
 
-class BitSet {
+// The groups that must run before one, directly or not. The latest are told apart; of those long
+// before it is assumed that they must, which at worst keeps two groups apart. So a graph of any
+// depth takes memory and time in proportion.
+class Ancestors {
  public:
-  bool test(size_t i) const { return i / 64 < words_.size() && (words_[i / 64] >> (i % 64) & 1); }
-  void set(size_t i) {
-    if (i / 64 >= words_.size()) words_.resize(i / 64 + 1);
-    words_[i / 64] |= uint64_t(1) << (i % 64);
+  bool test(size_t i) const {
+    const size_t word = i / 64;
+    if (word < first_) return true;
+    return word - first_ < words_.size() && (words_[word - first_] >> (i % 64) & 1);
   }
-  bool contains(const BitSet& other) const {
-    for (size_t i = 0; i < other.words_.size(); ++i)
-      if (other.words_[i] & ~(i < words_.size() ? words_[i] : 0)) return false;
-    return true;
+  void set(size_t i) {
+    const size_t word = i / 64;
+    if (word < first_) return;
+    if (word - first_ >= words_.size()) words_.resize(word - first_ + 1);
+    words_[word - first_] |= uint64_t(1) << (i % 64);
+    if (words_.size() > 2 * kWords) forget(first_ + words_.size() - kWords);
   }
   void reset(size_t i) {
-    if (i / 64 < words_.size()) words_[i / 64] &= ~(uint64_t(1) << (i % 64));
+    const size_t word = i / 64;
+    if (word >= first_ && word - first_ < words_.size())
+      words_[word - first_] &= ~(uint64_t(1) << (i % 64));
   }
-  void operator|=(const BitSet& other) {
-    if (other.words_.size() > words_.size()) words_.resize(other.words_.size());
-    for (size_t i = 0; i < other.words_.size(); ++i) words_[i] |= other.words_[i];
+  bool contains(const Ancestors& other) const {
+    for (size_t i = 0; i < other.words_.size(); ++i) {
+      const size_t word = other.first_ + i;
+      if (word < first_) continue;
+      const uint64_t own = word - first_ < words_.size() ? words_[word - first_] : 0;
+      if (other.words_[i] & ~own) return false;
+    }
+    return true;
+  }
+  void operator|=(const Ancestors& other) {
+    if (other.first_ > first_) forget(other.first_);
+    const size_t end = other.first_ + other.words_.size();
+    if (end > first_ + words_.size()) words_.resize(end - first_);
+    for (size_t i = 0; i < other.words_.size(); ++i)
+      if (other.first_ + i >= first_) words_[other.first_ + i - first_] |= other.words_[i];
+    if (words_.size() > 2 * kWords) forget(first_ + words_.size() - kWords);
   }
 
  private:
+  static constexpr size_t kWords = 64;
+
+  // From here on those below word `first` are not told apart.
+  void forget(size_t first) {
+    const size_t count = std::min(first - first_, words_.size());
+    words_.erase(words_.begin(), words_.begin() + int64_t(count));
+    first_ = first;
+  }
+
+  size_t first_ = 0;
   std::vector<uint64_t> words_;
 };
 
@@ -42,7 +72,7 @@ struct Draft {
   bool merged_away = false;
   bool row_used_as_full = false;
   std::vector<int32_t> direct;  // groups it reads from
-  BitSet before;                // groups that must run before it, directly or not
+  Ancestors before;                // groups that must run before it, directly or not
   std::vector<ValueRef> reads;  // bases from outside
 };
 
@@ -313,7 +343,7 @@ class Fuser {
     });
     // Whatever runs after the joined group now also runs after all that runs before it. Mostly
     // that is nothing new: a group grows at its end, where nobody depends on it yet.
-    BitSet added = b.before;
+    Ancestors added = b.before;
     added.reset(size_t(into));
     const bool changed = !a.before.contains(added) || size_t(from) + 1 != drafts_.size();
     a.before |= added;

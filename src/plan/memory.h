@@ -13,7 +13,8 @@ struct Lifetime {
 };
 
 // Assigns offsets, largest values first, each at the lowest place that is free for its whole
-// life. Returns the arena's size.
+// life; where there are thousands of them, in the order in which they are made, each in the
+// smallest gap that fits. Returns the arena's size.
 int64_t lay_out(std::vector<Lifetime>& values);
 
 }  // namespace tegula

@@ -6,8 +6,10 @@
 #include <mutex>
 #include <thread>
 
+#include "plan/memory.h"
 #include "plan/stages.h"
 #include "plan_harness.h"
+#include "runtime/host.h"
 #include "runtime/thread_pool.h"
 #include "runtime_helpers.h"
 
@@ -76,6 +78,28 @@ void check_apart(const Plan& plan) {
         }
       }
 }
+
+// A graph lock like Python's, held by this thread for its lifetime but where the engine gives it
+// up.
+class GraphLock {
+ public:
+  GraphLock() { take(nullptr); }
+  ~GraphLock() { give_up(); }
+  static void* give_up() {
+    if (!held_) return nullptr;
+    held_ = false;
+    mutex_.unlock();
+    return &mutex_;
+  }
+  static void take(void*) {
+    mutex_.lock();
+    held_ = true;
+  }
+
+ private:
+  static inline std::mutex mutex_;
+  static inline thread_local bool held_ = false;
+};
 
 }  // namespace
 
@@ -155,6 +179,32 @@ TEST_CASE("stages: steps of a stage do not touch each other's memory") {
   }
 }
 
+TEST_CASE("memory: thousands of values are laid out apart") {
+  std::vector<Lifetime> values;
+  uint32_t state = 1;
+  for (int32_t i = 0; i < 6000; ++i) {
+    state = state * 1664525u + 1013904223u;
+    values.push_back(
+        {.bytes = int64_t(state >> 20) + 1, .first = i, .last = i + int32_t(state >> 8) % 20});
+  }
+  const int64_t bytes = lay_out(values);
+  int64_t most = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    CHECK(values[i].offset % 64 == 0);
+    CHECK(values[i].offset + values[i].bytes <= bytes);
+    int64_t alive = 0;
+    for (size_t j = i < 40 ? 0 : i - 40; j <= i; ++j) {
+      if (values[j].last < values[i].first) continue;
+      alive += values[j].bytes + 64;
+      if (j == i) continue;
+      CHECK((values[j].offset + values[j].bytes <= values[i].offset ||
+             values[i].offset + values[i].bytes <= values[j].offset));
+    }
+    most = std::max(most, alive);
+  }
+  CHECK(bytes < 2 * most);
+}
+
 TEST_CASE("stages: the steps of a stage run at the same time") {
   const test::Threads scope(2);
   Plan plan;
@@ -199,4 +249,27 @@ TEST_CASE("stages: any number of threads, the same bits, run after run") {
       CHECK(seen == expected);
     }
   }
+}
+
+TEST_CASE("stages: two threads build and run graphs at once") {
+  Backend& cpu = device("cpu");
+  const std::vector<float> expected = values(branches(cpu, 4));
+  const HostHooks before = host_hooks();
+  host_hooks().unlock = GraphLock::give_up;
+  host_hooks().lock = [](void* state) {
+    if (state) GraphLock::take(state);
+  };
+  {
+    const test::Threads scope(2);
+    std::atomic<int> same = 0;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; ++t)
+      threads.emplace_back([&] {
+        const GraphLock lock;
+        for (int repeat = 0; repeat < 20; ++repeat) same += values(branches(cpu, 4)) == expected;
+      });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(same == 40);
+  }
+  host_hooks() = before;
 }

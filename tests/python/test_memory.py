@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bits import normal
 
 import tegula as tg
 from tegula import nn, optim
@@ -199,3 +200,65 @@ def test_a_million_operations_that_nobody_reads_take_little_memory() -> None:
         total = total + x
     assert float(total[0]) == 1_000_001
     assert tg.memory_stats()["peak_bytes"] - before < 64 * MIB
+
+
+def mlp_loss() -> tuple[nn.Module, Callable[[], tg.Tensor]]:
+    model = nn.Sequential(nn.Linear(256, 256), nn.GELU(), nn.Linear(256, 256), nn.Linear(256, 10))
+    x, y = normal(512, 256), tg.asarray(np.arange(512) % 10)
+    return model, lambda: nn.functional.cross_entropy(model(x), y)
+
+
+def cnn_loss() -> tuple[nn.Module, Callable[[], tg.Tensor]]:
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 16 * 16, 10),
+    )  # fmt: skip
+    x, y = normal(16, 3, 32, 32), tg.asarray(np.arange(16) % 10)
+    return model, lambda: nn.functional.cross_entropy(model(x), y)
+
+
+def transformer_loss() -> tuple[nn.Module, Callable[[], tg.Tensor]]:
+    layers = [nn.TransformerEncoderLayer(64, 4, 128, batch_first=True) for _ in range(2)]
+    model = nn.Sequential(*layers, nn.Linear(64, 100))
+    x, y = normal(4, 64, 64), tg.asarray(np.arange(256) % 100)
+    return model, lambda: nn.functional.cross_entropy(model(x).reshape((-1, 100)), y)
+
+
+@pytest.mark.parametrize("make", [mlp_loss, cnn_loss, transformer_loss])
+def test_a_training_step_needs_no_more_than_one_operation_at_a_time(
+    make: Callable[[], tuple[nn.Module, Callable[[], tg.Tensor]]],
+) -> None:
+    tg.manual_seed(0)
+    model, loss_of = make()
+    optimizer = optim.AdamW(model.parameters())
+
+    def peak() -> int:
+        optimizer.zero_grad()
+        gc.collect()
+        tg.synchronize()
+        tg.reset_peak_memory()
+        before = live()
+        loss = loss_of()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        return tg.memory_stats()["peak_bytes"] - before
+
+    peak()  # makes what lasts
+    planned = peak()
+    with tg.debug_nans():  # evaluates after every operation
+        recorded = peak()
+    assert planned <= recorded
+
+
+def test_a_traced_chain_of_many_thousand_operations_forward_and_backward() -> None:
+    def end(w: tg.Tensor, x: tg.Tensor) -> tg.Tensor:
+        for i in range(10_000):
+            x = x @ w if i % 2 else tg.sin(x)
+        return x.sum()
+
+    gradient = tg.jit(tg.grad(end))
+    x, w = normal(2, 4), tg.eye(4) * 0.999
+    first = gradient(w, x)
+    assert np.isfinite(first.numpy()).all()
+    np.testing.assert_array_equal(gradient(w, x).numpy(), first.numpy())

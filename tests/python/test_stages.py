@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -173,3 +174,24 @@ def test_many_small_updates_share_a_stage() -> None:
     tg.synchronize()
     (plan, *_) = tg.explain(lambda: (update(), tg.synchronize())).plans
     assert max(step.together for step in plan.steps) >= 20
+
+
+def test_two_threads_train_at_once() -> None:
+    """Each its own model, with the bits of one after the other."""
+    kinds = ("branches", "branches")
+    prepared = [MODELS[kind]() for kind in kinds]
+    expected = after("branches", 20)
+    results: dict[int, Any] = {}
+
+    def train(which: int) -> None:
+        model, step = prepared[which]
+        losses = [step(i).item() for i in range(20)]
+        results[which] = [losses, model.state_dict()]
+
+    threads = [threading.Thread(target=train, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(2):
+        same(results[k], expected)
