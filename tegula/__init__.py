@@ -23,6 +23,7 @@ from tegula.transforms import grad, value_and_grad
 if TYPE_CHECKING:
     from tegula import data, debug, io, nn, optim, profiler, random
     from tegula._explain import explain
+    from tegula._graph import graph
     from tegula.io import load, save
 
 _tensor.install()
@@ -35,7 +36,7 @@ __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
 _LAZY = {"data", "io", "nn", "optim", "profiler", "random", "cli", "train"}
-_LAZY_NAMES = {"explain": "_explain", "load": "io", "save": "io"}
+_LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "io"}
 
 __all__ = [
     *_core.__all__,
@@ -51,6 +52,7 @@ __all__ = [
     "empty_like",
     "finfo",
     "grad",
+    "graph",
     "host_call",
     "iinfo",
     "inf",

@@ -52,6 +52,15 @@ PlanDescription::Planned planned(const Step& step) {
 
 }  // namespace
 
+std::vector<PlanDescription::Recorded> describe_nodes(const Snapshot& snapshot) {
+  std::vector<PlanDescription::Recorded> nodes;
+  for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
+    nodes.push_back(recorded(snapshot, i));
+    nodes.back().line = describe(snapshot.nodes[i]->where);
+  }
+  return nodes;
+}
+
 void start_describing_plans() {
   Book& b = book();
   const std::lock_guard lock(b.mutex);
@@ -68,8 +77,7 @@ std::vector<PlanDescription> stop_describing_plans() {
   return std::exchange(b.descriptions, {});
 }
 
-int32_t describe_plan(const std::shared_ptr<Plan>& plan, const Snapshot& snapshot,
-                      const std::vector<std::string>& lines) {
+int32_t describe_plan(const std::shared_ptr<Plan>& plan, const Snapshot& snapshot) {
   Book& b = book();
   const std::lock_guard lock(b.mutex);
   if (!b.open) return -1;
@@ -81,10 +89,7 @@ int32_t describe_plan(const std::shared_ptr<Plan>& plan, const Snapshot& snapsho
     text.leaf_names.push_back(value_name(snapshot, {-1, int32_t(i)}));
     text.leaf_texts.push_back(leaf_text(snapshot.leaves[i]));
   }
-  for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
-    text.nodes.push_back(recorded(snapshot, i));
-    if (i < lines.size()) text.nodes.back().line = lines[i];
-  }
+  text.nodes = describe_nodes(snapshot);
   for (const Step& step : plan->steps) text.steps.push_back(planned(step));
   for (size_t i = 0; i < plan->stages.size(); ++i)
     for (int32_t s = plan->stages[i].begin; s < plan->stages[i].end; ++s)

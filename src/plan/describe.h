@@ -32,11 +32,12 @@ struct PlanDescription {
   int64_t arena_bytes = 0, in_place = 0;
 };
 
+// The nodes of a snapshot with the lines they hold.
+std::vector<PlanDescription::Recorded> describe_nodes(const Snapshot& snapshot);
+
 void start_describing_plans();
 std::vector<PlanDescription> stop_describing_plans();
-// The plan's number among those described, which it joins; -1 where nobody asks for them. `lines`:
-// of the program, by node.
-int32_t describe_plan(const std::shared_ptr<Plan>& plan, const Snapshot& snapshot,
-                      const std::vector<std::string>& lines);
+// The plan's number among those described, which it joins; -1 where nobody asks for them.
+int32_t describe_plan(const std::shared_ptr<Plan>& plan, const Snapshot& snapshot);
 
 }  // namespace tegula

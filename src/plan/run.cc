@@ -54,7 +54,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     if (profiling()) lines_.push_back(describe(node.where));
     if (node.primitive->can_fail || checking_values()) held_lines_.add(int32_t(i), node.where);
   }
-  if (profiling()) description_ = describe_plan(plan_, snapshot, lines_);
+  if (profiling()) description_ = describe_plan(plan_, snapshot);
   if (!plan_->occupants.empty()) occupancy_ = std::make_shared<Occupancy>(plan_, snapshot);
   for (int64_t bytes : plan_->output_bytes)
     outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));

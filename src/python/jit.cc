@@ -24,7 +24,7 @@ class JitFunction {
   nb::object call(const nb::tuple& args, const nb::dict& kwargs) {
     if (Trace::current())
       return nb::steal(checked(PyObject_Call(function_.ptr(), args.ptr(), kwargs.ptr())));
-    Tree arguments = flatten(args, kwargs);
+    Tree arguments = flatten_call(args, kwargs);
     const std::vector<int32_t> repeats = repeats_of(arguments);
     for (auto it = known_.begin(); it != known_.end(); ++it) {
       if (!fits(**it, arguments, repeats)) continue;
@@ -88,19 +88,6 @@ class JitFunction {
   static nb::object replay(std::shared_ptr<Specialization> known, const Tree& arguments,
                            bool first) {
     return replay_call(*known, arguments, first);
-  }
-
-  static Tree flatten(const nb::tuple& args, const nb::dict& kwargs) {
-    const nb::tuple both = nb::make_tuple(args, kwargs);
-    Tree tree;
-    tree.add(both.ptr());
-    // NumPy arrays are copied in, as operations do.
-    for (size_t i = 0; i < tree.leaves.size(); ++i) {
-      if (tree.leaf_kinds[i] != Tree::array) continue;
-      tree.leaves[i] = nb::steal(checked(wrap(from_numpy(tree.leaves[i].ptr(), default_device()))));
-      tree.leaf_kinds[i] = Tree::tensor;
-    }
-    return tree;
   }
 
   nb::object function_;

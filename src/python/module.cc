@@ -113,6 +113,7 @@ NB_MODULE(_core, m) {
   add_runtime_functions(m);
   add_plan_functions(m);
   add_jit(m);
+  add_graph(m);
   m.attr("__all__") = public_names(m);
   finish_at_exit();
 }

@@ -3,11 +3,26 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "python/convert.h"
+#include "python/errors.h"
+
 namespace nb = nanobind;
 
 namespace tegula::python {
 
 uint64_t mode_changes = 0;
+
+Tree flatten_call(const nb::tuple& args, const nb::dict& kwargs) {
+  const nb::tuple both = nb::make_tuple(args, kwargs);
+  Tree tree;
+  tree.add(both.ptr());
+  for (size_t i = 0; i < tree.leaves.size(); ++i) {
+    if (tree.leaf_kinds[i] != Tree::array) continue;
+    tree.leaves[i] = nb::steal(checked(wrap(from_numpy(tree.leaves[i].ptr(), default_device()))));
+    tree.leaf_kinds[i] = Tree::tensor;
+  }
+  return tree;
+}
 
 std::vector<int32_t> repeats_of(const Tree& tree) {
   std::vector<int32_t> repeats;

@@ -72,6 +72,8 @@ struct Specialization {
 // Counts changes of the modes that traces depend on.
 extern uint64_t mode_changes;
 
+// The arguments of a call; NumPy arrays are copied in, as operations do.
+Tree flatten_call(const nanobind::tuple& args, const nanobind::dict& kwargs);
 // By leaf: the first leaf that is the same tensor.
 std::vector<int32_t> repeats_of(const Tree& arguments);
 // The object a handle stands for in a call.
