@@ -121,17 +121,26 @@ def _graph(index: int, plan: Plan) -> str:
         text = f'<text class="title" x="{x:.0f}" y="{first:.0f}">{escape(title)}</text>'
         for i, line in enumerate(lines, 1):
             text += f'<text x="{x:.0f}" y="{first + LINE * i:.0f}">{escape(line)}</text>'
-        tip = "\n".join([what.operations, *what.lines])
+        dashes = ' stroke-dasharray="4 3"' if what.together > 1 else ""
+        tip = "\n".join([what.operations, _width(what), *what.lines])
         parts.append(
             f'<a href="#plan{index}step{what.number}" data-step="s{what.number}">'
             f'<rect x="{left:.0f}" y="{top:.0f}" width="{WIDTH:.0f}" '
-            f'height="{height(what.number):.0f}" rx="5" fill="{_colour(what)}" stroke="#8a8a8a">'
+            f'height="{height(what.number):.0f}" rx="5" fill="{_colour(what)}" stroke="#8a8a8a"'
+            f"{dashes}>"
             f"<title>{escape(tip)}</title></rect>{text}</a>"
         )
     return (
         f'<div class="scroll"><svg class="graph" width="{layout.width:.0f}" '
         f'height="{layout.height:.0f}">{"".join(parts)}</svg></div>'
     )
+
+
+def _width(step: Step) -> str:
+    """How the step shares the machine."""
+    if step.together == 1:
+        return "wide: has all threads"
+    return f"narrow: one of {step.together} steps of stage {step.stage}, on a thread each"
 
 
 def _cells(values: Iterable[str]) -> str:
@@ -148,7 +157,11 @@ def _table(index: int, plan: Plan) -> str:
             f"{step.bytes / rate:.1f}", f"{step.flops / rate:.1f}",
         ))  # fmt: skip
         chosen = f" [{escape(step.algorithm)}]" if step.algorithm else ""
-        details = [f"reads {', '.join(step.reads)}", f"writes {', '.join(step.writes)}"]
+        details = [
+            _width(step),
+            f"reads {', '.join(step.reads)}",
+            f"writes {', '.join(step.writes)}",
+        ]
         more = escape("\n".join([*details, step.program]))
         rows.append(
             f'<tr id="plan{index}step{step.number}">{numbers}<td class="name"><details><summary>'
@@ -201,7 +214,8 @@ def page(explanation: Explanation) -> str:
             f"<h2>Plan {i}</h2><p>{escape(str(plan).splitlines()[0])}</p>",
             _table(i, plan),
             "<h3>Graph</h3><p>A box is a step with the operations fused in it; lines lead down "
-            "to what reads it, and stand out under the pointer. Click for its row.</p>",
+            "to what reads it, and stand out under the pointer. A dashed box shares the machine "
+            "with others of its stage. Click for its row.</p>",
             _graph(i, plan),
             f"<details><summary>All nodes</summary><pre>{escape(leaves)}\n{escape(nodes)}</pre>"
             "</details>",
