@@ -10,7 +10,9 @@
 namespace tegula {
 namespace {
 
-constexpr size_t kMaxChain = 4;                     // nodes made again for one value
+constexpr size_t kMaxChain = 10;                    // nodes made again for one value
+// Functions take longer than a cached value, but not than one that goes through memory.
+constexpr int64_t kDearFactor = 16;  // times large_value_bytes()
 constexpr size_t kMaxMembers = 48;
 
 bool is_cheap(std::string_view primitive) {
@@ -19,6 +21,11 @@ bool is_cheap(std::string_view primitive) {
       "multiply", "maximum",       "less",  "minimum",     "equal",       "not_equal", "less_equal",
       "greater",  "greater_equal", "where", "logical_not", "logical_and", "logical_or"};
   return std::find(std::begin(kCheap), std::end(kCheap), primitive) != std::end(kCheap);
+}
+
+bool is_dear(std::string_view primitive) {
+  constexpr std::string_view kDear[] = {"exp", "erf", "tanh", "sigmoid"};
+  return std::find(std::begin(kDear), std::end(kDear), primitive) != std::end(kDear);
 }
 
 class Recompute {
@@ -84,7 +91,12 @@ class Recompute {
   bool can_be_made(int32_t node) const {
     return resolved_.is_elementwise(node) && !resolved_.is_copy(node) &&
            !snapshot_.inputs[size_t(node)].empty() &&
-           is_cheap(snapshot_.nodes[size_t(node)]->primitive->name);
+           (is_cheap(snapshot_.nodes[size_t(node)]->primitive->name) || can_be_made_dear(node));
+  }
+  bool can_be_made_dear(int32_t node) const {
+    return is_dear(snapshot_.nodes[size_t(node)]->primitive->name) &&
+           resolved_.dtype({node, 0}) == DType::float32 &&
+           bytes({node, 0}) >= kDearFactor * large_value_bytes();
   }
   bool has_member(int32_t group, int32_t node) const {
     const auto& members = groups_[size_t(group)].members;

@@ -101,6 +101,24 @@ TEST_CASE("plan: cheap values are computed again where storing them moves more b
   CHECK(pending_plan(null())->arena_bytes >= whole);  // the product needs it in memory
 }
 
+TEST_CASE("plan: functions are computed again where values go through memory") {
+  const auto stored = [](int64_t rows) {
+    Tensor x = leaf(null(), {rows, 1024}), w = leaf(null(), {1024, 1024});
+    x.set_requires_grad(true);
+    const Tensor loss = sum(square(matmul(exp(x * constant(2)) * x, w)), {0, 1}, false);
+    backward(loss, {}, {});
+    const auto plan = pending_plan(null());
+    int64_t exps = 0;
+    for (const Step& step : plan->steps)
+      if (step.program)
+        for (const TileInstr& instr : step.program->instrs) exps += instr.op == TileOp::exp;
+    x.cell().grad.reset();  // which holds x
+    return exps;
+  };
+  CHECK(stored(64) == 1);
+  CHECK(stored(1024) == 2);
+}
+
 TEST_CASE("plan: reductions that read the same large value are one step") {
   const Tensor x = leaf(null(), {64, 512}), y = leaf(null(), {64, 512});
   const Tensor a = sum(x, {1}, false), b = sum(x * y, {1}, false);
