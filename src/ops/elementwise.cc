@@ -402,6 +402,14 @@ const Family kSelection("Selection and conversion", {
 });
 // clang-format on
 
+// Whether the exponent is 2 as the program says, not as an argument of a traced function has it.
+bool is_square(const Tensor& a, const Tensor& exponent) {
+  const Node& number = exponent.node();
+  return number.state == NodeState::scalar && number.weak_scalar && number.attrs.empty() &&
+         scalar_value(number) == 2 && exponent.rank() == 0 &&
+         (is_floating(a.dtype()) || (is_integer(a.dtype()) && is_integer(exponent.dtype())));
+}
+
 }  // namespace
 
 DType common_dtype(const Tensor& a, const Tensor& b) {
@@ -441,7 +449,9 @@ Tensor multiply(const Tensor& a, const Tensor& b) { return apply(row("multiply")
 Tensor divide(const Tensor& a, const Tensor& b) { return apply(row("divide"), a, b); }
 Tensor floor_divide(const Tensor& a, const Tensor& b) { return apply(row("floor_divide"), a, b); }
 Tensor remainder(const Tensor& a, const Tensor& b) { return apply(row("remainder"), a, b); }
-Tensor pow(const Tensor& a, const Tensor& b) { return apply(row("pow"), a, b); }
+Tensor pow(const Tensor& a, const Tensor& b) {
+  return is_square(a, b) ? square(a) : apply(row("pow"), a, b);
+}
 Tensor maximum(const Tensor& a, const Tensor& b) { return apply(row("maximum"), a, b); }
 Tensor minimum(const Tensor& a, const Tensor& b) { return apply(row("minimum"), a, b); }
 Tensor equal(const Tensor& a, const Tensor& b) { return apply(row("equal"), a, b); }

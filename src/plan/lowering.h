@@ -37,6 +37,8 @@ class Resolved {
 
  private:
   void resolve_view(int32_t node);
+  void resolve_identity(int32_t node);
+  void drop_unread();
   // For each node the first that computes the same.
   std::vector<int32_t> first_of_repeats() const;
 

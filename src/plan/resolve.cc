@@ -26,7 +26,9 @@ Resolved::Resolved(const Snapshot& snapshot)
       nodes_[i].push_back(
           {{int32_t(i), int32_t(k)}, contiguous_strides(node.outputs[k].shape), 0, {}});
     if (node.primitive->kind == Kind::view) resolve_view(int32_t(i));
+    if (node.primitive->kind == Kind::elementwise) resolve_identity(int32_t(i));
   }
+  drop_unread();
 }
 
 std::vector<int32_t> Resolved::first_of_repeats() const {

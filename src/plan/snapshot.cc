@@ -1,6 +1,7 @@
 #include "plan/snapshot.h"
 
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 #include <unordered_map>
 #include <unordered_set>
@@ -110,11 +111,20 @@ class Collector {
               [](const Node* a, const Node* b) { return a->sequence < b->sequence; });
   }
 
+  // Of a number that is no input of a traced function: those have attributes.
+  static Leaf::Known known(const Node& node) {
+    if (node.state != NodeState::scalar || !node.attrs.empty()) return Leaf::nothing;
+    const double value = scalar_value(node);
+    if (value == 1) return Leaf::one;
+    return value == 0 && !std::signbit(value) ? Leaf::zero : Leaf::nothing;
+  }
+
   int32_t leaf_of(const Value& value) {
     Output& output = value.node->outputs[value.index];
     if (output.plan_index == kUnseen) {
       output.plan_index = int32_t(snapshot_.leaves.size());
       snapshot_.leaves.push_back({value.node.get(), value.index});
+      snapshot_.leaves.back().known = known(*value.node);
     }
     return output.plan_index;
   }
@@ -198,8 +208,8 @@ class Collector {
     }
     for (const Leaf& leaf : s.leaves) {
       const Output& output = leaf.output();
-      key.push_back(int64_t(output.dtype) << 2 | int64_t(leaf.is_scalar()) << 1 |
-                    int64_t(leaf.donatable));
+      key.push_back(int64_t(output.dtype) << 4 | int64_t(leaf.known) << 2 |
+                    int64_t(leaf.is_scalar()) << 1 | int64_t(leaf.donatable));
       key.push_back(leaf.memory);
       add_dims(output.shape);
       if (!leaf.is_scalar()) add_dims(output.layout.strides);

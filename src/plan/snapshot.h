@@ -25,6 +25,8 @@ struct Leaf {
   uint32_t index;
   bool donatable = false;  // nobody but this plan refers to its memory
   int32_t memory = -1;     // the first leaf in the same buffer; -1 for a scalar
+  // What a plan may know of a scalar's value, which is otherwise another in each run.
+  enum Known : uint8_t { nothing, zero, one } known = nothing;
 
   const Output& output() const { return node->outputs[index]; }
   bool is_scalar() const { return node->state == NodeState::scalar; }
