@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.case import Case, Row, Runner, Variant
 
-BRANCHES, WIDTH, BATCH = 8, 128, 64
-LAYERS = (256, 256, 256, 256, 10)  # of the perceptron
-PARAMETERS, LENGTH = 200, 4000
+BRANCHES, WIDTH, BATCH = 8, 64, 32
+LAYERS = (96, 96, 96, 96, 10)  # of the perceptron
+PARAMETERS, LENGTH = 200, 1000
 STEPS, WARM_UP = 100, 30
 Work = Callable[[], Any]
 

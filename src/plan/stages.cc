@@ -17,6 +17,7 @@ constexpr double kNarrowMicroseconds = 50;
 // What running at once must save to be worth handing over work.
 constexpr double kWorthwhile = 1.5;
 constexpr int32_t kMaxTogether = 256;
+constexpr double kWakes = 1e6;  // us of work that parallel_for wakes threads for
 
 using Clock = std::chrono::steady_clock;
 
@@ -76,7 +77,7 @@ std::vector<int32_t> find_stages(std::span<const StagedStep> steps, size_t begin
 }
 
 bool Stage::next_at_once() const {
-  return is_settled() ? least_us[1] < least_us[0] : samples % 2 == 0;
+  return is_settled() ? least_us[1] < least_us[0] : samples < kSamples / 2;
 }
 
 void Stage::note(bool at_once, double microseconds) {
@@ -87,7 +88,7 @@ void Stage::note(bool at_once, double microseconds) {
 
 void Stage::forget() {
   least_us = kUnknown;
-  samples = 0;
+  samples = runs = 0;
 }
 
 namespace {
@@ -102,7 +103,9 @@ void run_at_once(Plan& plan, const Stage& stage, RunStep run_step) {
     run_step(s, true);
     if (timed) note_cost(plan.steps[s], microseconds_since(start));
   };
-  parallel_for(stage.end - stage.begin, run_one, stage.cost_us);
+  // A measurement with threads asleep would find that they do not help, and leave them asleep.
+  const double microseconds = stage.is_settled() ? stage.least_us[0] : kWakes;
+  parallel_for(stage.end - stage.begin, run_one, microseconds);
 }
 
 }  // namespace
@@ -117,6 +120,7 @@ void run_stages(Plan& plan, size_t begin, size_t end, RunStep run_step) {
   const bool in_order = threads == 1 || checking_values() || debug_level() >= 2;
   for (size_t i = begin; i < end; ++i) {
     Stage& stage = plan.stages[i];
+    if (stage.is_settled() && ++stage.runs > Stage::kTrusted) stage.forget();
     const bool choice = stage.end - stage.begin > 1 && !in_order;
     const bool at_once = choice && stage.next_at_once();
     const bool timed = choice && !stage.is_settled();

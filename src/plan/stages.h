@@ -33,15 +33,17 @@ struct Stage {
   double cost_us = 0;          // of all of them on one thread
 
   // Whether the next run of this stage has its steps at once or one after the other: whichever has
-  // taken less. Both are tried first.
+  // taken less. Both are tried first, at once several times in a row: threads that sleep come late.
   bool next_at_once() const;
   void note(bool at_once, double microseconds);
   bool is_settled() const { return samples == kSamples; }
   void forget();  // what was measured
 
-  static constexpr int kSamples = 8;
+  static constexpr int kSamples = 24;
+  static constexpr int kTrusted = 400;  // runs until it is measured anew
   std::array<double, 2> least_us = kUnknown;  // one after the other; at once
   int samples = 0;
+  int runs = 0;  // since they were all there
 
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
