@@ -84,19 +84,28 @@ void Node::destroy() {
   dying = nullptr;
 }
 
+namespace {
+
+// Lists of threads that have ended.
+struct Retired {
+  std::mutex mutex;
+  std::vector<PendingList*> lists;
+};
+Retired& retired() {
+  static auto* instance = new Retired;  // outlives every thread
+  return *instance;
+}
+
+}  // namespace
+
 // A thread ends without the graph lock, when others may be unlinking the nodes it recorded: its
 // list is put aside as it is, and a later thread takes it over once it is empty.
 PendingList& PendingList::current() {
-  struct Retired {
-    std::mutex mutex;
-    std::vector<PendingList*> lists;
-  };
-  static auto* retired = new Retired;  // outlives every thread
   struct Owner {
     PendingList* list = nullptr;
     Owner() {
-      const std::lock_guard lock(retired->mutex);
-      auto& lists = retired->lists;
+      const std::lock_guard lock(retired().mutex);
+      auto& lists = retired().lists;
       const auto empty = std::find_if(lists.begin(), lists.end(),
                                       [](const PendingList* l) { return l->size() == 0; });
       if (empty == lists.end()) {
@@ -107,13 +116,27 @@ PendingList& PendingList::current() {
       }
     }
     ~Owner() {
-      const std::lock_guard lock(retired->mutex);
-      retired->lists.push_back(list);
+      const std::lock_guard lock(retired().mutex);
+      retired().lists.push_back(list);
     }
   };
   if (Trace* trace = Trace::current()) return trace->list();
   static thread_local Owner owner;
   return *owner.list;
+}
+
+void PendingList::adopt_effects() {
+  const std::lock_guard lock(retired().mutex);
+  for (PendingList* list : retired().lists) {
+    if (!list->last_held()) continue;
+    while (Node* node = list->first()) {
+      const Ref<Node> keep(node);
+      const bool held = is_held(*node);
+      remove(node);
+      append(node);
+      if (held) hold(node);
+    }
+  }
 }
 
 NodeList& evaluated_nodes() {

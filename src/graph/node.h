@@ -165,6 +165,8 @@ class NodeList {
 class PendingList : public NodeList {
  public:
   static PendingList& current();  // this thread's; it stays after the thread while it has nodes
+  // Takes over what threads that have ended left pending with effects among it.
+  void adopt_effects();
 };
 
 // The nodes that have a value in memory, of all threads.

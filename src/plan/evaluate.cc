@@ -3,6 +3,7 @@
 #include <list>
 #include <unordered_map>
 
+#include "graph/trace.h"
 #include "plan/memory_report.h"
 #include "plan/run.h"
 #include "runtime/host.h"
@@ -173,6 +174,7 @@ void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_
 
 void run_evaluation(std::span<const Tensor> wanted, Wait wait) {
   HeldLines::release_ended();
+  if (!Trace::current()) PendingList::current().adopt_effects();
   for (Backend* device : pending_devices(wanted)) evaluate_on(*device, wanted, wait == Wait::yes);
   if (wait == Wait::no) return;
   for (const Tensor& t : wanted) {

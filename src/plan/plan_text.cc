@@ -25,7 +25,7 @@ std::string operations(const Step& step) {
     for (const TileInstr& instr : step.program->instrs)
       if (instr.op != TileOp::load && instr.op != TileOp::store)
         text += " " + std::string(name(instr.op));
-  return text;
+  return text == "tile" ? "tile copy" : text;
 }
 
 std::string operand_text(const View& view, const Place& place) {

@@ -37,6 +37,7 @@ void refuse_second_load() {
 void finish_at_exit() {
   const nb::object function = nb::cpp_function([] {
     try {
+      PendingList::current().adopt_effects();
       if (PendingList::current().last_held()) evaluate({}, Wait::no);
       synchronize();
     } catch (...) {  // whoever waited for it has seen it, and nobody else will

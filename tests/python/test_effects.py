@@ -378,6 +378,24 @@ def test_two_threads_with_callbacks_do_not_deadlock():
     assert counts == [50, 50]
 
 
+def test_effects_of_a_thread_that_has_ended():
+    seen = []
+
+    def work():
+        x = tg.ones(2)
+        for i in range(3):
+            tg.debug.callback(lambda v, i: seen.append(i), x + i, i)
+
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    limit = time.monotonic() + 10  # join() may return shortly before the thread has ended
+    while len(seen) < 6 and time.monotonic() < limit:
+        finish()
+    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
+
+
 def test_functions_are_let_go():
     class Function:
         def __call__(self, x):
