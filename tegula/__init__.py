@@ -12,6 +12,7 @@ from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
 from tegula import _core, _tensor
+from tegula._control import cond, scan, switch, while_loop
 from tegula._core import *
 from tegula._core import __version__
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
@@ -40,16 +41,16 @@ _LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "
 
 __all__ = [
     *_core.__all__,
-    "TensorSpec",
     "__version__",
     "can_cast",
+    "cond",
     "data",
     "debug",
     "debug_nans",
     "e",
     "empty",
-    "explain",
     "empty_like",
+    "explain",
     "finfo",
     "grad",
     "graph",
@@ -69,7 +70,11 @@ __all__ = [
     "random",
     "result_type",
     "save",
+    "scan",
+    "switch",
+    "TensorSpec",
     "value_and_grad",
+    "while_loop",
 ]
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "graph/body.h"
 #include "graph/primitive.h"
 #include "graph/trace.h"
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/ref.h"
@@ -16,9 +17,11 @@
 
 namespace tegula {
 
+struct Body;
 struct Primitive;
 class Node;
 class Tensor;
+using Bodies = std::vector<std::shared_ptr<const Body>>;
 
 // One output of a node, without being a user's handle to it.
 struct Value {
@@ -113,6 +116,7 @@ class Node {
   Attrs attrs;                       // part of the plan key
   SmallVector<int64_t, 2> dynamic;   // run-time words: not part of it
   Ref<HostFunction> host;            // what it calls, if that is what it does (graph/effects.h)
+  Bodies bodies;  // functions it calls, for control flow (graph/body.h)
 
   bool pending() const { return state == NodeState::pending; }
   uint32_t ref_count() const { return count_; }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <unordered_set>
 
+#include "graph/body.h"
 #include "graph/trace.h"
 #include "runtime/profile.h"
 
@@ -61,7 +62,8 @@ double first_recorded() { return std::exchange(recorded_first, -1); }
 uint64_t recorded_nodes() { return recorded; }
 
 static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor> inputs,
-                             Attrs attrs, std::span<const int64_t> dynamic, Backend* device) {
+                             Attrs attrs, std::span<const int64_t> dynamic, Bodies bodies,
+                             Backend* device) {
   SourceLocation where;
   if (source_hooks().capture) where = source_hooks().capture();
   struct Release {
@@ -74,7 +76,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   if (profiling() && recorded_first < 0) recorded_first = profile_now();
 
   OutputSpecs specs;
-  primitive.infer(InferContext{inputs, attrs, dynamic}, specs);
+  primitive.infer(InferContext{inputs, attrs, dynamic, bodies}, specs);
 
   bool needs_grad = false;
   Ref<Node> node = Node::create();
@@ -99,6 +101,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   node->device = device ? device : &default_device();
   node->attrs = std::move(attrs);
   node->dynamic.append(dynamic.begin(), dynamic.end());
+  node->bodies = std::move(bodies);
   node->where = std::exchange(where, {});
   bool has_floating = false;
   for (OutputSpec& spec : specs) {
@@ -134,12 +137,13 @@ static bool has_kernel(Backend& device, const Primitive& primitive) {
 }
 
 Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
-                   std::span<const int64_t> dynamic) {
+                   std::span<const int64_t> dynamic, Bodies bodies) {
   if (primitive.expand && !has_kernel(device_of(inputs), primitive)) {
     const DeviceScope scope(device_of(inputs));
     return primitive.expand(inputs, attrs);
   }
-  Ref<Node> node = record_node(primitive, inputs, std::move(attrs), dynamic, nullptr);
+  Ref<Node> node =
+      record_node(primitive, inputs, std::move(attrs), dynamic, std::move(bodies), nullptr);
   Tensors outputs;
   outputs.reserve(node->outputs.size());
   for (uint32_t k = 0; k < node->outputs.size(); ++k) outputs.emplace_back(node, k);
@@ -155,7 +159,7 @@ Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, 
 Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs,
               std::span<const int64_t> dynamic, Backend* device) {
   if (primitive.expand) return record_all(primitive, inputs, std::move(attrs), dynamic)[0];
-  return Tensor(record_node(primitive, inputs, std::move(attrs), dynamic, device));
+  return Tensor(record_node(primitive, inputs, std::move(attrs), dynamic, {}, device));
 }
 
 // ---- VjpContext ---------------------------------------------------------------------------
@@ -171,7 +175,7 @@ void VjpContext::check_declared(uint32_t use) const {
 }
 
 Tensor VjpContext::input(size_t i) const {
-  check_declared(1u << i);
+  check_declared(uses_input(i));
   return Tensor(node_.inputs[i]);
 }
 

@@ -20,13 +20,16 @@ struct InferContext {
   std::span<const Tensor> inputs;
   const Attrs& attrs;
   std::span<const int64_t> dynamic;
+  std::span<const std::shared_ptr<const Body>> bodies;
 
   const Shape& shape(size_t i) const { return inputs[i].shape(); }
   DType dtype(size_t i) const { return inputs[i].dtype(); }
 };
 
-// The values a derivative uses to give one input's gradient: bit i is input i.
+// The values a derivative uses to give one input's gradient: bit i is input i, bit 30 also every
+// input after it.
 inline constexpr uint32_t kUsesOutput = 1u << 31;
+inline constexpr uint32_t uses_input(size_t i) { return 1u << (i < 30 ? i : 30); }
 inline constexpr uint32_t kUsesNothing = 0;
 // By input; an input past the end has the last entry.
 using Uses = std::array<uint32_t, 4>;
@@ -47,10 +50,12 @@ class VjpContext {
 
   std::span<const int64_t> attrs() const { return node_.attrs; }
   std::span<const int64_t> dynamic() const { return node_.dynamic; }
+  std::span<const std::shared_ptr<const Body>> bodies() const { return node_.bodies; }
   const Shape& input_shape(size_t i) const;
   const Shape& output_shape(size_t k = 0) const { return node_.outputs[k].shape; }
   DType input_dtype(size_t i) const;
   size_t input_count() const { return node_.inputs.size(); }
+  Backend& device() const { return *node_.device; }
   std::span<Tensor> gradients() { return gradients_; }
 
  private:
@@ -98,7 +103,7 @@ struct Primitive {
 
 // Records one application and returns its outputs' handles. Inputs are on one device.
 Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs = {},
-                   std::span<const int64_t> dynamic = {});
+                   std::span<const int64_t> dynamic = {}, Bodies bodies = {});
 // The same for primitives with one output.
 Tensor record(const Primitive& primitive, std::initializer_list<Tensor> inputs, Attrs attrs = {},
               std::span<const int64_t> dynamic = {});

@@ -55,6 +55,7 @@ void Trace::end() {
 
 Tensor Trace::input(const Tensor& like) {
   inputs_.push_back(copy_leaf(like));
+  inputs_.back()->trace = id_;  // another trace may be going on within this one
   return Tensor(inputs_.back());
 }
 
@@ -65,7 +66,11 @@ Tensor Trace::number(Tensor value) {
 }
 
 void Trace::note_look(const Node& node) {
-  if (made(node) && !node.attrs.empty()) slots_[size_t(node.attrs[0])].constant = true;
+  if (made(node)) {
+    if (!node.attrs.empty()) slots_[size_t(node.attrs[0])].constant = true;
+  } else if (outer_) {
+    outer_->note_look(node);
+  }
 }
 
 Tensor Trace::known(const Tensor& x) {
@@ -78,7 +83,9 @@ Tensor Trace::known(const Tensor& x) {
     if (node->host || std::any_of(node->inputs.begin(), node->inputs.end(), is_input)) return {};
   }
   if (!only.draws.empty()) return {};
-  for (const Graph::Number& n : only.numbers) note_look(*n.node);
+  for (const Ref<Node>& node : only.nodes)
+    for (const Value& input : node->inputs)
+      if (input.node->state == NodeState::scalar) note_look(*input.node);
   only.inputs.clear();
   Tensors numbers;
   for (const Slot& slot : slots_) numbers.emplace_back(slot.number);
@@ -152,7 +159,8 @@ Tensor require_known(const Tensor& x, const char* use) {
     if (Tensor value = trace->known(x)) return value;
   fail(ErrorKind::trace, use, user_line(), ": the value of this tensor",
        node.where.token ? " (computed at " + describe(node.where) + ")" : "",
-       " is not known while the function is traced; choose with tg.where, or return the tensor and "
+       " is not known while the function is traced; choose with tg.where, or write the "
+       "`if` with tg.cond, the loop with tg.while_loop or tg.scan, or return the tensor and "
        "look at it outside");
 }
 
@@ -183,8 +191,9 @@ Tensors record_graph(const Graph& graph, std::span<const Tensor> inputs,
       const size_t g = size_t(draw->second->generator);
       dynamic = {int64_t(generators[g]->key), int64_t(start[g] + draw->second->offset)};
     }
-    made[node.get()] = node->host ? record_again(*node, from)
-                                  : record_all(*node->primitive, from, node->attrs, dynamic);
+    made[node.get()] = node->host
+                           ? record_again(*node, from)
+                           : record_all(*node->primitive, from, node->attrs, dynamic, node->bodies);
   }
   Tensors outputs;
   for (const Value& v : graph.outputs) outputs.push_back(value_of(v));

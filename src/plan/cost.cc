@@ -4,6 +4,8 @@
 #include <map>
 #include <mutex>
 
+#include "plan/control.h"
+
 namespace tegula {
 namespace {
 
@@ -58,6 +60,7 @@ void count_work(Step& step, std::span<const uint8_t> has_memory) {
   step.flops = contraction_flops(step);
   if (step.program)
     step.flops += double(numel(step.program->extent)) * double(step.program->instrs.size());
+  if (step.control) step.flops += step.control->flops();
 }
 
 double cost_us(const Step& step) {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "plan/control.h"
 #include "plan/cost.h"
 #include "plan/lowering.h"
 #include "plan/memory.h"
@@ -34,6 +35,7 @@ struct DraftStep {
   Step step;
   std::vector<Located> reads;
   std::vector<int32_t> writes;  // stored values
+  int32_t scratch = -1;         // a stored value that lives as long as the step
 };
 
 class Builder {
@@ -131,11 +133,14 @@ class Builder {
     step.inputs = std::move(operands.inputs);
     step.outputs = std::move(operands.outputs);
     const Kernel* kernel = plan_->device->find_kernel(spec(step));
+    step.control = make_control(node, step, read_[size_t(n)]);
+    const bool optional = step.control || (kernel && kernel->optional_outputs);
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       draft.writes.push_back(define({n, int32_t(k)}, index));
-      if (kernel && kernel->optional_outputs && !read_[size_t(n)][k])
+      if (optional && !read_[size_t(n)][k])
         stored_.back() = {.value = {n, int32_t(k)}, .def = index, .absent = true};
     }
+    if (step.control) draft.scratch = new_stored({n, 0}, step.control->scratch_bytes(), index);
   }
 
   // The result that an epilogue alone reads needs no memory of its own: it lies where one of the
@@ -196,7 +201,7 @@ class Builder {
     const int64_t bytes = numel(shape) * int64_t(itemsize(dtype));
     bool copy;
     if (located.base.is_leaf()) {
-      copy = snapshot_.leaves[size_t(located.base.index)].is_scalar();
+      copy = snapshot_.results_apart || snapshot_.leaves[size_t(located.base.index)].is_scalar();
       if (!copy) {
         kept.leaf = located.base.index;
         held_leaves_.push_back(located.base.index);
@@ -204,7 +209,8 @@ class Builder {
     } else {
       Stored& stored = stored_[size_t(stored_id(located.base))];
       const bool base_kept = snapshot_.live[size_t(located.base.node)][size_t(located.base.index)];
-      copy = !base_kept && bytes * kMaxViewWaste < stored.bytes;
+      const bool own = located.base == value && stored.output < 0;
+      copy = snapshot_.results_apart ? !own : !base_kept && bytes * kMaxViewWaste < stored.bytes;
       if (!copy) {
         if (stored.output < 0) stored.output = new_output(stored.bytes);
         kept.output = stored.output;
@@ -229,7 +235,7 @@ class Builder {
 
   bool can_fail(const DraftStep& draft) const {
     const Kernel* kernel = plan_->device->find_kernel(spec(draft.step));
-    return kernel && kernel->can_fail;
+    return draft.step.control || (kernel && kernel->can_fail);
   }
   static StepSpec spec(const Step& step) {
     return {step.kind, step.inputs, step.outputs, step.attrs, step.program.get()};
@@ -501,6 +507,7 @@ class Builder {
         step.input_places.push_back(std::move(place));
       }
       for (int32_t id : draft.writes) step.output_places.push_back(place_of(id));
+      if (draft.scratch >= 0) step.scratch = place_of(draft.scratch);
       plan_->steps.push_back(std::move(step));
     }
   }
@@ -509,12 +516,12 @@ class Builder {
     for (Step& step : plan_->steps) {
       const StepSpec s = spec(step);
       step.kernel = plan_->device->find_kernel(s);
-      if (!step.kernel)
+      if (!step.kernel && !step.control)
         fail(ErrorKind::unsupported, "the device '", plan_->device->name(), "' has no kernel for ",
              step.kind);
       if (step.program) check(*step.program);
-      if (step.kernel->prepare) step.prepared = step.kernel->prepare(s);
-      plan_->cost_us += cost_us(step);
+      if (step.kernel && step.kernel->prepare) step.prepared = step.kernel->prepare(s);
+      plan_->cost_us += cost_us(step) + (step.control ? step.control->cost_us() : 0);
     }
     for (size_t s = 0; s < stage_of_.size(); ++s) {
       if (s == 0 || stage_of_[s] != stage_of_[s - 1]) {

@@ -21,9 +21,13 @@ struct Place {
   SmallVector<std::pair<int32_t, int64_t>, 1> dynamic;
 };
 
+class Control;
+
 struct Step {
   std::string_view kind;
   const Kernel* kernel = nullptr;
+  std::shared_ptr<Control> control;  // what runs a step that calls bodies, instead of a kernel
+  Place scratch;                     // its memory for the time of the step
   std::shared_ptr<void> prepared;
   std::shared_ptr<const TileProgram> program;  // for "tile"
   Attrs attrs;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "plan/control.h"
 #include "plan/plan.h"
 
 namespace tegula {
@@ -57,6 +58,7 @@ std::string Plan::to_string(bool programs) const {
     }
     out << ")\n";
     if (programs && step.program) out << print(*step.program);
+    if (step.control) out << step.control->to_string(programs);
   }
   return out.str();
 }

@@ -1,9 +1,6 @@
 #include "plan/run.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "graph/primitive.h"
 #include "plan/check_values.h"
@@ -18,14 +15,6 @@ Arena::Arena(Backend& device, int64_t bytes) : device_(device), bytes_(size_t(by
 
 Arena::~Arena() {
   if (data_) device_.allocator().deallocate(data_, bytes_);
-}
-
-int debug_level() {
-  static const int level = [] {
-    const char* text = std::getenv("TEGULA_DEBUG");
-    return text ? std::atoi(text) : 0;
-  }();
-  return level;
 }
 
 void show_new(const Plan& plan) {
@@ -51,10 +40,9 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     const Node& node = *snapshot.nodes[i];
     dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
     if (node.host) hosts_.push_back(node.host);
-    if (profiling()) lines_.push_back(describe(node.where));
-    if (node.primitive->can_fail || checking_values()) held_lines_.add(int32_t(i), node.where);
   }
-  if (profiling()) description_ = describe_plan(plan_, snapshot);
+  origins_.note(snapshot.nodes);
+  if (profiling()) origins_.description = describe_plan(plan_, snapshot);
   if (!plan_->occupants.empty()) occupancy_ = std::make_shared<Occupancy>(plan_, snapshot);
   for (int64_t bytes : plan_->output_bytes)
     outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));
@@ -71,105 +59,6 @@ Run::~Run() {
     if (leaf) leaf->leave_run();
   for (const Ref<Buffer>& output : outputs_) output->leave_run();
   for (const Previous& previous : previous_) previous.buffer->leave_run();
-}
-
-std::byte* Run::address(const Place& place, std::byte* arena) {
-  const size_t index = size_t(place.index);
-  std::byte* base = nullptr;
-  switch (place.source) {
-    case Place::leaf:
-      base = leaf_data_[index];
-      break;
-    case Place::scalar:
-      base = reinterpret_cast<std::byte*>(&scalars_[index]);
-      break;
-    case Place::output:
-      base = outputs_[index]->data();
-      break;
-    case Place::arena:
-      base = arena;
-      break;
-    case Place::none:
-      return nullptr;
-  }
-  base += place.offset;
-  for (const auto& [word, multiplier] : place.dynamic) base += dynamic_[size_t(word)] * multiplier;
-  return base;
-}
-
-void Run::fail_at(const Step& step, const Error& error) const {
-  std::string message = error.what();
-  const auto add_line = [&](int32_t node) {
-    const std::string line = held_lines_.describe(node);
-    if (!line.empty()) message += " (recorded at " + line + ")";
-  };
-  add_line(step.nodes.front());
-  if (checking_values() && step.nodes.size() > 1) add_line(step.nodes.back());
-  throw Error(error.kind(), message);
-}
-
-void Run::report(const Step& step, double microseconds) const {
-  std::fprintf(stderr, "tegula: %9.1f us %7.2f GB/s %7.1f GFLOP/s  %s %s\n", microseconds,
-               step.bytes / microseconds / 1e3, step.flops / microseconds / 1e3,
-               operations(step).c_str(),
-               step.outputs.empty() ? "" : to_string(step.outputs[0].shape).c_str());
-}
-
-// What the profile says of a step beside its times.
-void Run::describe_step(const Step& step, ProfileEvent& event) const {
-  event.name = operations(step);
-  if (!step.outputs.empty()) event.name += " " + to_string(step.outputs[0].shape);
-  event.bytes = step.bytes;
-  event.flops = step.flops;
-  event.count = int64_t(step.nodes.size());
-  event.plan_number = description_;
-  event.step_number = int32_t(&step - plan_->steps.data());
-  std::vector<std::string_view> seen;
-  for (int32_t node : step.nodes) {
-    if (size_t(node) >= lines_.size() || lines_[size_t(node)].empty()) continue;
-    const std::string_view line = lines_[size_t(node)];
-    if (std::find(seen.begin(), seen.end(), line) != seen.end()) continue;
-    seen.push_back(line);
-    if (!event.lines.empty()) event.lines += '\n';
-    event.lines += line;
-  }
-}
-
-// Several steps of a stage may run at once.
-void Run::run_step(Step& step, bool at_once, std::byte* arena) {
-  using Clock = std::chrono::steady_clock;
-  const bool timed = debug_level() >= 2;
-  for (size_t i = 0; i < step.inputs.size(); ++i) {
-    step.inputs[i].data = address(step.input_places[i], arena);
-    const Place& place = step.input_places[i];
-    step.inputs[i].buffer = place.source == Place::leaf ? lasting_[size_t(place.index)] : nullptr;
-  }
-  for (size_t i = 0; i < step.outputs.size(); ++i)
-    step.outputs[i].data = address(step.output_places[i], arena);
-  const std::span<const int64_t> words =
-      std::span(dynamic_).subspan(size_t(step.dynamic_begin), size_t(step.dynamic_count));
-  check_cancel();
-  ProfileScope scope(ProfileEvent::step, "");
-  if (profiling()) {
-    if (!at_once) set_profiled_step(operations(step));
-    describe_step(step, scope.event());
-  }
-  const bool check = checking_values() && !find_bad_value(step.inputs);
-  const auto start = timed ? Clock::now() : Clock::time_point();
-  try {
-    step.kernel->run({step.inputs, step.outputs, step.attrs, words, step.prepared.get()});
-    if (check)
-      if (const char* bad = find_bad_value(step.outputs))
-        fail(ErrorKind::floating, "debug_nans: ", operations(step), " made the first ", bad,
-             step.outputs.empty() ? ""
-                                  : " in a result of shape " + to_string(step.outputs[0].shape));
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::interrupted) throw;
-    fail_at(step, error);
-  }
-  if (profiling()) scope.event().algorithm = take_algorithm();
-  scope.close();
-  if (timed) report(step, std::chrono::duration<double, std::micro>(Clock::now() - start).count());
 }
 
 Run::Memory Run::memory_of(const Kept& kept, const Snapshot& snapshot) const {
@@ -208,7 +97,7 @@ void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& even
 void Run::run() {
   ProfileScope scope(ProfileEvent::run, "run");
   scope.event().count = int64_t(plan_->steps.size());
-  scope.event().plan_number = description_;
+  scope.event().plan_number = origins_.description;
   try {
     run_plan();
   } catch (...) {
@@ -250,27 +139,39 @@ Arena Run::allocate() {
   }
 }
 
+// The memory as the run begins: a donor gives its own away later, and is not kept from run to run.
+Frame Run::frame() {
+  Frame frame;
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    frame.leaves.push_back(leaves_[i] ? leaves_[i]->data() + leaf_offsets_[i]
+                                      : reinterpret_cast<std::byte*>(&scalars_[i]));
+    frame.lasting.push_back(leaves_[i].get());
+  }
+  for (int32_t leaf : plan_->donor)
+    if (leaf >= 0) frame.lasting[size_t(leaf)] = nullptr;
+  for (const Ref<Buffer>& output : outputs_) frame.outputs.push_back(output->data());
+  frame.dynamic = dynamic_;
+  frame.origins = &origins_;
+  return frame;
+}
+
 void Run::run_plan() {
   for (const Ref<Event>& event : awaited_)
     if (const std::exception_ptr error = event->error()) std::rethrow_exception(error);
-  for (size_t i = 0; i < leaves_.size(); ++i) {
-    leaf_data_.push_back(leaves_[i] ? leaves_[i]->data() + leaf_offsets_[i] : nullptr);
-    lasting_.push_back(leaves_[i].get());
-  }
-  for (int32_t leaf : plan_->donor)
-    if (leaf >= 0) lasting_[size_t(leaf)] = nullptr;
   const Arena arena = allocate();
+  Frame frame = this->frame();
+  frame.arena = arena.data();
   note_run(*plan_->device, *plan_, occupancy_);
-  const auto run = [&](size_t s, bool at_once) {
-    run_step(plan_->steps[s], at_once, arena.data());
-  };
-  run_stages(*plan_, 0, plan_->late_begin, run);
+  run_steps(*plan_, 0, plan_->late_begin, frame);
   check_cancel();
   // Nothing can fail from here on: memory changes hands, and a cancel waits.
   const DeferCancel defer;
-  for (size_t i = 0; i < outputs_.size(); ++i)
-    if (plan_->donor[i] >= 0) outputs_[i]->take_memory(*leaves_[size_t(plan_->donor[i])]);
-  run_stages(*plan_, plan_->late_begin, plan_->stages.size(), run);
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (plan_->donor[i] < 0) continue;
+    outputs_[i]->take_memory(*leaves_[size_t(plan_->donor[i])]);
+    frame.outputs[i] = outputs_[i]->data();
+  }
+  run_steps(*plan_, plan_->late_begin, plan_->stages.size(), frame);
 }
 
 }  // namespace tegula

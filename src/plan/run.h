@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "plan/held_lines.h"
+#include "plan/execute.h"
 #include "plan/memory_report.h"
 #include "plan/plan.h"
 #include "runtime/profile.h"
@@ -55,21 +55,15 @@ class Run : public Work {
  private:
   friend void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& event);
 
-  std::byte* address(const Place& place, std::byte* arena);
   void run_plan();
   Arena allocate();
+  Frame frame();
   void restore();
-  void run_step(Step& step, bool at_once, std::byte* arena);
-  [[noreturn]] void fail_at(const Step& step, const Error& error) const;
-  void report(const Step& step, double microseconds) const;
-  void describe_step(const Step& step, ProfileEvent& event) const;
 
   std::shared_ptr<Plan> plan_;
   std::vector<Ref<Buffer>> leaves_;
   std::vector<Ref<Event>> awaited_;    // of leaves still to be computed when the run was made
   std::vector<int64_t> leaf_offsets_;  // bytes
-  std::vector<std::byte*> leaf_data_;  // as the run began: a donor gives its memory away
-  std::vector<Buffer*> lasting_;       // by leaf: its buffer, unless the run writes over it
   std::vector<uint64_t> scalars_;      // by leaf
   std::vector<int64_t> dynamic_;
   std::vector<Ref<Buffer>> outputs_;
@@ -80,11 +74,9 @@ class Run : public Work {
   };
   std::vector<Previous> previous_;
   Ref<Event> state_event_ = make_ref<Event>();
-  int32_t description_ = -1;  // see describe_plan()
-  HeldLines held_lines_;  // by node, of what can fail
+  Origins origins_;
   std::shared_ptr<const Occupancy> occupancy_;  // of a plan with large values
   std::vector<Ref<HostFunction>> hosts_;  // whose addresses are among the run-time words
-  std::vector<std::string> lines_;                             // by node, for the profile
 };
 
 // Has a run computed, completing `event`; see Queue::submit. Call under the graph lock.

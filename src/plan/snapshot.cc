@@ -86,9 +86,9 @@ class Collector {
         uses |= node->primitive->uses_for(i);
         visit(input.node.get());
       }
-      for (size_t i = 0; i < node->inputs.size() && i < 31; ++i) {
+      for (size_t i = 0; i < node->inputs.size(); ++i) {
         const Value& input = node->inputs[i];
-        if ((uses >> i & 1) && input.node->pending()) keep(input.node.get(), input.index);
+        if ((uses & uses_input(i)) && input.node->pending()) keep(input.node.get(), input.index);
       }
       if (uses & kUsesOutput)
         for (uint32_t k = 0; k < node->outputs.size(); ++k) keep(node, k);
@@ -263,7 +263,9 @@ std::string value_name(const Snapshot& snapshot, ValueRef value) {
 
 std::string attrs_text(const Node& node) {
   std::ostringstream out;
-  for (size_t k = 0; k < node.attrs.size(); ++k) {
+  // Where a node calls bodies the other words say what those do.
+  const size_t shown = std::min(node.attrs.size(), node.bodies.empty() ? size_t(-1) : 1);
+  for (size_t k = 0; k < shown; ++k) {
     if (k) out << ", ";
     if (int(k) == node.primitive->dtype_attr) out << DType(node.attrs[k]);
     else out << node.attrs[k];

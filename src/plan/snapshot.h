@@ -41,6 +41,7 @@ struct Snapshot {
   std::vector<int64_t> key;                          // compared in full
   uint64_t hash = 0;
   Backend* device = nullptr;
+  bool results_apart = false;  // each kept value is to lie dense, in memory of its own
 };
 
 // Everything pending on `device` that has a live handle in this thread or is an ordered effect,

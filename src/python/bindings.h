@@ -10,6 +10,7 @@ void add_effects(nanobind::module_& m);              // effect_bindings.cc
 void add_gradient_functions(nanobind::module_& m);   // gradient_bindings.cc
 void add_graph(nanobind::module_& m);                // graph_bindings.cc
 void add_runtime_functions(nanobind::module_& m);    // runtime_bindings.cc
+void add_control(nanobind::module_& m);              // control.cc
 void add_jit(nanobind::module_& m);                  // jit.cc
 void add_plan_functions(nanobind::module_& m);       // plan_bindings.cc
 

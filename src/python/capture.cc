@@ -1,5 +1,6 @@
 #include "python/capture.h"
 
+#include "graph/primitive.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
@@ -20,9 +21,25 @@ void note_use(PyObject* tensor) {
   if (Capture* capture = Capture::current()) capture->use(tensor);
 }
 
+void refuse_escapes(PendingList& list, const char* op) {
+  const auto find = [&]() -> Node* {
+    for (Node* node = list.first(); node; node = PendingList::next(node))
+      for (const Output& output : node->outputs)
+        if (output.handles) return node;
+    return nullptr;
+  };
+  if (!find()) return;
+  PyGC_Collect();
+  if (const Node* node = find())
+    fail(ErrorKind::trace, op, ": a tensor of the traced function (", node->primitive->name,
+         node->where.token ? ", computed at " + describe(node->where) : "",
+         ") is still referred to afterwards, but was neither returned nor written to a tensor that "
+         "was there before; return it, or write x[...] = value");
+}
+
 Capture* Capture::current() { return Trace::current() ? current_capture : nullptr; }
 
-Capture::Capture() : outer_(current_capture) {
+Capture::Capture(Kind kind) : kind_(kind), outer_(current_capture) {
   current_capture = this;
   ++captures_active;
 }
@@ -32,7 +49,11 @@ Capture::~Capture() { finish(); }
 void Capture::use(PyObject* object, int32_t leaf) {
   Tensor& tensor = raw_tensor(object);
   if (!tensor || trace_.made(tensor.node())) return;
-  const Tensor input = trace_.input(tensor);
+  if (kind_ == Kind::body && outer_) outer_->use(object);
+  // A number that a body reads is an operand as it is.
+  const bool number = kind_ == Kind::body && tensor.node().state == NodeState::scalar;
+  if (number && number_of_.count(object)) return;
+  const Tensor input = number ? tensor : trace_.input(tensor);
   keep(object);
   number_of_[object] = int32_t(handles.size());
   const Ref<GradCell> cell = tensor.output().cell;
@@ -82,6 +103,7 @@ int32_t Capture::keep(PyObject* object) {
 }
 
 Tensor Capture::setting(PyObject* container, PyObject* key) {
+  if (kind_ == Kind::body && outer_) return outer_->setting(container, key);
   const nb::object value = nb::steal(checked(PyObject_GetItem(container, key)));
   HostAction action;
   action.number = int32_t(numbers.size());
@@ -92,12 +114,17 @@ Tensor Capture::setting(PyObject* container, PyObject* key) {
 }
 
 void Capture::call(PyObject* function) {
+  if (kind_ == Kind::body)
+    fail(ErrorKind::trace,
+         "control flow: a schedule steps outside of branches and loops, which run "
+         "without Python; call step() after them");
   HostAction action;
   action.function = keep(function);
   actions.push_back(action);
 }
 
 void Capture::depend(PyObject* object, PyObject* name, PyObject* value, bool is_mode) {
+  if (kind_ == Kind::body && outer_) return outer_->depend(object, name, value, is_mode);
   for (const Condition& c : conditions)
     if (objects[size_t(c.object)].ptr() == object &&
         PyUnicode_Compare(objects[size_t(c.name)].ptr(), name) == 0)

@@ -57,7 +57,9 @@ class Capture {
     Value gradient;
   };
 
-  Capture();
+  // A function that tg.jit replays, or one that a node of control flow calls.
+  enum class Kind : uint8_t { jit, body };
+  explicit Capture(Kind kind = Kind::jit);
   ~Capture();
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
@@ -97,11 +99,15 @@ class Capture {
   Tensor number(Number number);
   int32_t keep(PyObject* object);
 
+  Kind kind_;
   Trace trace_;
   bool finished_ = false;
-  Capture* outer_;
+  Capture* outer_;  // of the function that calls this one, or null
   std::unordered_map<PyObject*, int32_t> number_of_;
   std::unordered_map<GradCell*, size_t> cell_of_;
 };
+
+// After a trace: throws if a tensor of it is still referred to. `op` begins the message.
+void refuse_escapes(PendingList& list, const char* op);
 
 }  // namespace tegula::python

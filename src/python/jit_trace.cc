@@ -24,22 +24,6 @@ class Outputs {
   std::vector<Value> values;
 };
 
-void refuse_escapes(PendingList& list) {
-  const auto find = [&]() -> Node* {
-    for (Node* node = list.first(); node; node = PendingList::next(node))
-      for (const Output& output : node->outputs)
-        if (output.handles) return node;
-    return nullptr;
-  };
-  if (!find()) return;
-  PyGC_Collect();
-  if (const Node* node = find())
-    fail(ErrorKind::trace, "jit: a tensor of the traced function (", node->primitive->name,
-         node->where.token ? ", computed at " + describe(node->where) : "",
-         ") is still referred to afterwards, but was neither returned nor written to a tensor that "
-         "was there before; return it, or write x[...] = value");
-}
-
 class Tracer {
  public:
   Tracer(PyObject* function, const Tree& arguments) : function_(function), arguments_(arguments) {}
@@ -54,7 +38,7 @@ class Tracer {
     read_result(*s, capture, call(capture), outputs);
     capture.finish();
     take_state(*s, capture, outputs);
-    refuse_escapes(capture.trace().list());
+    refuse_escapes(capture.trace().list(), "jit");
     Graph graph = capture.trace().graph(outputs.values);
     number_inputs(*s, capture, graph);
     take_numbers(*s, capture);

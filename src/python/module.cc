@@ -115,6 +115,7 @@ NB_MODULE(_core, m) {
   add_plan_functions(m);
   add_jit(m);
   add_graph(m);
+  add_control(m);
   m.attr("__all__") = public_names(m);
   finish_at_exit();
 }

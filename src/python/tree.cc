@@ -75,12 +75,55 @@ class Rebuilder {
   size_t word_ = 0, static_ = 0, leaf_number_ = 0;
 };
 
+// Follows the words of a tree to one leaf.
+class PathFinder {
+ public:
+  PathFinder(const Tree& tree, size_t leaf) : tree_(tree), left_(leaf) {}
+
+  // Whether the leaf is in what comes next; then `path` is where.
+  bool next(std::string& path) {
+    switch (const int64_t word = tree_.words[word_++]) {
+      case kLeaf:
+        ++word_;
+        return left_-- == 0;
+      case kStatic:
+        ++static_;
+        return false;
+      case kNone:
+        return false;
+      default: {
+        const int64_t size = tree_.words[word_++];
+        if (word == kNamedTuple || word == kDataclass) ++static_;
+        const bool keyed = word == kDict || word == kDataclass;
+        for (int64_t i = 0; i < size; ++i) {
+          const std::string key = keyed ? repr(tree_.statics[static_++].ptr()) : cat(i);
+          std::string rest;
+          if (!next(rest)) continue;
+          path = "[" + key + "]" + rest;
+          return true;
+        }
+        return false;
+      }
+    }
+  }
+
+ private:
+  const Tree& tree_;
+  size_t left_, word_ = 0, static_ = 0;
+};
+
 }  // namespace
+
+std::string Tree::path(size_t leaf) const {
+  std::string path;
+  PathFinder(*this, leaf).next(path);
+  return path;
+}
 
 void Tree::add(PyObject* object, bool constant_numbers, int depth) {
   require(depth < 64, "jit: containers are nested more than 64 deep");
   const auto leaf = [&](Leaf kind) {
-    words.insert(words.end(), {kLeaf, kind});
+    words.insert(words.end(), {kLeaf, all_values ? tensor : kind});
     leaves.push_back(nb::borrow(object));
     leaf_kinds.push_back(kind);
   };
@@ -92,6 +135,7 @@ void Tree::add(PyObject* object, bool constant_numbers, int depth) {
   if (object == Py_None) return words.push_back(kNone);
   if (PyFloat_CheckExact(object)) return constant_numbers ? fixed() : leaf(real);
   if (PyLong_CheckExact(object)) return constant_numbers ? fixed() : leaf(integer);
+  if (all_values && PyBool_Check(object)) return leaf(boolean);
   if (PyUnicode_CheckExact(object) || PyBool_Check(object)) return fixed();
   if (PyList_CheckExact(object) || PyTuple_CheckExact(object) || is_namedtuple(object)) {
     const bool list = PyList_CheckExact(object), plain = PyTuple_CheckExact(object);
