@@ -4,6 +4,7 @@
 #include "backend/cpu/conv_algorithm.h"
 #include "contraction_harness.h"
 #include "graph/attrs.h"
+#include "runtime_helpers.h"
 
 using namespace tegula;
 using namespace tegula::testing;
@@ -352,6 +353,39 @@ TEST_CASE("winograd: the same bits of the weight gradient for every layout and n
         CHECK(dw2.values() == dw.values());
       }
     }
+}
+
+TEST_CASE("child: print a checksum of 3x3 convolutions" * doctest::skip()) {
+  std::mt19937 random(10);
+  uint64_t sum = 0;
+  for (const Case& c : kGradCases) {
+    Array x(DType::float32, c.x()), w(DType::float32, c.w()), y(DType::float32, c.y());
+    fill_normal(x, random);
+    fill_normal(w, random);
+    const auto add = [&](Array& out) {
+      for (std::byte byte : out.memory) sum = (sum ^ uint64_t(byte)) * 0x100000001b3u;
+    };
+    convolve("conv", c, x.view(), w.view(), y.view());
+    add(y);
+    convolve("conv_weight_grad", c, x.view(), y.view(), w.view());
+    add(w);
+    convolve("conv_input_grad", c, y.view(), w.view(), x.view());
+    add(x);
+  }
+  std::printf("checksum=%016llx\n", static_cast<unsigned long long>(sum));
+}
+
+TEST_CASE("winograd: the same bits for every TEGULA_TILE") {
+  const auto checksum = [](const std::string& tile) {
+    const std::string text =
+        test::in_fresh_process("TEGULA_TILE=" + tile, "child: print a checksum of 3x3 convolutions")
+            .second;
+    const size_t at = text.find("checksum=");
+    REQUIRE(at != std::string::npos);
+    return text.substr(at, 25);
+  };
+  const std::string usual = checksum("");
+  for (const char* tile : {"8", "33", "1000"}) CHECK(checksum(tile) == usual);
 }
 
 TEST_CASE("winograd: what is not finite stays in its tiles") {

@@ -9,7 +9,6 @@
 #include "backend/cpu/contraction/conv_kernels.h"
 #include "backend/cpu/contraction/scratch.h"
 #include "backend/cpu/contraction/winograd.h"
-#include "backend/cpu/isa.h"
 #include "runtime/thread_pool.h"
 
 namespace tegula::cpu {
@@ -34,7 +33,7 @@ class WinogradWeightGrad {
         row_blocks_(ceil_div(x.channels, kChannels)),
         panels_(width_ / gemm_.panel),
         column_blocks_(ceil_div(width_, kChannels)),
-        boxes_(x.images, tiles_, tile_size(kTilesInBox)),
+        boxes_(x.images, tiles_, kTilesInBox),
         chains_(std::clamp<int64_t>(ceil_div(kTasks, row_blocks_ * column_blocks_), 1,
                                     boxes_.count())) {}
 
@@ -56,6 +55,7 @@ class WinogradWeightGrad {
   }
 
  private:
+  // Boxes fix the order of sums: TEGULA_TILE leaves them alone.
   static constexpr int64_t kTilesInBox = 96, kChannels = 128, kTasks = 8;
 
   // One block of the sums, (point, channel of x, channel of dy), over the boxes of a chain.
