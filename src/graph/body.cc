@@ -34,7 +34,8 @@ class Operands {
       read = body_[number];
       return;
     }
-    if (!is_scalar(*read.node)) read = leaf_like(outside);
+    if (!is_scalar(*read.node))
+      read = {make_leaf(outside.dtype(), outside.shape(), *outside.node().device), 0};
     set(number, read);
   }
 
@@ -59,16 +60,6 @@ class Operands {
     if (body_.size() <= number) body_.resize(number + 1);
     body_[number] = value;
   }
-  static Value leaf_like(const Tensor& x) {
-    Ref<Node> node = Node::create();
-    node->device = x.node().device;
-    Output output;
-    output.dtype = x.dtype();
-    output.shape = x.shape();
-    node->outputs.push_back(std::move(output));
-    return {std::move(node), 0};
-  }
-
   size_t parameters_;
   Tensors& shared_;
   std::vector<Value> body_;

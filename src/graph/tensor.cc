@@ -16,16 +16,6 @@ Backend* chosen_device = nullptr;
 thread_local Backend* scoped_device = nullptr;
 Evaluator evaluator = nullptr;
 
-Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device) {
-  Ref<Node> node = Node::create();
-  node->device = &device;
-  Output output;
-  output.dtype = dtype;
-  output.shape = std::move(shape);
-  node->outputs.push_back(std::move(output));
-  return node;
-}
-
 // The same value with no history. A primitive of the graph layer itself: detaching needs it.
 const Primitive kAlias = {
     .name = "alias",
@@ -75,6 +65,16 @@ void note_look(const Node& node) {
 }
 
 }  // namespace
+
+Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device) {
+  Ref<Node> node = Node::create();
+  node->device = &device;
+  Output output;
+  output.dtype = dtype;
+  output.shape = std::move(shape);
+  node->outputs.push_back(std::move(output));
+  return node;
+}
 
 void Tensor::set_requires_grad(bool on) {
   if (on && !is_floating(dtype()))

@@ -62,6 +62,8 @@ double scalar_value(const Node& node);
 // The same number as a scalar of another dtype; ValueError if an integer does not fit.
 Tensor cast_scalar(const Tensor& x, DType dtype);
 
+// A leaf without memory.
+Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device);
 // A leaf around memory that already holds values.
 Tensor from_buffer(Ref<Buffer> buffer, DType dtype, Shape shape, Layout layout);
 // Copies `bytes` of dense row-major host data into a new leaf.

@@ -13,14 +13,9 @@ namespace {
 thread_local Trace* current_trace = nullptr;
 
 Ref<Node> copy_leaf(const Tensor& like) {
-  Ref<Node> node = Node::create();
-  node->device = like.node().device;
-  Output output;
-  output.dtype = like.dtype();
-  output.shape = like.shape();
-  output.requires_grad = like.requires_grad();
-  output.cell = like.output().cell;
-  node->outputs.push_back(std::move(output));
+  Ref<Node> node = make_leaf(like.dtype(), like.shape(), *like.node().device);
+  node->outputs[0].requires_grad = like.requires_grad();
+  node->outputs[0].cell = like.output().cell;
   return node;
 }
 

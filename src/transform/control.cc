@@ -98,13 +98,8 @@ class GradientBody {
 
  private:
   Value leaf(const Shape& shape, DType dtype, bool wanted) {
-    Ref<Node> node = Node::create();
-    node->device = &device_;
-    Output output;
-    output.dtype = dtype;
-    output.shape = shape;
-    output.requires_grad = wanted;
-    node->outputs.push_back(std::move(output));
+    Ref<Node> node = make_leaf(dtype, shape, device_);
+    node->outputs[0].requires_grad = wanted;
     return {std::move(node), 0};
   }
 
@@ -188,6 +183,30 @@ Flow flow_of(VjpContext& c, size_t carries, size_t first_outside) {
   return flow;
 }
 
+// The gradient body's parameters for the flow: into `upstream` of each floating carry, and those
+// for the sums.
+Tensors add_flow(VjpContext& c, const Flow& flow, GradientBody& gradient, Tensors& upstream) {
+  for (size_t j : flow.carries)
+    upstream[j] = gradient.parameter(c.input_shape(j), c.input_dtype(j));
+  Tensors sums;
+  for (size_t i : flow.outside)
+    sums.push_back(gradient.parameter(c.input_shape(i), c.input_dtype(i)));
+  return sums;
+}
+// What the gradients of the flow are taken of: the carries and what comes from outside.
+Tensors flow_wanted(const Flow& flow, const Tensors& inputs) {
+  Tensors wanted;
+  for (size_t j : flow.carries) wanted.push_back(inputs[j]);
+  for (size_t i : flow.outside) wanted.push_back(inputs[i]);
+  return wanted;
+}
+void add_sums(const Flow& flow, const Tensors& sums, Tensors& found) {
+  for (size_t n = 0; n < sums.size(); ++n) {
+    Tensor& sum = found[flow.carries.size() + n];
+    sum = sums[n] + sum;
+  }
+}
+
 // A scan the other way over the carries, rows and upstream gradients, whose body does again what
 // the body did.
 void scan_vjp(VjpContext& c) {
@@ -198,17 +217,14 @@ void scan_vjp(VjpContext& c) {
   const Flow flow = flow_of(c, carries, carries + rows);
 
   GradientBody gradient(c.device());
-  Tensors upstream(body.graph.outputs.size()), sums;
-  for (size_t j : flow.carries)
-    upstream[j] = gradient.parameter(c.input_shape(j), c.input_dtype(j));
-  for (size_t i : flow.outside)
-    sums.push_back(gradient.parameter(c.input_shape(i), c.input_dtype(i)));
+  Tensors upstream(body.graph.outputs.size());
+  const Tensors sums = add_flow(c, flow, gradient, upstream);
   Tensors xs;
   const auto row_of = [&](const Tensor& x, bool wanted) {
     xs.push_back(x);
     return gradient.parameter(row_shape(x.shape()), x.dtype(), wanted);
   };
-  Tensors inputs, wanted;
+  Tensors inputs;
   for (size_t j = 0; j < carries; ++j)
     inputs.push_back(row_of(c.output(stacks + j), is_floating(c.input_dtype(j))));
   for (size_t i = carries; i < carries + rows; ++i)
@@ -221,16 +237,14 @@ void scan_vjp(VjpContext& c) {
   for (size_t j : flow.carries)
     if (c.grad(stacks + j)) before[j] = row_of(c.grad(stacks + j), false);
 
-  for (size_t j : flow.carries) wanted.push_back(inputs[j]);
-  for (size_t i : flow.outside) wanted.push_back(inputs[i]);
+  Tensors wanted = flow_wanted(flow, inputs);
   for (size_t i = carries; i < carries + rows; ++i)
     if (c.needs(i)) wanted.push_back(inputs[i]);
   const Tensors outputs = record_body(body, inputs, c.dynamic());
   Tensors found = gradient.gradients_of(outputs, upstream, wanted);
   for (size_t n = 0; n < flow.carries.size(); ++n)
     if (const Tensor& more = before[flow.carries[n]]) found[n] = found[n] + more;
-  for (size_t n = 0; n < sums.size(); ++n)
-    found[flow.carries.size() + n] = sums[n] + found[flow.carries.size() + n];
+  add_sums(flow, sums, found);
   for (const Tensor& g : found) gradient.give(g);
 
   const Tensors gradients = scan(flow.init, xs, attrs.length, !attrs.reverse, gradient.take());
@@ -274,11 +288,8 @@ void while_vjp(VjpContext& c) {
 
   GradientBody gradient(c.device());
   const Tensor at = gradient.parameter({}, DType::int64) - scalar(int64_t(1), DType::int64);
-  Tensors upstream(carries), sums, inputs, wanted;
-  for (size_t j : flow.carries)
-    upstream[j] = gradient.parameter(c.input_shape(j), c.input_dtype(j));
-  for (size_t i : flow.outside)
-    sums.push_back(gradient.parameter(c.input_shape(i), c.input_dtype(i)));
+  Tensors upstream(carries), inputs;
+  const Tensors sums = add_flow(c, flow, gradient, upstream);
   const auto row_of = [&](const Tensor& stack) {
     return squeeze(take(gradient.outside(stack), reshape(at, {1}), 0), {0});
   };
@@ -288,15 +299,12 @@ void while_vjp(VjpContext& c) {
   }
   for (size_t i = carries; i < c.input_count(); ++i)
     inputs.push_back(gradient.outside(c.input(i), c.needs(i)));
-  for (size_t j : flow.carries) wanted.push_back(inputs[j]);
-  for (size_t i : flow.outside) wanted.push_back(inputs[i]);
   const size_t skipped = c.bodies()[0]->dynamic_words();
   const Tensors outputs = record_body(body, inputs, c.dynamic().subspan(skipped));
-  Tensors found = gradient.gradients_of(outputs, upstream, wanted);
+  Tensors found = gradient.gradients_of(outputs, upstream, flow_wanted(flow, inputs));
   for (size_t n = 0; n < flow.carries.size(); ++n)
     if (const Tensor& more = c.grad(stacks + flow.carries[n])) found[n] = found[n] + row_of(more);
-  for (size_t n = 0; n < sums.size(); ++n)
-    found[flow.carries.size() + n] = sums[n] + found[flow.carries.size() + n];
+  add_sums(flow, sums, found);
   gradient.give(at);
   for (const Tensor& g : found) gradient.give(g);
 
