@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -108,7 +108,7 @@ class Plan:
     def __str__(self) -> str:
         title = (
             f"plan on {self.device}: {len(self.nodes)} nodes in {len(self.steps)} steps, "
-            f"{self.measured_us / 1e3:.3f} ms, arena {_bytes(self.arena_bytes)}, "
+            f"{self.measured_us / 1e3:.3f} ms, arena {_core._readable_bytes(self.arena_bytes)}, "
             f"{self.in_place} results in place"
         )
         if self.runs > 1:
@@ -153,12 +153,12 @@ class Explanation:
         return text
 
 
-def _bytes(count: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+def nodes_of(described: Iterable[tuple[Any, ...]]) -> tuple[Node, ...]:
+    """The nodes as the engine describes them."""
+    return tuple(
+        Node(i, operation, attributes, tuple(inputs), tuple(types), kept, line)
+        for i, (operation, attributes, inputs, types, kept, line) in enumerate(described)
+    )
 
 
 def short(text: str, limit: int) -> str:
@@ -228,12 +228,8 @@ def _plans(described: list[tuple[Any, ...]], events: list[Event]) -> list[Plan]:
                     lines=seen[-1].lines if seen else (),
                 )
             )
-        graph = (
-            Node(i, operation, attributes, tuple(inputs), tuple(types), kept, line)
-            for i, (operation, attributes, inputs, types, kept, line) in enumerate(nodes)
-        )
         plans.append(
-            Plan(device, tuple(leaves), tuple(graph), tuple(made), arena_bytes, in_place,
+            Plan(device, tuple(leaves), nodes_of(nodes), tuple(made), arena_bytes, in_place,
                  runs.get(p, 0))
         )  # fmt: skip
     return plans

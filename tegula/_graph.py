@@ -12,7 +12,7 @@ import numpy as np
 
 from tegula import _core
 from tegula._core import Tensor
-from tegula._explain import Node, short
+from tegula._explain import nodes_of, short
 from tegula._host import TensorSpec
 from tegula._tree import map_tree
 
@@ -53,10 +53,7 @@ class Graph:
             Input(name, names[leaf] if leaf >= 0 else name, content, origin)
             for name, content, origin, leaf in traced.leaves()
         )
-        self.nodes = tuple(
-            Node(i, operation, attributes, tuple(inputs), tuple(types), kept, line)
-            for i, (operation, attributes, inputs, types, kept, line) in enumerate(traced.nodes())
-        )
+        self.nodes = nodes_of(traced.nodes())
         self.results = tuple(traced.results())
         self.writes = tuple(traced.writes())
 

@@ -8,6 +8,7 @@
 #include "plan/describe.h"
 #include "python/bindings.h"
 #include "python/casters.h"
+#include "python/described_nodes.h"
 #include "python/specialization.h"
 #include "transform/extract.h"
 
@@ -55,13 +56,7 @@ class TracedGraph {
     return result;
   }
 
-  nb::list nodes() const {
-    nb::list result;
-    for (const PlanDescription::Recorded& node : describe_nodes(snapshot_))
-      result.append(nb::make_tuple(node.operation, node.attrs, node.inputs, node.types, node.kept,
-                                   node.line));
-    return result;
-  }
+  nb::list nodes() const { return described_nodes(describe_nodes(snapshot_)); }
 
   // Names of the tensors that the function returns.
   std::vector<std::string> results() const {

@@ -10,6 +10,7 @@
 #include "plan/tile.h"
 #include "python/bindings.h"
 #include "python/casters.h"
+#include "python/described_nodes.h"
 
 namespace nb = nanobind;
 
@@ -61,18 +62,15 @@ std::string explain(const nb::args& values, bool graph, bool programs) {
 nb::list described_plans() {
   nb::list plans;
   for (const PlanDescription& plan : stop_describing_plans()) {
-    nb::list leaves, nodes, steps;
+    nb::list leaves, steps;
     for (size_t i = 0; i < plan.leaf_names.size(); ++i)
       leaves.append(nb::make_tuple(plan.leaf_names[i], plan.leaf_texts[i]));
-    for (const auto& node : plan.nodes)
-      nodes.append(nb::make_tuple(node.operation, node.attrs, node.inputs, node.types, node.kept,
-                                  node.line));
     for (const auto& step : plan.steps)
       steps.append(nb::make_tuple(step.kind, step.operations, step.program, step.nodes, step.reads,
                                   step.writes, step.bytes, step.flops, step.predicted_us,
                                   step.stage));
-    plans.append(
-        nb::make_tuple(plan.device, leaves, nodes, steps, plan.arena_bytes, plan.in_place));
+    plans.append(nb::make_tuple(plan.device, leaves, described_nodes(plan.nodes), steps,
+                                plan.arena_bytes, plan.in_place));
   }
   return plans;
 }

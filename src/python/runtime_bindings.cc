@@ -182,6 +182,7 @@ void add_runtime_functions(nb::module_& m) {
       "'direct'. Waits for what is being computed, and raises its failure. Sources: Lavin and "
       "Gray\n"
       "2016; docs/numerics.md. ValueError for other names.");
+  m.def("_readable_bytes", &readable_bytes, nb::arg("bytes"), "So many bytes in words.");
   m.def("_start_profile", &start_profile, "Begins to note what is planned and run.");
   m.def("_stop_profile", finish_profile,
         nb::sig("def _stop_profile() -> tuple[list[tuple[Any, ...]], list[str]]"),
