@@ -29,7 +29,8 @@ SmallVector<int64_t, 32> tap_offsets(const Dims* used, const int64_t* strides) {
   return offsets;
 }
 
-// The one place that chooses an algorithm, by shapes and set_conv_algorithm() alone.
+// Chooses the algorithm, by shapes and set_conv_algorithm() alone; of the weight gradient
+// run_conv_weight_grad() does.
 template <class T>
 void multiply_windows(const Windows& windows, const Image& source, int64_t groups,
                       const FilterLayout& filters, const Image& out, const Placement& placement) {

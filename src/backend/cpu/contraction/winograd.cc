@@ -6,9 +6,6 @@
 namespace tegula::cpu {
 namespace {
 
-// Rows of products lie a little apart from powers of two, which would share cache sets.
-constexpr int64_t kApart = 16;
-
 class Winograd {
  public:
   Winograd(const WinogradKernels& kernels, const Windows& windows, const Image& source,
@@ -22,7 +19,7 @@ class Winograd {
         placement_(placement),
         tiles_(tile_windows(windows, kernels.tile)),
         depth_(depth_block<float>(source.channels)),
-        pitch_(round_up(source.channels, kApart)),
+        pitch_(round_up(source.channels, kWinogradApart)),
         panels_(ceil_div(out.channels, gemm_.panel)),
         boxes_(out.images, tiles_, tiles_in_box()),
         kept_(
@@ -93,7 +90,7 @@ class Winograd {
     const Region region = region_of(tiles_, box);
     const Scratch<float> pixels(ScratchUse::planes, size_t(region.pixels() * pitch_));
     conv_.fill(source_, region, 0, source_.channels, pitch_, pixels);
-    const int64_t a_row = pitch_ + kApart, a_point = count * a_row;
+    const int64_t a_row = pitch_ + kWinogradApart, a_point = count * a_row;
     const Scratch<float> left(ScratchUse::left, size_t(points * a_point));
     const int64_t row = region.extent[2] * pitch_;
     int64_t tile = 0;
@@ -113,7 +110,7 @@ class Winograd {
   void multiply_columns(const Box& box, int64_t count, const float* left, int64_t a_row,
                         int64_t column, int64_t columns) const {
     const int64_t points = k_.points(), width = round_up(columns, gemm_.panel);
-    const int64_t c_row = width + kApart, c_point = count * c_row;
+    const int64_t c_row = width + kWinogradApart, c_point = count * c_row;
     const Scratch<float> products(ScratchUse::tile, size_t(points * c_point));
     for (int64_t p = 0; p < points; ++p)
       for (int64_t k = 0; k < source_.channels; k += depth_) {

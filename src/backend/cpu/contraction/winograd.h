@@ -14,6 +14,10 @@
 
 namespace tegula::cpu {
 
+// Rows of operands and products lie so many elements apart from powers of two, which would share
+// cache sets.
+constexpr int64_t kWinogradApart = 16;
+
 // Whether a convolution is of that kind and gains by it: a matter of shapes alone.
 bool winograd_applies(const Windows& windows, const Image& source, const Image& out,
                       int64_t groups);

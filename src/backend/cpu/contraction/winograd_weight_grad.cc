@@ -15,8 +15,6 @@ namespace tegula::cpu {
 namespace {
 
 constexpr int64_t kTile = 2, kPoints = 16, kTaps = 9;
-// Rows lie a little apart from powers of two, which would share cache sets.
-constexpr int64_t kApart = 16;
 
 class WinogradWeightGrad {
  public:
@@ -70,10 +68,12 @@ class WinogradWeightGrad {
       const Box box = boxes_[b];
       const int64_t count = box.results();
       if (count == 0) continue;
-      const int64_t a_row = round_up(rows, kApart) + kApart, b_row = end - column + kApart;
+      const int64_t a_row = round_up(rows, kWinogradApart) + kWinogradApart,
+                    b_row = end - column + kWinogradApart;
       const Scratch<float> left(ScratchUse::left, size_t(kPoints * count * a_row));
       const Scratch<float> right(ScratchUse::right, size_t(kPoints * count * b_row));
-      transform(x_, region_of(tiles_, box), box, row, rows, round_up(rows, kApart), 1, left, a_row);
+      transform(x_, region_of(tiles_, box), box, row, rows, round_up(rows, kWinogradApart), 1, left,
+                a_row);
       transform(dy_, upstream_region(box), box, column, std::min(end, dy_.channels) - column,
                 end - column, 0, right, b_row);
       for (int64_t p = 0; p < kPoints; ++p) {
