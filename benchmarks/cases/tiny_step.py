@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks import models
 from benchmarks.case import Case, Row, Runner, Variant
+from benchmarks.cases.training import steps_runner
 
 STEPS = 300
 WARM_UP = 50
 
 
 def _runner(step: Callable[[], Any]) -> Runner:
-    losses = [step().item() for _ in range(models.MLP.checked_steps)]
-    for _ in range(WARM_UP):
-        step()
-
-    def measure() -> dict[str, float]:
-        start = time.perf_counter()
-        for _ in range(STEPS):
-            loss = step()
-        loss.item()
-        return {"step": 1e6 * (time.perf_counter() - start) / STEPS}
-
-    return Runner(measure, losses)
+    return steps_runner(step, STEPS, models.MLP.checked_steps, WARM_UP, units=1e6)
 
 
 def _tegula() -> Runner:

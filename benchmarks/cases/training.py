@@ -13,9 +13,13 @@ WARM_UP = 2
 PEERS = ("PyTorch", "torch.compile", "JAX")
 
 
-def _runner(step: Callable[[], Any], steps: int, checked: int) -> Runner:
+def steps_runner(
+    step: Callable[[], Any], steps: int, checked: int, warm_up: int, units: float
+) -> Runner:
+    """The mean time of ``steps`` in a row, in so many ``units`` a second, after the losses of
+    ``checked`` and ``warm_up`` more."""
     losses = [step().item() for _ in range(checked)]
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         step().item()
 
     def measure() -> dict[str, float]:
@@ -23,9 +27,13 @@ def _runner(step: Callable[[], Any], steps: int, checked: int) -> Runner:
         for _ in range(steps):
             loss = step()
         loss.item()
-        return {"step": 1e3 * (time.perf_counter() - start) / steps}
+        return {"step": units * (time.perf_counter() - start) / steps}
 
     return Runner(measure, losses)
+
+
+def _runner(step: Callable[[], Any], steps: int, checked: int) -> Runner:
+    return steps_runner(step, steps, checked, WARM_UP, units=1e3)
 
 
 def training_case(name: str, what: str, target: float, steps: int, checked: int = 6) -> Case:
