@@ -153,12 +153,11 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
   require(v.shape()[rank - 2] == keys, op, ": key of shape ", key.shape(), " and value of shape ",
           value.shape(), " differ in length");
   const auto heads_of = [&](const Tensor& x) { return x.shape()[rank - 3]; };
-  const int64_t kv_heads = std::max(heads_of(k), heads_of(v));
-  const int64_t heads = std::max(heads_of(q), kv_heads);
-  require((heads_of(k) == kv_heads || heads_of(k) == 1) &&
-              (heads_of(v) == kv_heads || heads_of(v) == 1) &&
-              (heads_of(q) == heads || heads_of(q) == 1) &&
-              heads % std::max<int64_t>(1, kv_heads) == 0,
+  // One head serves any number of heads, none included.
+  const int64_t kv_heads = heads_of(k) == 1 ? heads_of(v) : heads_of(k);
+  const int64_t heads = heads_of(q) == 1 ? kv_heads : heads_of(q);
+  require((heads_of(v) == kv_heads || heads_of(v) == 1) &&
+              (kv_heads == 0 ? heads == 0 : heads % kv_heads == 0),
           op, ": the ", heads_of(q), " heads of query are no multiple of the ", kv_heads,
           " heads of key and value");
   Shape batch(q.shape().begin(), q.shape().end() - 3);

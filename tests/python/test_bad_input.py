@@ -108,6 +108,11 @@ def i(*values: int) -> tg.Tensor:
         (lambda: tg.cross_entropy(f(3, 4), i(0, 1, 2), label_smoothing=2.0), ValueError, ""),
         (lambda: tg.layer_norm(f(3, 4), 1, f(3)), ValueError, "layer_norm: weight"),
         (lambda: tg.dropout(f(3), 1.5), ValueError, "dropout"),
+        (
+            lambda: tg.scaled_dot_product_attention(f(2, 3, 4), f(0, 3, 4), f(0, 3, 2)),
+            ValueError,
+            "2 heads of query are no multiple of the 0 heads",
+        ),
         (lambda: tg.random.randint(3, 3, (2,)), ValueError, "randint"),
         (lambda: tg.random.randint(0, 1000, (2,), "int8"), ValueError, "int8"),
         (lambda: tg.bitwise_and(f(3), f(3)), TypeError, "bitwise_and"),
@@ -176,6 +181,15 @@ def test_a_failure_spoils_nothing_else():
     with pytest.raises(IndexError):
         bad.numpy()
     np.testing.assert_array_equal((x + 1).numpy(), [2, 2, 2])
+
+
+def test_attention_of_no_heads():
+    query, key, value = f(3, 4), f(0, 3, 4), f(0, 3, 2)
+    query.requires_grad = True
+    y = tg.scaled_dot_product_attention(query, key, value)
+    assert y.numpy().shape == (0, 3, 2)
+    y.sum().backward()
+    np.testing.assert_array_equal(query.grad.numpy(), np.zeros((3, 4)))
 
 
 def test_ignored_labels_may_be_anything():
