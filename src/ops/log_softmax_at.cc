@@ -13,6 +13,7 @@ const Primitive kLogSoftmaxAtGrad = {
     .kind = Kind::opaque,
     .infer = [](const InferContext& c,
                 OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .in_place = [](const Node&, int) { return 0; },
 };
 
 // scores (N, C), float32 or float64, and index (N, 1), checked -> (N, 1), and the largest score and

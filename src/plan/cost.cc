@@ -27,10 +27,6 @@ Factors& factors() {
   return instance;
 }
 
-double model_us(const Step& step) {
-  return kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
-}
-
 double span_bytes(const View& view) {
   double bytes = double(itemsize(view.dtype));
   for (size_t i = 0; i < view.shape.size(); ++i)
@@ -61,6 +57,10 @@ void count_work(Step& step, std::span<const uint8_t> has_memory) {
   if (step.program)
     step.flops += double(numel(step.program->extent)) * double(step.program->instrs.size());
   if (step.control) step.flops += step.control->flops();
+}
+
+double model_us(const Step& step) {
+  return kStepMicroseconds + step.bytes / kBytesPerMicrosecond + step.flops / kFlopsPerMicrosecond;
 }
 
 double cost_us(const Step& step) {

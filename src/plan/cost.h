@@ -10,7 +10,8 @@ namespace tegula {
 // whether it is written to memory of its own.
 void count_work(Step& step, std::span<const uint8_t> has_memory);
 
-// Estimated time on one thread in microseconds.
+// Estimated time on one thread in microseconds: by fixed figures, and corrected.
+double model_us(const Step& step);
 double cost_us(const Step& step);
 // A step took so long on one thread.
 void note_cost(const Step& step, double microseconds);

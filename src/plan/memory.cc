@@ -84,32 +84,70 @@ int64_t lay_out_in_order(std::vector<Lifetime>& values) {
   return free.end();
 }
 
+// Memory whose values are known by the place each has in it.
+class Region {
+ public:
+  explicit Region(const std::vector<Lifetime>& values) : values_(values) {}
+
+  // The lowest place that is free for the whole life of `value`.
+  int64_t lowest(const Lifetime& value) const {
+    const int64_t size = rounded(value.bytes);
+    int64_t offset = 0;
+    for (size_t p : placed_) {
+      const Lifetime& other = values_[p];
+      if (other.last < value.first || other.first > value.last) continue;
+      if (other.offset >= offset + size) break;
+      offset = std::max(offset, other.offset + rounded(other.bytes));
+    }
+    return offset;
+  }
+
+  void add(size_t number) {  // a value that has its place
+    const auto position =
+        std::lower_bound(placed_.begin(), placed_.end(), values_[number].offset,
+                         [&](size_t p, int64_t offset) { return values_[p].offset < offset; });
+    placed_.insert(position, number);
+  }
+
+ private:
+  const std::vector<Lifetime>& values_;
+  std::vector<size_t> placed_;  // by offset
+};
+
 }  // namespace
 
-int64_t lay_out(std::vector<Lifetime>& values) {
+int64_t lay_out(std::vector<Lifetime>& values, std::span<const LentMemory> lent) {
   if (values.size() > kMaxCompared) return lay_out_in_order(values);
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return values[a].bytes > values[b].bytes; });
-  std::vector<size_t> placed;  // by offset
+  Region arena(values);
+  std::vector<Region> beside(lent.size(), Region(values));
+  // Which is wanted soonest is of least use to others.
+  std::vector<int32_t> soonest(lent.size());
+  std::iota(soonest.begin(), soonest.end(), 0);
+  std::stable_sort(soonest.begin(), soonest.end(), [&](int32_t a, int32_t b) {
+    return lent[size_t(a)].until < lent[size_t(b)].until;
+  });
   int64_t total = 0;
   for (size_t i : order) {
     Lifetime& value = values[i];
     const int64_t size = rounded(value.bytes);
-    int64_t offset = 0;
-    for (size_t p : placed) {
-      const Lifetime& other = values[p];
-      if (other.last < value.first || other.first > value.last) continue;
-      if (other.offset >= offset + size) break;
-      offset = std::max(offset, other.offset + rounded(other.bytes));
+    value.offset = arena.lowest(value);
+    if (value.offset + size > total) {
+      for (int32_t number : soonest) {
+        if (lent[size_t(number)].until <= value.last || lent[size_t(number)].bytes < value.bytes)
+          continue;
+        const int64_t offset = beside[size_t(number)].lowest(value);
+        if (offset + value.bytes > lent[size_t(number)].bytes) continue;
+        value.offset = offset;
+        value.lent = number;
+        break;
+      }
     }
-    value.offset = offset;
-    total = std::max(total, offset + size);
-    const auto position =
-        std::lower_bound(placed.begin(), placed.end(), offset,
-                         [&](size_t p, int64_t o) { return values[p].offset < o; });
-    placed.insert(position, i);
+    (value.lent < 0 ? arena : beside[size_t(value.lent)]).add(i);
+    if (value.lent < 0) total = std::max(total, value.offset + size);
   }
   return total;
 }

@@ -7,7 +7,7 @@
 
 #include "plan/control.h"
 #include "plan/cost.h"
-#include "plan/lowering.h"
+#include "plan/draft.h"
 #include "plan/memory.h"
 #include "plan/memory_report.h"
 
@@ -18,25 +18,6 @@ namespace {
 constexpr int64_t kMaxViewWaste = 4;
 // Running steps at once may take so many bytes more than running them one by one.
 constexpr int64_t kMoreMemory = int64_t(256) << 10;
-
-// A value some step stores.
-struct Stored {
-  ValueRef value;
-  int64_t bytes = 0;
-  int32_t def = -1;       // step
-  int32_t output = -1;    // plan output it lives in, or -1: the arena
-  bool absent = false;    // nobody reads it and its kernel need not write it
-  int32_t inside = -1;    // another value of its step, in whose memory it lies
-  bool holds_result = false;  // another value lies in its memory
-};
-
-// Steps before memory is laid out: operands named by value.
-struct DraftStep {
-  Step step;
-  std::vector<Located> reads;
-  std::vector<int32_t> writes;  // stored values
-  int32_t scratch = -1;         // a stored value that lives as long as the step
-};
 
 class Builder {
  public:
@@ -60,16 +41,14 @@ class Builder {
   std::unique_ptr<Plan> take() { return std::move(plan_); }
 
  private:
-  int32_t& stored_id(ValueRef v) { return stored_ids_[size_t(v.node)][size_t(v.index)]; }
-
   // What must be in memory: read by another step, or kept.
   void find_stored() {
     const size_t count = snapshot_.nodes.size();
     stored_nodes_.assign(count, 0);
-    stored_ids_.resize(count);
+    draft_.ids.resize(count);
     read_.resize(count);
     for (size_t i = 0; i < count; ++i) {
-      stored_ids_[i].assign(snapshot_.nodes[i]->outputs.size(), -1);
+      draft_.ids[i].assign(snapshot_.nodes[i]->outputs.size(), -1);
       read_[i].assign(snapshot_.nodes[i]->outputs.size(), 0);
       for (size_t k = 0; k < snapshot_.live[i].size(); ++k) {
         if (!snapshot_.live[i][k]) continue;
@@ -93,16 +72,11 @@ class Builder {
     read_[size_t(base.node)][size_t(base.index)] = 1;
   }
 
-  int32_t new_stored(ValueRef value, int64_t bytes, int32_t step) {
-    stored_.push_back({.value = value, .bytes = bytes, .def = step});
-    return int32_t(stored_.size()) - 1;
-  }
-
   void draft_steps() {
     for (const Group& group : groups_) {
       DraftStep draft;
       Step& step = draft.step;
-      const int32_t index = int32_t(drafts_.size());
+      const int32_t index = int32_t(draft_.steps.size());
       for_nodes(group, [&](int32_t node) { step.nodes.push_back(node); });
       if (!group.tile || group.carrier >= 0) draft_kernel(draft, step.nodes[0], index);
       if (group.tile) {
@@ -116,7 +90,7 @@ class Builder {
         set_tile(step, std::move(lowered.program));
         if (group.carrier >= 0) place_result(draft);
       }
-      drafts_.push_back(std::move(draft));
+      draft_.steps.push_back(std::move(draft));
     }
   }
 
@@ -138,9 +112,10 @@ class Builder {
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       draft.writes.push_back(define({n, int32_t(k)}, index));
       if (optional && !read_[size_t(n)][k])
-        stored_.back() = {.value = {n, int32_t(k)}, .def = index, .absent = true};
+        draft_.stored.back() = {.value = {n, int32_t(k)}, .def = index, .absent = true};
     }
-    if (step.control) draft.scratch = new_stored({n, 0}, step.control->scratch_bytes(), index);
+    if (step.control)
+      draft.scratch = draft_.new_stored({n, 0}, step.control->scratch_bytes(), index);
   }
 
   // The result that an epilogue alone reads needs no memory of its own: it lies where one of the
@@ -152,27 +127,16 @@ class Builder {
     for (size_t k = 1; k < draft.writes.size(); ++k) {
       const View& out = step.outputs[k];
       if (out.dtype != step.outputs[0].dtype || !is_contiguous(out.shape, out.strides)) continue;
-      stored_[size_t(result)].bytes = 0;
-      stored_[size_t(result)].inside = draft.writes[k];
-      stored_[size_t(draft.writes[k])].holds_result = true;
+      draft_.stored[size_t(result)].bytes = 0;
+      draft_.stored[size_t(result)].inside = draft.writes[k];
+      draft_.stored[size_t(draft.writes[k])].holds_result = true;
       return;
     }
   }
 
   int32_t define(ValueRef v, int32_t step) {
     const int64_t bytes = numel(resolved_.shape(v)) * int64_t(itemsize(resolved_.dtype(v)));
-    return stored_id(v) = new_stored(v, bytes, step);
-  }
-
-  static void set_tile(Step& step, TileProgram program) {
-    const bool rides = !step.kind.empty();
-    if (!rides) step.kind = "tile";
-    for (size_t i = rides; i < program.inputs.size(); ++i)
-      step.inputs.push_back(
-          {nullptr, program.inputs[i].dtype, program.extent, program.inputs[i].strides});
-    for (const TileOperand& o : program.outputs)
-      step.outputs.push_back({nullptr, o.dtype, program.extent, o.strides});
-    step.program = std::make_shared<const TileProgram>(std::move(program));
+    return draft_.id_of(v) = draft_.new_stored(v, bytes, step);
   }
 
   int32_t new_output(int64_t bytes) {
@@ -207,7 +171,7 @@ class Builder {
         held_leaves_.push_back(located.base.index);
       }
     } else {
-      Stored& stored = stored_[size_t(stored_id(located.base))];
+      Stored& stored = draft_.stored[size_t(draft_.id_of(located.base))];
       const bool base_kept = snapshot_.live[size_t(located.base.node)][size_t(located.base.index)];
       const bool own = located.base == value && stored.output < 0;
       copy = snapshot_.results_apart ? !own : !base_kept && bytes * kMaxViewWaste < stored.bytes;
@@ -221,11 +185,11 @@ class Builder {
       draft.step.nodes = {value.node};
       draft.reads = {located};
       set_tile(draft.step, copy_program(shape, dtype, located.strides));
-      const int32_t id = new_stored(value, bytes, int32_t(drafts_.size()));
-      stored_[size_t(id)].output = new_output(bytes);
+      const int32_t id = draft_.new_stored(value, bytes, int32_t(draft_.steps.size()));
+      draft_.stored[size_t(id)].output = new_output(bytes);
       draft.writes = {id};
-      drafts_.push_back(std::move(draft));
-      kept.output = stored_[size_t(id)].output;
+      draft_.steps.push_back(std::move(draft));
+      kept.output = draft_.stored[size_t(id)].output;
       kept.strides = contiguous_strides(shape);
       kept.offset = 0;
       kept.dynamic.clear();
@@ -262,7 +226,7 @@ class Builder {
              step.inputs[i].strides == step.outputs[k].strides &&
              step.inputs[i].shape == step.outputs[k].shape;
     };
-    if (stored_[size_t(draft.writes[k])].holds_result) return found;
+    if (draft_.stored[size_t(draft.writes[k])].holds_result) return found;
     if (step.kind != "tile") {
       if (k > 0 && step.program) {
         const size_t own = step.inputs.size() - (step.program->inputs.size() - 1);
@@ -296,16 +260,17 @@ class Builder {
     std::vector<uint8_t> taken(snapshot_.leaves.size(), 0);
     for (int32_t leaf : held_leaves_)
       if (memory_of(leaf) >= 0) taken[size_t(memory_of(leaf))] = 1;
-    for (size_t s = 0; s < drafts_.size(); ++s) {
-      const DraftStep& draft = drafts_[s];
+    for (size_t s = 0; s < draft_.steps.size(); ++s) {
+      const DraftStep& draft = draft_.steps[s];
       for (size_t k = 0; k < draft.writes.size(); ++k) {
-        if (stored_[size_t(draft.writes[k])].output < 0) continue;
+        if (draft_.stored[size_t(draft.writes[k])].output < 0) continue;
         for (size_t i : in_place_inputs(draft, k)) {
           if (!draft.reads[i].base.is_leaf()) continue;
           const int32_t leaf = draft.reads[i].base.index;
           if (!snapshot_.leaves[size_t(leaf)].donatable || taken[size_t(memory_of(leaf))]) continue;
           const Output& from = snapshot_.leaves[size_t(leaf)].output();
-          if (int64_t(from.buffer->bytes()) != stored_[size_t(draft.writes[k])].bytes) continue;
+          if (int64_t(from.buffer->bytes()) != draft_.stored[size_t(draft.writes[k])].bytes)
+            continue;
           taken[size_t(memory_of(leaf))] = 1;
           donations.push_back({int32_t(s), draft.writes[k], leaf});
           break;
@@ -326,30 +291,31 @@ class Builder {
     }
     plan_->donor.assign(plan_->output_bytes.size(), -1);
     for (const Donation& d : donations)
-      plan_->donor[size_t(stored_[size_t(d.stored)].output)] = d.leaf;
+      plan_->donor[size_t(draft_.stored[size_t(d.stored)].output)] = d.leaf;
     move_late(late);
   }
 
   // Steps that write donated memory, and whatever depends on them.
   std::vector<uint8_t> late_steps(const std::vector<Donation>& donations) const {
-    std::vector<uint8_t> late(drafts_.size(), 0);
+    std::vector<uint8_t> late(draft_.steps.size(), 0);
     for (const Donation& d : donations) late[size_t(d.step)] = 1;
-    for (size_t s = 0; s < drafts_.size(); ++s)
-      for (const Located& read : drafts_[s].reads)
-        if (!read.base.is_leaf() && late[size_t(stored_[size_t(id_of(read.base))].def)])
+    for (size_t s = 0; s < draft_.steps.size(); ++s)
+      for (const Located& read : draft_.steps[s].reads)
+        if (!read.base.is_leaf() &&
+            late[size_t(draft_.stored[size_t(draft_.id_of(read.base))].def)])
           late[s] = 1;
     return late;
   }
-  int32_t id_of(ValueRef v) const { return stored_ids_[size_t(v.node)][size_t(v.index)]; }
 
   // Steps that can fail, and whatever they depend on: what these write over would be lost.
   std::vector<uint8_t> leads_to_failure() const {
-    std::vector<uint8_t> fatal(drafts_.size(), 0);
-    for (size_t s = drafts_.size(); s-- > 0;) {
-      if (can_fail(drafts_[s])) fatal[s] = 1;
+    std::vector<uint8_t> fatal(draft_.steps.size(), 0);
+    for (size_t s = draft_.steps.size(); s-- > 0;) {
+      if (can_fail(draft_.steps[s])) fatal[s] = 1;
       if (!fatal[s]) continue;
-      for (const Located& read : drafts_[s].reads)
-        if (!read.base.is_leaf()) fatal[size_t(stored_[size_t(id_of(read.base))].def)] = 1;
+      for (const Located& read : draft_.steps[s].reads)
+        if (!read.base.is_leaf())
+          fatal[size_t(draft_.stored[size_t(draft_.id_of(read.base))].def)] = 1;
     }
     return fatal;
   }
@@ -357,8 +323,8 @@ class Builder {
   static constexpr int32_t kNone = -1, kSeveral = -2;
   std::vector<int32_t> late_reader(const std::vector<uint8_t>& late) const {
     std::vector<int32_t> reader(snapshot_.leaves.size(), kNone);
-    for (size_t s = 0; s < drafts_.size(); ++s)
-      for (const Located& read : drafts_[s].reads) {
+    for (size_t s = 0; s < draft_.steps.size(); ++s)
+      for (const Located& read : draft_.steps[s].reads) {
         if (!late[s] || !read.base.is_leaf() || memory_of(read.base.index) < 0) continue;
         int32_t& known = reader[size_t(memory_of(read.base.index))];
         if (known != int32_t(s)) known = known == kNone ? int32_t(s) : kSeveral;
@@ -367,65 +333,57 @@ class Builder {
   }
 
   void move_late(const std::vector<uint8_t>& late) {
-    late_begin_ = size_t(std::count(late.begin(), late.end(), 0));
-    reorder({late.begin(), late.end()});
-  }
-
-  // Sorts the steps by `rank`, equal ones as they were. Returns where each is now.
-  std::vector<int32_t> reorder(const std::vector<int32_t>& rank) {
-    std::vector<int32_t> order(drafts_.size()), position(drafts_.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int32_t a, int32_t b) { return rank[size_t(a)] < rank[size_t(b)]; });
-    std::vector<DraftStep> ordered;
-    for (int32_t s : order) {
-      position[size_t(s)] = int32_t(ordered.size());
-      ordered.push_back(std::move(drafts_[size_t(s)]));
-    }
-    drafts_ = std::move(ordered);
-    for (Stored& stored : stored_) stored.def = position[size_t(stored.def)];
-    return position;
+    draft_.late_begin = size_t(std::count(late.begin(), late.end(), 0));
+    draft_.reorder({late.begin(), late.end()});
   }
 
   // Which steps run at once, unless that takes noticeably more memory than one after the other.
   void schedule() {
-    for (DraftStep& draft : drafts_) {
+    for (DraftStep& draft : draft_.steps) {
       std::vector<uint8_t> has_memory;
-      for (int32_t id : draft.writes) has_memory.push_back(stored_[size_t(id)].inside < 0);
+      for (int32_t id : draft.writes) has_memory.push_back(draft_.stored[size_t(id)].inside < 0);
       count_work(draft.step, has_memory);
     }
-    stage_of_.resize(drafts_.size());
+    stage_of_.resize(draft_.steps.size());
     std::iota(stage_of_.begin(), stage_of_.end(), 0);
     share_memory();
+    const size_t steps_before = draft_.steps.size();
+    rematerialize(draft_, resolved_, in_arena_, plan_->donor);
+    if (draft_.steps.size() != steps_before) {
+      stage_of_.resize(draft_.steps.size());
+      std::iota(stage_of_.begin(), stage_of_.end(), 0);
+      share_memory();
+    }
     if (!plan_->device->runs_steps_at_once()) return;
     const std::vector<StagedStep> steps = staged_steps();
-    std::vector<int32_t> stages = find_stages(steps, 0, late_begin_, 0);
+    std::vector<int32_t> stages = find_stages(steps, 0, draft_.late_begin, 0);
     const int32_t early = stages.empty() ? 0 : 1 + *std::max_element(stages.begin(), stages.end());
-    const std::vector<int32_t> late = find_stages(steps, late_begin_, steps.size(), early);
+    const std::vector<int32_t> late = find_stages(steps, draft_.late_begin, steps.size(), early);
     stages.insert(stages.end(), late.begin(), late.end());
     if (stages == stage_of_) return;
     const int64_t one_by_one = plan_->arena_bytes;
-    const std::vector<int32_t> position = reorder(stages);
+    const std::vector<int32_t> position = draft_.reorder(stages);
     std::sort(stages.begin(), stages.end());
     std::swap(stage_of_, stages);
     share_memory();
     if (plan_->arena_bytes <= one_by_one + std::max(one_by_one / 16, kMoreMemory)) return;
     std::vector<int32_t> back(position.size());
     for (size_t s = 0; s < position.size(); ++s) back[size_t(position[s])] = int32_t(s);
-    reorder(back);
+    draft_.reorder(back);
     std::iota(stage_of_.begin(), stage_of_.end(), 0);
     share_memory();
   }
 
   std::vector<StagedStep> staged_steps() const {
-    std::vector<StagedStep> steps(drafts_.size());
-    for (size_t s = 0; s < drafts_.size(); ++s) {
-      const Kernel* kernel = plan_->device->find_kernel(spec(drafts_[s].step));
+    std::vector<StagedStep> steps(draft_.steps.size());
+    for (size_t s = 0; s < draft_.steps.size(); ++s) {
+      const Kernel* kernel = plan_->device->find_kernel(spec(draft_.steps[s].step));
       // Of several steps that fail the first is to say so.
       steps[s].alone = !kernel || kernel->can_fail;
-      steps[s].cost_us = cost_us(drafts_[s].step);
-      for (const Located& read : drafts_[s].reads)
-        if (!read.base.is_leaf()) steps[s].after.push_back(stored_[size_t(id_of(read.base))].def);
+      steps[s].cost_us = cost_us(draft_.steps[s].step);
+      for (const Located& read : draft_.steps[s].reads)
+        if (!read.base.is_leaf())
+          steps[s].after.push_back(draft_.stored[size_t(draft_.id_of(read.base))].def);
     }
     return steps;
   }
@@ -433,37 +391,38 @@ class Builder {
   // Arena offsets from lifetimes, in stages; an output may take over an input that dies with its
   // step.
   void share_memory() {
-    std::vector<Lifetime> lives(stored_.size());
-    for (size_t i = 0; i < stored_.size(); ++i) {
-      const int32_t stage = stage_of_[size_t(stored_[i].def)];
-      lives[i] = {stored_[i].output < 0 ? stored_[i].bytes : 0, stage, stage};
+    std::vector<Lifetime> lives(draft_.stored.size());
+    for (size_t i = 0; i < draft_.stored.size(); ++i) {
+      const int32_t stage = stage_of_[size_t(draft_.stored[i].def)];
+      lives[i] = {draft_.stored[i].output < 0 ? draft_.stored[i].bytes : 0, stage, stage};
     }
     constexpr int32_t kSeveralReaders = -1;
-    std::vector<int32_t> last_reader(stored_.size(), kSeveralReaders);  // in the last stage
-    for (size_t s = 0; s < drafts_.size(); ++s)
-      for (const Located& read : drafts_[s].reads) {
+    std::vector<int32_t> last_reader(draft_.stored.size(), kSeveralReaders);  // in the last stage
+    for (size_t s = 0; s < draft_.steps.size(); ++s)
+      for (const Located& read : draft_.steps[s].reads) {
         if (read.base.is_leaf()) continue;
-        const size_t id = size_t(id_of(read.base));
+        const size_t id = size_t(draft_.id_of(read.base));
         const bool later = stage_of_[s] > lives[id].last;
         if (later) lives[id].last = stage_of_[s];
         if (later) last_reader[id] = int32_t(s);
         else if (last_reader[id] != int32_t(s)) last_reader[id] = kSeveralReaders;
       }
     in_arena_.clear();
-    for (size_t i = 0; i < lives.size(); ++i) in_arena_.push_back({stored_[i].value, lives[i]});
-    std::vector<int32_t> owner(stored_.size());
+    for (size_t i = 0; i < lives.size(); ++i)
+      in_arena_.push_back({draft_.stored[i].value, lives[i]});
+    std::vector<int32_t> owner(draft_.stored.size());
     for (size_t i = 0; i < owner.size(); ++i) owner[i] = int32_t(i);
-    std::vector<uint8_t> given(stored_.size(), 0);
-    for (size_t s = 0; s < drafts_.size(); ++s) {
-      for (size_t k = 0; k < drafts_[s].writes.size(); ++k) {
-        const int32_t out = drafts_[s].writes[k];
-        if (stored_[size_t(out)].output >= 0) continue;
-        for (size_t i : in_place_inputs(drafts_[s], k)) {
-          if (drafts_[s].reads[i].base.is_leaf()) continue;
-          const int32_t in = id_of(drafts_[s].reads[i].base);
-          if (stored_[size_t(in)].output >= 0 || given[size_t(in)] ||
+    std::vector<uint8_t> given(draft_.stored.size(), 0);
+    for (size_t s = 0; s < draft_.steps.size(); ++s) {
+      for (size_t k = 0; k < draft_.steps[s].writes.size(); ++k) {
+        const int32_t out = draft_.steps[s].writes[k];
+        if (draft_.stored[size_t(out)].output >= 0) continue;
+        for (size_t i : in_place_inputs(draft_.steps[s], k)) {
+          if (draft_.steps[s].reads[i].base.is_leaf()) continue;
+          const int32_t in = draft_.id_of(draft_.steps[s].reads[i].base);
+          if (draft_.stored[size_t(in)].output >= 0 || given[size_t(in)] ||
               last_reader[size_t(in)] != int32_t(s) ||
-              stored_[size_t(in)].bytes != stored_[size_t(out)].bytes)
+              draft_.stored[size_t(in)].bytes != draft_.stored[size_t(out)].bytes)
             continue;
           given[size_t(in)] = 1;
           owner[size_t(out)] = owner[size_t(in)];
@@ -475,27 +434,47 @@ class Builder {
         }
       }
     }
-    plan_->arena_bytes = lay_out(lives);
-    arena_offset_.resize(stored_.size());
-    for (size_t i = 0; i < stored_.size(); ++i) arena_offset_[i] = lives[size_t(owner[i])].offset;
+    std::vector<int32_t> lender;
+    plan_->arena_bytes = lay_out(lives, lent_memory(lender));
+    places_.resize(draft_.stored.size());
+    for (size_t i = 0; i < draft_.stored.size(); ++i) {
+      const Lifetime& life = lives[size_t(owner[i])];
+      places_[i] = {Place::arena, 0, life.offset, {}};
+      if (life.lent >= 0) places_[i] = {Place::output, lender[size_t(life.lent)], life.offset, {}};
+    }
+  }
+
+  // The memory of large results, which is there when the run begins, is lent to other values until
+  // it is written. Appends the result's output number to `lender` for each.
+  std::vector<LentMemory> lent_memory(std::vector<int32_t>& lender) const {
+    std::vector<LentMemory> lent;
+    if (snapshot_.results_apart) return lent;  // the caller's
+    for (const Stored& stored : draft_.stored) {
+      if (stored.output < 0 || stored.bytes < large_value_bytes() ||
+          plan_->donor[size_t(stored.output)] >= 0)
+        continue;
+      lent.push_back({stored.bytes, stage_of_[size_t(stored.def)]});
+      lender.push_back(stored.output);
+    }
+    return lent;
   }
 
   Place place_of(int32_t stored) const {
-    const Stored& s = stored_[size_t(stored)];
+    const Stored& s = draft_.stored[size_t(stored)];
     if (s.absent) return {Place::none, 0, 0, {}};
     if (s.inside >= 0) return place_of(s.inside);
     if (s.output >= 0) return {Place::output, s.output, 0, {}};
-    return {Place::arena, 0, arena_offset_[size_t(stored)], {}};
+    return places_[size_t(stored)];
   }
 
   void place_operands() {
-    for (DraftStep& draft : drafts_) {
+    for (DraftStep& draft : draft_.steps) {
       Step& step = draft.step;
       for (size_t i = 0; i < draft.reads.size(); ++i) {
         const Located& read = draft.reads[i];
         Place place;
         if (!read.base.is_leaf()) {
-          place = place_of(id_of(read.base));
+          place = place_of(draft_.id_of(read.base));
         } else {
           const bool is_scalar = snapshot_.leaves[size_t(read.base.index)].is_scalar();
           place = {is_scalar ? Place::scalar : Place::leaf, read.base.index, 0, {}};
@@ -525,13 +504,15 @@ class Builder {
     }
     for (size_t s = 0; s < stage_of_.size(); ++s) {
       if (s == 0 || stage_of_[s] != stage_of_[s - 1]) {
-        if (s == late_begin_) plan_->late_begin = plan_->stages.size();
+        if (s == draft_.late_begin) plan_->late_begin = plan_->stages.size();
         plan_->stages.push_back({.begin = int32_t(s)});
       }
       plan_->stages.back().end = int32_t(s) + 1;
       plan_->stages.back().cost_us += cost_us(plan_->steps[s]);
     }
-    if (late_begin_ == stage_of_.size()) plan_->late_begin = plan_->stages.size();
+    if (draft_.late_begin == stage_of_.size()) plan_->late_begin = plan_->stages.size();
+    for (size_t i = 0; i < places_.size(); ++i)
+      if (places_[i].source != Place::arena) in_arena_[i].life.last = in_arena_[i].life.first - 1;
     note_occupants(*plan_, snapshot_, in_arena_);
   }
 
@@ -541,13 +522,10 @@ class Builder {
   std::vector<Group> groups_;
   std::vector<uint8_t> stored_nodes_;
   std::vector<std::vector<uint8_t>> read_;  // by node and output: outside of its step
-  std::vector<std::vector<int32_t>> stored_ids_;
-  std::vector<Stored> stored_;
-  std::vector<DraftStep> drafts_;
+  Draft draft_;
   std::vector<int32_t> held_leaves_;
-  std::vector<int64_t> arena_offset_;
+  std::vector<Place> places_;  // of stored values without memory of their own
   std::vector<ArenaValue> in_arena_;
-  size_t late_begin_ = 0;          // the first step that writes over donated memory
   std::vector<int32_t> stage_of_;  // by step
 };
 

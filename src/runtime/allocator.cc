@@ -15,6 +15,10 @@ namespace {
 
 constexpr size_t kFineStep = 64;
 constexpr size_t kFineLimit = 4096;  // at and below: multiples of kFineStep
+constexpr size_t kLargeLimit = size_t(4) << 20;  // above: kLargeSteps to each power of two
+constexpr size_t kSteps = 8, kLargeSteps = 32;
+
+size_t steps_above(size_t power) { return power < kLargeLimit ? kSteps : kLargeSteps; }
 constexpr size_t kMaxBytes = size_t(1) << 47;
 // The cache may hold as much as was ever live at once, and this much in any case.
 constexpr int64_t kSmallCache = int64_t(256) << 20;
@@ -42,15 +46,19 @@ void set_shortage_explainer(std::string (*explain)(Backend& device)) {
 }
 
 size_t Allocator::block_size(size_t bytes) {
-  const size_t step = bytes <= kFineLimit ? kFineStep : std::bit_floor(bytes - 1) / 8;
+  const size_t below = std::bit_floor(std::max<size_t>(bytes, 2) - 1);
+  const size_t step = bytes <= kFineLimit ? kFineStep : below / steps_above(below);
   return (std::max<size_t>(bytes, 1) + step - 1) / step * step;
 }
 
 size_t Allocator::class_index(size_t block_bytes) {
   if (block_bytes <= kFineLimit) return block_bytes / kFineStep - 1;
   const size_t below = std::bit_floor(block_bytes - 1);  // the power of two it lies above
-  return 64 + 8 * (std::bit_width(below) - std::bit_width(kFineLimit)) +
-         (block_bytes - below) / (below / 8) - 1;
+  const size_t powers = size_t(std::bit_width(below) - std::bit_width(kFineLimit));
+  const size_t large =
+      size_t(std::bit_width(std::max(below, kLargeLimit)) - std::bit_width(kLargeLimit));
+  return 64 + kSteps * powers + (kLargeSteps - kSteps) * large +
+         (block_bytes - below) / (below / steps_above(below)) - 1;
 }
 
 std::byte* Allocator::allocate(size_t bytes) {
@@ -76,7 +84,7 @@ std::byte* Allocator::try_allocate(size_t bytes) {
   if (!data) {
     size_class.missed |= size_class.lent;
     if (limit > 0) evict_until(limit - stats_.live_bytes - block);
-    data = grow_cached(block_bytes);
+    data = resize_cached(block_bytes);
   }
   if (!data) {
     data = backend_.allocate(block_bytes);
@@ -103,17 +111,17 @@ std::byte* Allocator::take_cached(SizeClass& size_class) {
   return data;
 }
 
-// Where shapes change from step to step, the block of the step before grows: most of its memory has
-// been touched already, which is slow the first time. A program that goes on using the smaller size
-// asks for it again, and is not robbed twice.
-std::byte* Allocator::grow_cached(size_t block_bytes) {
+// Where shapes change from step to step, the block of the step before is resized: most of its
+// memory has been touched already, which is slow the first time. A program that goes on using the
+// other size asks for it again, and is not robbed twice.
+std::byte* Allocator::resize_cached(size_t block_bytes) {
   SizeClass* closest = nullptr;
-  for (SizeClass& smaller : classes_)
-    if (!smaller.blocks.empty() && !smaller.missed && smaller.block_bytes < block_bytes &&
-        (!closest || smaller.block_bytes > closest->block_bytes))
-      closest = &smaller;
-  if (!closest || closest->block_bytes < block_bytes / 4) return nullptr;
-  std::byte* data = backend_.grow(closest->blocks.back(), closest->block_bytes, block_bytes);
+  for (SizeClass& other : classes_)  // by size: the largest that suits
+    if (!other.blocks.empty() && !other.missed && other.block_bytes >= block_bytes / 4 &&
+        other.block_bytes <= block_bytes + block_bytes / 8)
+      closest = &other;
+  if (!closest) return nullptr;
+  std::byte* data = backend_.resize(closest->blocks.back(), closest->block_bytes, block_bytes);
   if (!data) return nullptr;
   closest->lent = true;
   closest->blocks.pop_back();

@@ -52,7 +52,7 @@ class Allocator {
   int64_t note_plan(int64_t bytes);
 
   // The size of the block that serves a request: multiples of 64 up to 4 KiB, then eight steps to
-  // each power of two, so at most an eighth is wasted.
+  // each power of two, so at most an eighth is wasted, and 32 above 4 MiB.
   static size_t block_size(size_t bytes);
 
  private:
@@ -60,16 +60,16 @@ class Allocator {
   struct SizeClass {
     size_t block_bytes = 0;
     uint64_t last_use = 0;
-    bool lent = false;    // a block of it was grown for another class
+    bool lent = false;    // a block of it was resized for another class
     bool missed = false;  // and was asked for again: from then on its blocks stay
     std::vector<std::byte*> blocks;
   };
-  static constexpr size_t kClasses = 64 + 8 * 36;
+  static constexpr size_t kClasses = 64 + 8 * 10 + 32 * 26;
   static size_t class_index(size_t block_bytes);
 
   std::byte* try_allocate(size_t bytes);  // null if out of memory
   std::byte* take_cached(SizeClass& size_class);
-  std::byte* grow_cached(size_t block_bytes);
+  std::byte* resize_cached(size_t block_bytes);
   void evict_until(int64_t cached_bytes);
   void release_blocks(SizeClass& size_class, int64_t cached_bytes);
   [[noreturn]] void fail_out_of_memory(size_t bytes) const;

@@ -22,10 +22,10 @@ class Backend {
   // 64-byte aligned memory, or null when there is none.
   virtual std::byte* allocate(size_t bytes) = 0;
   virtual void deallocate(std::byte* data, size_t bytes) noexcept = 0;
-  // Makes a block larger, at another address perhaps, without asking for memory it already has;
-  // its contents are lost. Null if that cannot be done: the block is as it was.
-  virtual std::byte* grow([[maybe_unused]] std::byte* data, [[maybe_unused]] size_t bytes,
-                          [[maybe_unused]] size_t new_bytes) {
+  // Makes a block larger or smaller, at another address perhaps, without asking for memory it
+  // already has; its contents are lost. Null if that cannot be done: the block is as it was.
+  virtual std::byte* resize([[maybe_unused]] std::byte* data, [[maybe_unused]] size_t bytes,
+                            [[maybe_unused]] size_t new_bytes) {
     return nullptr;
   }
   // The kernel that runs such steps, or null if the backend has none. When a composite is recorded

@@ -206,6 +206,40 @@ TEST_CASE("memory: thousands of values are laid out apart") {
   CHECK(bytes < 2 * most);
 }
 
+TEST_CASE("memory: what is not written yet is lent to values that are gone by then") {
+  uint32_t state = 7;
+  const auto draw = [&](uint32_t below) {
+    state = state * 1664525u + 1013904223u;
+    return int32_t((state >> 8) % below);
+  };
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Lifetime> values;
+    for (int32_t i = 0; i < 100; ++i)
+      values.push_back({.bytes = draw(5000), .first = i, .last = i + draw(60)});
+    std::vector<LentMemory> lent;
+    for (int i = 0; i < 10; ++i) lent.push_back({draw(9000), draw(160)});
+    std::vector<Lifetime> alone = values;
+    const int64_t bytes = lay_out(values, lent);
+    CHECK(bytes < lay_out(alone));
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Lifetime& v = values[i];
+      CHECK(v.offset % 64 == 0);
+      if (v.lent < 0) {
+        CHECK(v.offset + v.bytes <= bytes);
+      } else {
+        CHECK(v.offset + v.bytes <= lent[size_t(v.lent)].bytes);
+        CHECK(v.last < lent[size_t(v.lent)].until);
+      }
+      for (size_t j = 0; j < i; ++j) {
+        const Lifetime& w = values[j];
+        if (v.lent != w.lent || v.last < w.first || w.last < v.first) continue;
+        CHECK((v.offset + v.bytes <= w.offset || w.offset + w.bytes <= v.offset || v.bytes == 0 ||
+               w.bytes == 0));
+      }
+    }
+  }
+}
+
 TEST_CASE("stages: the steps of a stage run at the same time") {
   const test::Threads scope(2);
   Plan plan;

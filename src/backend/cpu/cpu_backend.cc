@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -96,8 +97,8 @@ void CpuBackend::deallocate(std::byte* data, size_t bytes) noexcept {
   else std::free(data);
 }
 
-std::byte* CpuBackend::grow(std::byte* data, size_t bytes, size_t new_bytes) {
-  return bytes >= kMapFrom ? remap_aligned(data, bytes, new_bytes) : nullptr;
+std::byte* CpuBackend::resize(std::byte* data, size_t bytes, size_t new_bytes) {
+  return std::min(bytes, new_bytes) >= kMapFrom ? remap_aligned(data, bytes, new_bytes) : nullptr;
 }
 
 const Kernel* CpuBackend::find_kernel(const StepSpec& step) const {

@@ -17,7 +17,7 @@ class CpuBackend : public Backend {
   std::string_view name() const override { return "cpu"; }
   std::byte* allocate(size_t bytes) override;
   void deallocate(std::byte* data, size_t bytes) noexcept override;
-  std::byte* grow(std::byte* data, size_t bytes, size_t new_bytes) override;
+  std::byte* resize(std::byte* data, size_t bytes, size_t new_bytes) override;
   const Kernel* find_kernel(const StepSpec& step) const override;
   void copy_from_host(std::byte* destination, const void* source, size_t bytes) override;
   void copy_to_host(void* destination, const std::byte* source, size_t bytes) const override;

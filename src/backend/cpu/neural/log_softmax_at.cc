@@ -57,7 +57,7 @@ void row_total(const T* x, int64_t count, T& top, T& total) {
 
 // dx = factor * power
 template <class T>
-void row_grad(const T* HWY_RESTRICT x, int64_t count, T top, T factor, T* HWY_RESTRICT dx) {
+void row_grad(const T* x, int64_t count, T top, T factor, T* dx) {  // dx may be x
   const hn::ScalableTag<T> d;
   const int64_t lanes = int64_t(hn::Lanes(d));
   const auto shift = hn::Set(d, top), by = hn::Set(d, factor);
