@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Builds the engine and its tests for 64-bit Arm (NEON) and runs the kernels' tests under QEMU.
-# Needs Debian's g++-aarch64-linux-gnu and qemu-user; without QEMU it only builds.
+# Needs Debian's g++-aarch64-linux-gnu and qemu-user, and installs them if it can; else it ends with
+# the status for what was skipped.
 set -euo pipefail
 BUILD="${BUILD:-build/neon}"
 source "$(dirname "$0")/common.sh"
 
 compiler=aarch64-linux-gnu-g++
-if ! command -v "$compiler" >/dev/null; then
-  stage "neon skipped: no $compiler (Debian: g++-aarch64-linux-gnu)"
-  exit
+if ! command -v "$compiler" >/dev/null || ! command -v qemu-aarch64 >/dev/null; then
+  install_packages g++-aarch64-linux-gnu qemu-user || {
+    stage "neon skipped: no $compiler and qemu-aarch64 (Debian: g++-aarch64-linux-gnu, qemu-user)"
+    exit "$SKIPPED"
+  }
 fi
 mkdir -p "$BUILD/include" build/logs
 # These are headers only, the same for every processor; the rest of the host's /usr/include is not.
@@ -25,10 +28,6 @@ quietly neon-configure "$BIN/cmake" -S . -B "$BUILD" -G Ninja \
 stage "building for Arm"
 quietly neon-build "$BIN/ninja" -C "$BUILD" -k 0 -j "$JOBS" tegula_tests
 
-if ! command -v qemu-aarch64 >/dev/null; then
-  stage "neon tests skipped: no qemu-aarch64 (Debian: qemu-user)"
-  exit
-fi
 # The kernels' test files; what else tegula_tests has does not depend on the processor.
 files='*matmul*,*contraction*,*convolution*,*low_precision*,*tile*,*pooling*,*optimizer*,*indexing*'
 files+=',*sorting*,*random*,*isa*'

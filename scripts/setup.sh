@@ -24,20 +24,6 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
     echo dataset-fashion-mnist
 }
 
-install_packages() {
-  local root=()
-  command -v apt-get >/dev/null || return 1
-  if [ "$(id -u)" != 0 ]; then
-    sudo -n true 2>/dev/null || return 1
-    root=(sudo -n)
-  fi
-  stage "installing $*"
-  # A source of the system's own that fails to answer must not stop us, if the rest has it.
-  quietly apt-update "${root[@]}" apt-get update -qq || true
-  quietly apt-install "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "$@"
-}
-
 system_packages() {
   local packages needed
   mapfile -t packages < <(missing_packages)
