@@ -23,6 +23,8 @@ Tensors host_call(const Ref<HostFunction>& function, std::span<const Tensor> inp
 // recorded. Differentiable in x.
 Tensor after(const Tensor& x, std::span<const Tensor> earlier);
 
+const Primitive& after_primitive();
+
 // The call that a node makes, recorded anew for other inputs: all outputs of the new node.
 Tensors record_again(const Node& call, std::span<const Tensor> inputs);
 

@@ -12,6 +12,7 @@ namespace {
 
 uint64_t recorded = 0;
 thread_local double recorded_first = -1;
+thread_local int evaluation_pauses = 0;
 
 // Places where recording was cut short by its limits. A loop that meets one again while at least
 // half full is cut there, so that it keeps producing the same graphs and hits the plan cache.
@@ -21,7 +22,7 @@ size_t place_of(const Primitive& primitive, const SourceLocation& where) {
 }
 
 void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
-  if (Trace::current()) return;
+  if (Trace::current() || evaluation_pauses) return;
   const PendingList& list = PendingList::current();
   const AutoEvaluation& limits = auto_evaluation();
   if (list.size() * 2 < limits.max_nodes && list.bytes() * 2 < limits.max_bytes) return;
@@ -56,6 +57,9 @@ AutoEvaluation& auto_evaluation() {
   static AutoEvaluation limits;
   return limits;
 }
+
+EvaluationPause::EvaluationPause() { ++evaluation_pauses; }
+EvaluationPause::~EvaluationPause() { --evaluation_pauses; }
 
 double first_recorded() { return std::exchange(recorded_first, -1); }
 
@@ -165,11 +169,11 @@ Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs 
 // ---- VjpContext ---------------------------------------------------------------------------
 
 void VjpContext::check_declared(uint32_t use) const {
-  if (!wanted_) {
+  if (!declared_) {
     for (size_t i = 0; i < node_.inputs.size(); ++i)
-      if (needs(i)) wanted_ |= node_.primitive->uses_for(i);
+      if (needs(i)) declared_ |= node_.primitive->uses_for(i);
   }
-  if (!(wanted_ & use))
+  if (!(declared_ & use))
     fail(ErrorKind::runtime, "internal: the derivative of ", node_.primitive->name,
          " uses a value it does not declare");
 }
@@ -182,11 +186,6 @@ Tensor VjpContext::input(size_t i) const {
 Tensor VjpContext::output(size_t k) const {
   check_declared(kUsesOutput);
   return Tensor(Ref<Node>(const_cast<Node*>(&node_)), uint32_t(k));
-}
-
-bool VjpContext::needs(size_t i) const {
-  const Value& value = node_.inputs[i];
-  return value.node->outputs[value.index].requires_grad;
 }
 
 void VjpContext::give(size_t i, const Tensor& gradient) {

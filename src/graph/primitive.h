@@ -34,17 +34,20 @@ inline constexpr uint32_t kUsesNothing = 0;
 // By input; an input past the end has the last entry.
 using Uses = std::array<uint32_t, 4>;
 
+// For each input of a node: whether its derivative is asked for.
+using Wanted = SmallVector<bool, 4>;
+
 // What a derivative sees. Reading a value that its primitive does not declare is an error.
 class VjpContext {
  public:
-  VjpContext(const Node& node, std::span<const Tensor> upstream)
-      : node_(node), upstream_(upstream), gradients_(node.inputs.size()) {}
+  VjpContext(const Node& node, std::span<const Tensor> upstream, const Wanted& wanted)
+      : node_(node), upstream_(upstream), wanted_(wanted), gradients_(node.inputs.size()) {}
 
   Tensor input(size_t i) const;
   Tensor output(size_t k = 0) const;
   // The upstream gradient of output k; an empty Tensor when nothing flows into it.
   const Tensor& grad(size_t k = 0) const { return upstream_[k]; }
-  bool needs(size_t i) const;
+  bool needs(size_t i) const { return wanted_[i]; }
   // Sets input i's gradient. Reverse mode sums one of a larger, broadcast shape to the input's.
   void give(size_t i, const Tensor& gradient);
 
@@ -63,9 +66,34 @@ class VjpContext {
 
   const Node& node_;
   std::span<const Tensor> upstream_;
+  const Wanted& wanted_;
   Tensors gradients_;
-  mutable uint32_t wanted_ = 0;
+  mutable uint32_t declared_ = 0;
 };
+
+// What a forward derivative sees.
+class JvpContext {
+ public:
+  JvpContext(const Node& node, std::span<const Tensor> tangents)
+      : node_(node), tangents_(tangents), results_(node.outputs.size()) {}
+
+  const Node& node() const { return node_; }
+  Tensor input(size_t i) const { return Tensor(node_.inputs[i]); }
+  Tensor output(size_t k) const {
+    return Tensor(Ref<Node>(const_cast<Node*>(&node_)), uint32_t(k));
+  }
+  // The tangent of input i; an empty Tensor for zero.
+  const Tensor& tangent(size_t i) const { return tangents_[i]; }
+  void give(size_t k, const Tensor& tangent) { results_[k] = tangent; }
+  const Tensors& results() const { return results_; }
+
+ private:
+  const Node& node_;
+  std::span<const Tensor> tangents_;
+  Tensors results_;
+};
+
+class BatchContext;  // ops/batching.h
 
 enum class Kind : uint8_t {
   elementwise,  // the tile instruction of the same name; operands broadcast
@@ -82,6 +110,13 @@ struct Primitive {
   // Reverse derivative. Null for what has none: asking for one is then an error.
   void (*vjp)(VjpContext& context) = nullptr;
   Uses uses = {kUsesNothing, kUsesNothing, kUsesNothing, kUsesNothing};
+  // Forward derivative, for what it cannot be had from the vjp. For anything else it is the vjp
+  // transposed (src/transform/forward.cc).
+  void (*jvp)(JvpContext& context) = nullptr;
+  // The outputs of many calls at once, batch axis first. Null for elementwise primitives and
+  // reductions, which all do the same, and for what is expanded or called in a loop
+  // (src/transform/batch.cc).
+  Tensors (*batch)(BatchContext& context) = nullptr;
   // For views: the result's layout from the input's. False when a copy is needed.
   bool (*view)(const Node& node, const Output& input, const Layout& from, Layout& to) = nullptr;
   // May throw for tensor contents when it runs.
@@ -116,6 +151,15 @@ double first_recorded();
 
 // Nodes recorded since the process started, those a view resolved at once not counted.
 uint64_t recorded_nodes();
+
+// While one lives, recording in this thread does not evaluate by itself.
+class EvaluationPause {
+ public:
+  EvaluationPause();
+  ~EvaluationPause();
+  EvaluationPause(const EvaluationPause&) = delete;
+  EvaluationPause& operator=(const EvaluationPause&) = delete;
+};
 
 // Recording evaluates by itself when more nodes or bytes than this are pending.
 struct AutoEvaluation {

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -63,6 +63,7 @@ const Primitive kAttentionGrad = {
         [](const InferContext& c, OutputSpecs& out) {
           for (size_t i = 0; i < 3; ++i) out.push_back({c.dtype(i), c.shape(i)});
         },
+    .batch = batch_by_merging,
 };
 
 // query (N, H, L, E), key (N, G, S, E), value (N, G, S, F)[, mask (N, H, L, S)], H a multiple of
@@ -89,6 +90,7 @@ const Primitive kAttention = {
           for (size_t i = 0; i < 3; ++i) c.give(i, gradients[i]);
         },
     .uses = {kQuery | kKey | kValue | kMask | kUsesOutput},
+    .batch = batch_by_merging,
     .expand = expand_attention,
 };
 

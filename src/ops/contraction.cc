@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -14,6 +14,30 @@ constexpr uint32_t kB = 1u << 1;
 // Of stacks of matrices with equal batch shapes, with sums and result in `dtype`: that of both
 // operands, float32 of 16-bit floats, or an integer dtype at least as wide as the operands'.
 Tensor product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, DType dtype);
+
+// Many products at once. One right operand for all multiplies the rows of all; sums of one product
+// each are elementwise, and fuse.
+Tensors batch_matmul(BatchContext& c) {
+  const auto [ta, tb] = read_attrs<MatmulAttrs>(c.attrs());
+  const DType dtype = DType(c.attrs().back());
+  const bool plain = c.rank(0) == 2;
+  if (plain && !c.has_batch(1) && !ta)
+    return {c.split(product(c.merged(0), false, c.input(1), tb, dtype))};
+  if (plain && !c.has_batch(0) && tb) {  // a b^T, with the rows of every b
+    const Tensor y = product(c.input(0), ta, c.merged(1), true, dtype);
+    const Tensor apart = reshape(y, {y.shape()[0], c.size(), y.shape()[1] / c.size()});
+    return {permute_dims(apart, {1, 0, 2})};
+  }
+  const size_t last = c.rank(0) - 1;
+  const bool outer = c.shape(0)[ta ? last - 1 : last] == 1 && is_floating(dtype) &&
+                     c.input(0).dtype() == dtype && c.input(1).dtype() == dtype;
+  if (outer) {
+    const Tensor a = ta ? matrix_transpose(c.batched(0)) : c.batched(0);
+    const Tensor b = tb ? matrix_transpose(c.batched(1)) : c.batched(1);
+    return {a * b};
+  }
+  return {product(c.batched(0), ta, c.batched(1), tb, dtype)};
+}
 
 // op(a) (..., M, K) times op(b) (..., K, N), where op transposes or not; attrs: MatmulAttrs and
 // the result's dtype.
@@ -47,6 +71,7 @@ const Primitive kMatmul = {
           }
         },
     .uses = {kB, kA},
+    .batch = batch_matmul,
     .dtype_attr = 2,
 };
 

@@ -2,8 +2,8 @@
 // another's derivatives.
 #include <algorithm>
 
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -37,6 +37,26 @@ Tensor input_grad(const Tensor& dy, const Tensor& weight, std::span<const int64_
 Tensor weight_grad(const Tensor& x, const Tensor& dy, std::span<const int64_t> attrs,
                    const Shape& weight);
 
+// Every call's channels as groups of their own: operands of the calls are joined along the channels
+// of images, and along the outputs of filters.
+Attrs with_groups(BatchContext& c) {
+  ConvAttrs conv = read_attrs<ConvAttrs>(c.attrs());
+  conv.groups *= c.size();
+  Attrs attrs = write_attrs(conv);
+  attrs.append(c.node().attrs.begin() + kWords, c.node().attrs.end());
+  return attrs;
+}
+
+// Of images and filters, for images.
+Tensors batch_conv(BatchContext& c) {
+  if (!c.has_batch(1)) {
+    const Tensor inputs[] = {c.merged(0), c.input(1)};
+    return {c.split(c.again(inputs)[0])};
+  }
+  const Tensor inputs[] = {batch_into_second(c.batched(0)), c.merged(1)};
+  return {batch_from_second(c.again(inputs, with_groups(c))[0], c.size())};
+}
+
 // x (N, C, axes...), weight (O, C / groups, taps...) -> (N, O, axes...).
 const Primitive kConv = {
     .name = "conv",
@@ -60,6 +80,7 @@ const Primitive kConv = {
           if (c.needs(1)) c.give(1, weight_grad(c.input(0), c.grad(), c.attrs(), c.input_shape(1)));
         },
     .uses = {kB, kA},
+    .batch = batch_conv,
 };
 
 // dy, weight -> dx; attrs end in the sizes of x.
@@ -79,6 +100,7 @@ const Primitive kInputGrad = {
           if (c.needs(1)) c.give(1, weight_grad(c.grad(), c.input(0), c.attrs(), c.input_shape(1)));
         },
     .uses = {kB, kA},
+    .batch = batch_conv,
 };
 
 // x, dy -> dw; attrs end in the sizes of the kernel.
@@ -96,6 +118,12 @@ const Primitive kWeightGrad = {
           if (c.needs(1)) c.give(1, convolve(c.input(0), c.grad(), c.attrs()));
         },
     .uses = {kB, kA},
+    .batch =
+        [](BatchContext& c) {
+          const Tensor inputs[] = {batch_into_second(c.batched(0)),
+                                   batch_into_second(c.batched(1))};
+          return Tensors{c.split(c.again(inputs, with_groups(c))[0])};
+        },
 };
 
 Tensor convolve(const Tensor& x, const Tensor& weight, std::span<const int64_t> attrs) {

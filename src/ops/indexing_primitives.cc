@@ -2,7 +2,7 @@
 // inside the axis, or fails when it runs.
 #include "ops/indexing.h"
 
-#include "ops/ops.h"
+#include "ops/batching.h"
 
 namespace tegula {
 namespace {
@@ -20,8 +20,63 @@ const Primitive kCheckIndex = {
     .kind = Kind::opaque,
     .infer = [](const InferContext& c,
                 OutputSpecs& out) { out.push_back({DType::int64, c.shape(0)}); },
+    .batch = batch_in_place,
     .can_fail = true,
 };
+
+// Several tables as one: (size, ...) with the table's axis at axis + 1 as (size * n, rest...).
+Tensor stacked_rows(const Tensor& x, size_t axis) {
+  Dims order = all_axes(x);
+  order.erase(axis + 1);
+  order.insert(1, int64_t(axis) + 1);
+  const Tensor moved = permute_dims(x, order);
+  Shape shape{moved.shape()[0] * moved.shape()[1]};
+  shape.append(moved.shape().begin() + 2, moved.shape().end());
+  return reshape(moved, shape);
+}
+// Where the rows of index (size, ...) are in them, each table having n.
+Tensor stacked_index(const Tensor& index, int64_t n) {
+  Shape along(index.rank(), 1);
+  along[0] = index.shape()[0];
+  const Tensor first = iota(along[0]) * scalar(n, DType::int64);
+  return index + reshape(first, along);
+}
+// (size, a..., b..., rest...) as (size, b..., a..., rest...), a of `first` axes, b of `second`.
+Tensor exchange(const Tensor& x, size_t first, size_t second) {
+  Dims order{0};
+  for (size_t i = 0; i < second; ++i) order.push_back(int64_t(1 + first + i));
+  for (size_t i = 0; i < first; ++i) order.push_back(int64_t(1 + i));
+  for (size_t i = 1 + first + second; i < x.rank(); ++i) order.push_back(int64_t(i));
+  return permute_dims(x, order);
+}
+
+Tensors batch_gather(BatchContext& c) {
+  const size_t axis = axis_of(c.attrs());
+  const Tensor &x = c.input(0), &index = c.input(1);
+  if (!c.has_batch(1)) return {gather_checked(x, index, axis + 1)};
+  if (!c.has_batch(0)) {
+    const Tensor found = gather_checked(x, index, axis);
+    Dims order = all_axes(found);
+    order.erase(axis);
+    order.insert(0, int64_t(axis));
+    return {permute_dims(found, order)};
+  }
+  const Tensor place = stacked_index(index, c.shape(0)[axis]);
+  return {exchange(gather_checked(stacked_rows(x, axis), place, 0), c.rank(1), axis)};
+}
+
+Tensors batch_scatter(BatchContext& c) {
+  const size_t axis = axis_of(c.attrs());
+  const ScatterMode mode = mode_of(c.attrs());
+  const Tensor x = c.batched(0), source = c.batched(2);
+  if (!c.has_batch(1)) return {scatter_checked(x, c.input(1), source, axis + 1, mode)};
+  const int64_t n = c.shape(0)[axis];
+  const Tensor rows = scatter_checked(stacked_rows(x, axis), stacked_index(c.input(1), n),
+                                      exchange(source, axis, c.rank(1)), 0, mode);
+  Shape apart{c.size(), n};
+  apart.append(rows.shape().begin() + 1, rows.shape().end());
+  return {exchange(reshape(rows, apart), 1, axis)};
+}
 
 Shape gathered_shape(const Shape& x, const Shape& index, size_t axis) {
   Shape shape(x.begin(), x.begin() + axis);
@@ -46,6 +101,7 @@ const Primitive kGather = {
           c.give(0, scatter_checked(blank, c.input(1), c.grad(), axis_of(c.attrs()), kScatterAdd));
         },
     .uses = {kIndex},
+    .batch = batch_gather,
 };
 
 const Primitive kTakeAlongAxis = {
@@ -69,6 +125,7 @@ const Primitive kTakeAlongAxis = {
           c.give(0, scatter_along_checked(blank, index, c.grad(), axis, kScatterAdd));
         },
     .uses = {kIndex},
+    .batch = batch_by_axis,
 };
 
 void infer_as_first(const InferContext& c, OutputSpecs& out) {
@@ -110,6 +167,7 @@ const Primitive kScatter = {
           c.give(2, g);
         },
     .uses = {kIndex, kUsesNothing, kIndex},
+    .batch = batch_scatter,
     .in_place = over_first,
 };
 
@@ -141,6 +199,7 @@ const Primitive kScatterAlongAxis = {
           c.give(2, g);
         },
     .uses = {kIndex, kUsesNothing, kIndex},
+    .batch = batch_by_axis,
     .in_place = over_first,
 };
 

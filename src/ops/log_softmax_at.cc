@@ -1,6 +1,6 @@
 // The log-softmax of rows at one element each: what cross-entropy needs of it.
+#include "ops/batching.h"
 #include "ops/indexing.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -13,6 +13,7 @@ const Primitive kLogSoftmaxAtGrad = {
     .kind = Kind::opaque,
     .infer = [](const InferContext& c,
                 OutputSpecs& out) { out.push_back({c.dtype(0), c.shape(0)}); },
+    .batch = batch_by_merging,
     .in_place = [](const Node&, int) { return 0; },
 };
 
@@ -31,6 +32,7 @@ const Primitive kLogSoftmaxAt = {
           c.give(0, record_all(kLogSoftmaxAtGrad, inputs)[0]);
         },
     .uses = {kScores | kIndex | kUsesOutput},
+    .batch = batch_by_merging,
     .expand =
         [](std::span<const Tensor> inputs, std::span<const int64_t>) {
           return Tensors{take_along_checked(log_softmax(inputs[0], 1), inputs[1], 1)};

@@ -1,5 +1,5 @@
 // Mean and variance in one reading.
-#include "ops/ops.h"
+#include "ops/batching.h"
 
 namespace tegula {
 namespace {
@@ -33,6 +33,12 @@ const Primitive kMoments = {
           c.give(0, astype(dx, c.input_dtype(0)));
         },
     .uses = {kX | kUsesOutput},
+    .batch =
+        [](BatchContext& c) {
+          Attrs axes = c.attrs();
+          for (int64_t& axis : axes) ++axis;
+          return c.again({&c.input(0), 1}, axes);
+        },
     .expand =
         [](std::span<const Tensor> inputs, std::span<const int64_t> attrs) {
           const Dims axes = axes_of(attrs);

@@ -2,8 +2,8 @@
 // two primitives that copy, slice_update and concat, are here.
 #include <algorithm>
 
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -21,6 +21,12 @@ const Primitive kSliceUpdate = {
           if (c.needs(0))
             c.give(0, slice_update(c.grad(), zeros(part, c.input_dtype(1)), starts, steps));
           if (c.needs(1)) c.give(1, slice(c.grad(), starts, part, steps));
+        },
+    .batch =
+        [](BatchContext& c) {
+          Dims starts{0};
+          starts.append(c.dynamic().begin(), c.dynamic().end());
+          return Tensors{slice_update(c.batched(0), c.batched(1), starts, c.attrs_after({1}))};
         },
     .in_place = [](const Node&, int) { return 0; },
 };
@@ -46,6 +52,7 @@ const Primitive kConcat = {
             starts[axis] += c.input_shape(i)[axis];
           }
         },
+    .batch = batch_by_axis,
 };
 
 // x's elements [begin, end) of an axis.

@@ -1,5 +1,5 @@
 // Optimizer updates: one node for all parameters, written in place where nobody else holds them.
-#include "ops/ops.h"
+#include "ops/batching.h"
 
 namespace tegula {
 namespace {
@@ -37,17 +37,29 @@ int over_input(const Node& node, int output) {
   return int(lists.input(list, size_t(output) % lists.count));
 }
 
+template <size_t kHyper>
+Tensors batch_update(BatchContext& c) {
+  for (size_t i = 0; i < kHyper; ++i)
+    if (c.has_batch(i)) return batch_in_loop(c);
+  Tensors inputs;
+  for (size_t i = 0; i < c.input_count(); ++i)
+    inputs.push_back(i < kHyper ? c.input(i) : c.batched(i));
+  return c.again(inputs);
+}
+
 // hyper: lr, momentum, dampening, weight_decay.
 constexpr size_t kSgdHyper = 4;
 const Primitive kSgd = {.name = "sgd",
                         .kind = Kind::opaque,
                         .infer = infer_update<kSgdHyper>,
+                        .batch = batch_update<kSgdHyper>,
                         .in_place = over_input<kSgdHyper>};
 // hyper: lr, beta1, beta2, eps, weight_decay, step.
 constexpr size_t kAdamHyper = 6;
 const Primitive kAdam = {.name = "adam",
                          .kind = Kind::opaque,
                          .infer = infer_update<kAdamHyper>,
+                         .batch = batch_update<kAdamHyper>,
                          .in_place = over_input<kAdamHyper>};
 
 Tensors update(const Primitive& primitive, size_t hyper_count, const Tensors& hyper,

@@ -1,8 +1,8 @@
 // Pooling over windows of images in one to three dimensions.
 #include <algorithm>
 
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -48,6 +48,7 @@ const Primitive kMaxPool = {
                            Attrs(c.attrs().begin(), c.attrs().end())));
         },
     .uses = {kUsesOutput},
+    .batch = batch_by_merging,
 };
 
 Tensor whole(int64_t value) { return scalar(double(value), DType::int64, true); }
@@ -88,6 +89,7 @@ const Primitive kMaxPoolGrad = {
             c.give(1, take_choices(c.input(0), c.grad(), read_attrs<PoolAttrs>(c.attrs())));
         },
     .uses = {kUsesNothing, kChoices},
+    .batch = batch_by_merging,
 };
 const Primitive& max_pool_grad_primitive() { return kMaxPoolGrad; }
 
@@ -107,6 +109,7 @@ const Primitive kAvgPool = {
           c.give(0, record(avg_pool_grad_primitive(), {c.grad()},
                            Attrs(c.attrs().begin(), c.attrs().end())));
         },
+    .batch = batch_by_merging,
 };
 
 // dy -> dx.
@@ -118,6 +121,7 @@ const Primitive kAvgPoolGrad = {
         [](VjpContext& c) {
           c.give(0, record(kAvgPool, {c.grad()}, Attrs(c.attrs().begin(), c.attrs().end())));
         },
+    .batch = batch_by_merging,
 };
 const Primitive& avg_pool_grad_primitive() { return kAvgPoolGrad; }
 

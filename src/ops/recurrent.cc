@@ -1,8 +1,8 @@
 // Recurrent layers over a sequence, one layer in one direction: composites with kernels of their
 // own. The product of all inputs with their weights is recorded before the kernel, the products
 // that give the gradients of weights after the kernel of the gradient.
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -40,6 +40,23 @@ Tensor or_zeros(const Tensor& gradient, const Shape& shape, DType dtype) {
   return gradient ? gradient : zeros(shape, dtype);
 }
 
+// With one set of weights, which is where their inputs begin, for all: the rows of all. The other
+// operands and results are (T, N, ...) or (N, ...).
+template <size_t kWeights, size_t kCount>
+Tensors batch_rows(BatchContext& c) {
+  const auto is_weight = [](size_t i) { return i >= kWeights && i < kWeights + kCount; };
+  Tensors inputs;
+  for (size_t i = 0; i < c.input_count(); ++i) {
+    if (is_weight(i) && c.has_batch(i)) return batch_in_loop(c);
+    inputs.push_back(is_weight(i)     ? c.input(i)
+                     : c.rank(i) == 3 ? batch_into_second(c.batched(i))
+                                      : c.merged(i));
+  }
+  Tensors results = c.again(inputs);
+  for (Tensor& x : results) x = x.rank() == 3 ? batch_from_second(x, c.size()) : c.split(x);
+  return results;
+}
+
 // The definition: gates i, f, g, o.
 Tensors expand_lstm(std::span<const Tensor> inputs, std::span<const int64_t>) {
   const Tensor &in = inputs[0], weights = matrix_transpose(inputs[3]);
@@ -64,6 +81,7 @@ const Primitive kLstmGrad = {
           out.push_back({c.dtype(0), c.shape(2)});
           out.push_back({c.dtype(0), c.shape(2)});
         },
+    .batch = batch_rows<3, 1>,
 };
 
 // Inputs times their weights (T, N, 4H), h0 (N, H), c0 (N, H), state weights (4H, H), bias (4H,),
@@ -93,6 +111,7 @@ const Primitive kLstm = {
           if (c.needs(4)) c.give(4, sum(gradients[0], {0, 1}, false));
         },
     .uses = {kLstmUses, kLstmUses, kLstmUses, kLstmUses},
+    .batch = batch_rows<3, 2>,
     .expand = expand_lstm,
 };
 
@@ -124,6 +143,7 @@ const Primitive kGruGrad = {
           out.push_back({c.dtype(0), shape});
           out.push_back({c.dtype(0), c.shape(2)});
         },
+    .batch = batch_rows<3, 1>,
 };
 
 // Inputs times their weights (T, N, 3H), h0 (N, H), state weights (3H, H), their bias (3H,), at
@@ -150,6 +170,7 @@ const Primitive kGru = {
           if (c.needs(3)) c.give(3, sum(gradients[1], {0, 1}, false));
         },
     .uses = {kGruUses, kGruUses, kGruUses, kGruUses},
+    .batch = batch_rows<2, 2>,
     .expand = expand_gru,
 };
 

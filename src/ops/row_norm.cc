@@ -1,6 +1,6 @@
 // Layer and RMS normalisation of rows.
+#include "ops/batching.h"
 #include "ops/op.h"
-#include "ops/ops.h"
 
 namespace tegula {
 namespace {
@@ -8,6 +8,29 @@ namespace {
 constexpr uint32_t kX = 1u << 0, kWeight = 1u << 1;
 
 DType statistics_dtype(DType x) { return x == DType::float64 ? x : DType::float32; }
+
+// The parameters' gradients are sums over one call's rows, so only dx is had from the rows of all.
+Tensors batch_grad(BatchContext& c) {
+  RowNormAttrs attrs = read_attrs<RowNormAttrs>(c.attrs());
+  const Tensor x = c.merged(0), mean = c.merged(2), scale = c.merged(3);
+  Tensor dy = c.merged(1);
+  const Tensor upstream = c.split(widened(dy));
+  if (attrs.has_weight) {
+    const Tensor weight = c.has_batch(4) ? expand_dims(c.input(4), 1) : c.input(4);
+    dy = astype(reshape(upstream * weight, dy.shape()), dy.dtype());
+  }
+  const bool has_weight = attrs.has_weight, has_bias = attrs.has_bias;
+  attrs.has_weight = attrs.has_bias = 0;
+  const Tensor inputs[] = {x, dy, mean, scale};
+  Tensors results{c.split(c.again(inputs, write_attrs(attrs))[0])};
+  if (has_weight) {
+    Tensor apart = widened(x);
+    if (attrs.centered) apart = apart - expand_dims(mean, 1);
+    results.push_back(sum(upstream * c.split(apart * expand_dims(scale, 1)), {1}, false));
+  }
+  if (has_bias) results.push_back(sum(upstream, {1}, false));
+  return results;
+}
 
 // x, dy, mean, 1 / deviation[, weight] -> dx[, dweight[, dbias]].
 const Primitive kRowNormGrad = {
@@ -21,6 +44,7 @@ const Primitive kRowNormGrad = {
           if (attrs.has_weight) out.push_back(parameter);
           if (attrs.has_bias) out.push_back(parameter);
         },
+    .batch = batch_grad,
 };
 
 Tensors expand_row_norm(std::span<const Tensor> inputs, std::span<const int64_t> words) {
@@ -31,6 +55,28 @@ Tensors expand_row_norm(std::span<const Tensor> inputs, std::span<const int64_t>
   if (attrs.has_weight) y = y * inputs[1];
   if (attrs.has_bias) y = y + inputs[2];
   return {astype(y, inputs[0].dtype())};
+}
+
+// One set of parameters for all: the rows of all. Else they are applied afterwards.
+Tensors batch_row_norm(BatchContext& c) {
+  RowNormAttrs attrs = read_attrs<RowNormAttrs>(c.attrs());
+  const size_t parameters = size_t(attrs.has_weight + attrs.has_bias);
+  bool shared = true;
+  for (size_t i = 1; i <= parameters; ++i) shared &= !c.has_batch(i);
+  Tensors inputs{c.merged(0)};
+  if (shared)
+    for (size_t i = 1; i <= parameters; ++i) inputs.push_back(c.input(i));
+  else attrs.has_weight = attrs.has_bias = 0;
+  Tensors results = c.again(inputs, write_attrs(attrs));
+  for (Tensor& x : results) x = c.split(x);
+  if (shared) return results;
+  const auto parameter = [&](size_t i) {
+    return c.has_batch(i) ? expand_dims(c.input(i), 1) : c.input(i);
+  };
+  Tensor y = widened(results[0]) * parameter(1);
+  if (parameters > 1) y = y + parameter(2);
+  results[0] = astype(y, results[0].dtype());
+  return results;
 }
 
 // x (R, N)[, weight (N,)[, bias (N,)]], the parameters in at least float32 -> (R, N), and mean and
@@ -54,6 +100,7 @@ const Primitive kRowNorm = {
           for (size_t i = 0; i < c.input_count(); ++i) c.give(i, gradients[i]);
         },
     .uses = {kX | kWeight | kUsesOutput},
+    .batch = batch_row_norm,
     .expand = expand_row_norm,
 };
 

@@ -1,6 +1,7 @@
 // Order: sorting, extremes' positions, running sums, and what they make.
 #include <algorithm>
 
+#include "ops/batching.h"
 #include "ops/indexing.h"
 #include "ops/op.h"
 
@@ -27,6 +28,7 @@ const Primitive kSort = {
                                           c.input_shape(0).size() - 1, kScatterSet));
         },
     .uses = {kUsesOutput},
+    .batch = batch_by_axis,
 };
 
 // The first k of each output; the last axis alone is cut.
@@ -57,6 +59,7 @@ const Primitive kTopK = {
         },
     .vjp = kSort.vjp,
     .uses = kSort.uses,
+    .batch = batch_in_place,
     .expand =
         [](std::span<const Tensor> inputs, std::span<const int64_t> attrs) {
           const auto [k, mode] = read_attrs<TopKAttrs>(attrs);
@@ -93,6 +96,7 @@ const Primitive kCumulative = {
           fail(ErrorKind::unsupported, "cumulative extremes have no derivative");
         },
     .uses = {kX | kUsesOutput},
+    .batch = batch_by_axis,
 };
 
 // Position of the extreme along the last axis, which goes.
@@ -104,6 +108,7 @@ const Primitive kArgReduce = {
           const Shape& x = c.shape(0);
           out.push_back({DType::int64, Shape(x.begin(), x.end() - 1)});
         },
+    .batch = batch_by_axis,
 };
 
 Tensor axis_last(const Tensor& x, size_t axis) {

@@ -1,7 +1,7 @@
 // Views: reshape, permute, broadcast and slice look at the same memory with other strides.
 #include <algorithm>
 
-#include "ops/ops.h"
+#include "ops/batching.h"
 
 namespace tegula {
 namespace {
@@ -49,11 +49,17 @@ void infer_to_attrs(const InferContext& c, OutputSpecs& out) {
   out.push_back({c.dtype(0), Shape(c.attrs.begin(), c.attrs.end())});
 }
 
+// attrs: the new shape.
+Tensors batch_to_attrs(BatchContext& c) {
+  return c.again({&c.input(0), 1}, c.attrs_after({c.size()}));
+}
+
 const Primitive kReshape = {
     .name = "reshape",
     .kind = Kind::view,
     .infer = infer_to_attrs,
     .vjp = [](VjpContext& c) { c.give(0, reshape(c.grad(), c.input_shape(0))); },
+    .batch = batch_to_attrs,
     .view =
         [](const Node& node, const Output& input, const Layout& from, Layout& to) {
           to.offset = from.offset;
@@ -76,6 +82,12 @@ const Primitive kPermute = {
           for (size_t i = 0; i < inverse.size(); ++i) inverse[size_t(c.attrs()[i])] = int64_t(i);
           c.give(0, permute_dims(c.grad(), inverse));
         },
+    .batch =
+        [](BatchContext& c) {
+          Attrs axes = c.attrs_after({0});
+          for (size_t i = 1; i < axes.size(); ++i) ++axes[i];
+          return c.again({&c.input(0), 1}, axes);
+        },
     .view =
         [](const Node& node, const Output&, const Layout& from, Layout& to) {
           to = {Strides(node.attrs.size()), from.offset};
@@ -90,6 +102,14 @@ const Primitive kBroadcast = {
     .kind = Kind::view,
     .infer = infer_to_attrs,
     .vjp = [](VjpContext& c) { c.give(0, c.grad()); },
+    .batch =
+        [](BatchContext& c) {
+          Shape aligned{c.size()};
+          aligned.resize(1 + c.output_shape().size() - c.rank(0), 1);
+          aligned.append(c.shape(0).begin(), c.shape(0).end());
+          const Tensor x = reshape(c.input(0), aligned);
+          return c.again({&x, 1}, c.attrs_after({c.size()}));
+        },
     .view =
         [](const Node& node, const Output& input, const Layout& from, Layout& to) {
           const Shape& shape = node.outputs[0].shape;
@@ -117,6 +137,13 @@ const Primitive kSlice = {
           for (size_t i = 1; i < c.attrs().size(); i += 2) steps.push_back(c.attrs()[i]);
           const Tensor blank = zeros(c.input_shape(0), c.input_dtype(0));
           c.give(0, slice_update(blank, c.grad(), Dims(c.dynamic()), steps));
+        },
+    .batch =
+        [](BatchContext& c) {
+          Dims starts{0};
+          starts.append(c.dynamic().begin(), c.dynamic().end());
+          return record_all(slice_primitive(), {&c.input(0), 1}, c.attrs_after({c.size(), 1}),
+                            starts);
         },
     .view =
         [](const Node& node, const Output&, const Layout& from, Layout& to) {

@@ -13,5 +13,6 @@ void add_runtime_functions(nanobind::module_& m);    // runtime_bindings.cc
 void add_control(nanobind::module_& m);              // control.cc
 void add_jit(nanobind::module_& m);                  // jit.cc
 void add_plan_functions(nanobind::module_& m);       // plan_bindings.cc
+void add_transforms(nanobind::module_& m);           // transform_bindings.cc
 
 }  // namespace tegula::python

@@ -1,10 +1,9 @@
 // Control flow: Python functions are traced into bodies (graph/body.h) that nodes call.
 #include <nanobind/stl/optional.h>
 
-#include "graph/generator.h"
 #include "ops/ops.h"
 #include "python/bindings.h"
-#include "python/capture.h"
+#include "python/body_tracer.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
@@ -14,122 +13,6 @@ namespace nb = nanobind;
 
 namespace tegula::python {
 namespace {
-
-Tree flatten(const nb::handle object) {
-  Tree tree;
-  tree.all_values = true;
-  tree.add(object.ptr());
-  return tree;
-}
-
-// A leaf as a tensor. A Python number has its own dtype, or the one that is `expected`.
-Tensor leaf_tensor(const Tree& tree, size_t leaf, const char* op, const DType* expected = nullptr) {
-  PyObject* object = tree.leaves[leaf].ptr();
-  const bool boolean = tree.leaf_kinds[leaf] == Tree::boolean;
-  Tensor x =
-      boolean ? scalar(int64_t(object == Py_True), DType::bool_) : to_tensor(object, op, "a value");
-  if (!x.node().weak_scalar) return x;
-  const bool adapts =
-      expected && is_floating(*expected) >= is_floating(x.dtype()) && *expected != DType::bool_;
-  return cast_scalar(x, adapts ? *expected : x.dtype());
-}
-
-Tensors leaf_tensors(const Tree& tree, const char* op) {
-  Tensors result;
-  for (size_t i = 0; i < tree.leaves.size(); ++i) result.push_back(leaf_tensor(tree, i, op));
-  return result;
-}
-
-// What a function gives, without handles to it.
-struct Results {
-  Tree structure;  // without leaves
-  std::vector<OutputSpec> specs;
-
-  std::string describe(size_t leaf) const { return cat(specs[leaf].dtype, specs[leaf].shape); }
-};
-
-// One function while it is traced.
-class BodyTracer {
- public:
-  BodyTracer(const char* op, std::string which) : op_(op), which_(std::move(which)) {}
-
-  // An argument's leaf, like x or, with `row`, like what is along x's first axis.
-  void add_parameter(const Tensor& x, bool row = false) {
-    const Tensor parameter = capture_.trace().input(x);
-    Output& output = parameter.output();
-    output.cell = {};
-    if (row) output.shape = Shape(x.shape().begin() + 1, x.shape().end());
-    draft_.parameters.push_back(parameter.value());
-    parameters_.push_back(nb::steal(checked(wrap(parameter))));
-  }
-  const nb::object& parameter(size_t leaf) const { return parameters_[leaf]; }
-
-  // The results of a call. Numbers take the dtypes of what they stand for in `expected`.
-  Results add_results(const nb::object& object, const Results* expected = nullptr) {
-    Tree tree = flatten(object);
-    Results results;
-    for (size_t i = 0; i < tree.leaves.size(); ++i) {
-      const bool known = expected && i < expected->specs.size();
-      const Tensor x = leaf_tensor(tree, i, op_, known ? &expected->specs[i].dtype : nullptr);
-      given_.push_back(as_result(x, given_, draft_));
-      results.specs.push_back({x.dtype(), x.shape()});
-    }
-    tree.leaves.clear();
-    results.structure = std::move(tree);
-    return results;
-  }
-
-  // When nothing refers to the call's result any more.
-  BodyDraft take() {
-    std::vector<Value> outputs;
-    for (const Tensor& x : given_) outputs.push_back(x.value());
-    given_.clear();
-    parameters_.clear();
-    capture_.finish();
-    for (const Capture::Handle& h : capture_.handles) {
-      if (h.written)
-        fail(ErrorKind::trace, op_, ": ", which_,
-             " writes to a tensor from outside; return the new value instead, as part of the "
-             "result or the carry");
-      const Tensor& outside = raw_tensor(h.object);
-      if (outside.node().state != NodeState::scalar)
-        draft_.captured.emplace_back(Value{h.input, 0}, outside);
-    }
-    for (const Capture::Cell& c : capture_.cells) {
-      if (c.after != Capture::Cell::unchanged)
-        fail(ErrorKind::trace, op_, ": ", which_,
-             " changes the .grad of a tensor from outside; call backward() outside, or return "
-             "what tg.grad gives");
-      if (c.input) draft_.captured.emplace_back(Value{c.input, 0}, *c.cell->grad);
-    }
-    refuse_escapes(capture_.trace().list(), op_);
-    draft_.graph = capture_.trace().graph(std::move(outputs));
-    refuse_effects();
-    return std::move(draft_);
-  }
-
- private:
-  void refuse_effects() {
-    PendingList& list = capture_.trace().list();
-    for (const Node* node = list.first(); node; node = PendingList::next(node))
-      if (node->host)
-        fail(ErrorKind::unsupported, op_, ": ", which_, " calls a function of the host (",
-             node->primitive->name, "), which branches and loops cannot do yet");
-    if (draft_.graph.streams.empty()) return;
-    for (const Graph::Stream& s : draft_.graph.streams)
-      (s.generator ? *s.generator : default_generator()).offset -= s.length;
-    fail(ErrorKind::unsupported, op_, ": ", which_,
-         " draws random numbers, which branches and loops cannot do yet; draw them outside and "
-         "pass them in, for a scan along xs");
-  }
-
-  const char* op_;
-  std::string which_;
-  Capture capture_{Capture::Kind::body};
-  BodyDraft draft_;
-  std::vector<nb::object> parameters_;
-  Tensors given_;
-};
 
 nb::object call(PyObject* function, const nb::tuple& arguments) {
   return nb::steal(checked(PyObject_CallObject(function, arguments.ptr())));

@@ -113,6 +113,7 @@ NB_MODULE(_core, m) {
   add_gradient_functions(m);
   add_runtime_functions(m);
   add_plan_functions(m);
+  add_transforms(m);
   add_jit(m);
   add_graph(m);
   add_control(m);

@@ -4,7 +4,8 @@
 #include <optional>
 
 #include "ops/ops.h"
-#include "transform/reverse.h"
+#include "transform/control_rules.h"
+#include "transform/transformed_body.h"
 
 namespace tegula {
 namespace {
@@ -15,17 +16,11 @@ constexpr Uses kUsesAll = {~0u, ~0u, ~0u, ~0u};
 
 const Output& output_of(const Value& v) { return v.node->outputs[v.index]; }
 
-// The same value as a value of its own, differentiably.
-Tensor own_view(const Tensor& x) {
-  return record(reshape_primitive(), {x}, Attrs(x.shape().begin(), x.shape().end()));
-}
-
 Shape with_rows(int64_t rows, const Shape& shape) {
   Shape stacked{rows};
   stacked.append(shape.begin(), shape.end());
   return stacked;
 }
-Shape row_shape(const Shape& shape) { return Shape(shape.begin() + 1, shape.end()); }
 
 void add_specs(std::span<const Value> values, OutputSpecs& specs) {
   for (const Value& v : values) specs.push_back({output_of(v).dtype, output_of(v).shape});
@@ -47,70 +42,6 @@ Tensors record_control(const Primitive& primitive, const Tensors& inputs, const 
   return record_all(primitive, inputs, std::move(attrs), dynamic, std::move(bodies));
 }
 
-// ---- derivatives of bodies -------------------------------------------------------------------
-
-// A body that differentiates another one, while it is traced.
-class GradientBody {
- public:
-  explicit GradientBody(Backend& device) : device_(device) {}
-
-  // A parameter of this shape and dtype.
-  Tensor parameter(const Shape& shape, DType dtype, bool wanted = false) {
-    draft_.parameters.push_back(leaf(shape, dtype, wanted));
-    return Tensor(draft_.parameters.back());
-  }
-  // What stands for a tensor from outside: an operand of the node whose derivative this is.
-  Tensor outside(const Tensor& x, bool wanted = false) {
-    if (x.node().state == NodeState::scalar) return x;
-    draft_.captured.emplace_back(leaf(x.shape(), x.dtype(), wanted), x);
-    return Tensor(draft_.captured.back().first);
-  }
-  // A value of the trace where the walk back is to stop.
-  Tensor variable(const Tensor& x, bool wanted) {
-    Tensor variable = own_view(x);
-    variable.output().requires_grad = wanted;
-    return variable;
-  }
-  // The gradients of `wanted` that flow in from `outputs`; zeros where nothing does.
-  Tensors gradients_of(const Tensors& outputs, const Tensors& upstream, const Tensors& wanted) {
-    Tensors ends, seeds;
-    for (size_t k = 0; k < outputs.size(); ++k) {
-      if (!upstream[k] || !outputs[k].requires_grad()) continue;
-      ends.push_back(outputs[k]);
-      seeds.push_back(upstream[k]);
-    }
-    Tensors found(wanted.size());
-    if (!ends.empty())
-      found = tegula::gradients(ends, seeds, wanted, {.create_graph = differentiable_});
-    for (size_t i = 0; i < wanted.size(); ++i)
-      if (!found[i]) found[i] = zeros(wanted[i].shape(), wanted[i].dtype());
-    return found;
-  }
-  void give(const Tensor& x) { results_.push_back(as_result(x, results_, draft_)); }
-  BodyDraft take() {
-    trace_.end();
-    on_.reset();
-    std::vector<Value> outputs;
-    for (const Tensor& x : results_) outputs.push_back(x.value());
-    draft_.graph = trace_.graph(std::move(outputs));
-    return std::move(draft_);
-  }
-
- private:
-  Value leaf(const Shape& shape, DType dtype, bool wanted) {
-    Ref<Node> node = make_leaf(dtype, shape, device_);
-    node->outputs[0].requires_grad = wanted;
-    return {std::move(node), 0};
-  }
-
-  bool differentiable_ = grad_enabled();  // the gradients are to have gradients
-  std::optional<GradMode> on_{true};
-  Backend& device_;
-  Trace trace_;
-  BodyDraft draft_;
-  Tensors results_;
-};
-
 // ---- cond ------------------------------------------------------------------------------------
 
 void infer_cond(const InferContext& c, OutputSpecs& out) {
@@ -129,7 +60,7 @@ void cond_vjp(VjpContext& c) {
   std::vector<BodyDraft> branches;
   std::span<const int64_t> dynamic = c.dynamic();
   for (const std::shared_ptr<const Body>& branch : c.bodies()) {
-    GradientBody gradient(c.device());
+    TransformedBody gradient(c.device());
     Tensors seeds, inputs, wanted;
     for (const Tensor& g : upstream)
       seeds.push_back(g ? gradient.parameter(g.shape(), g.dtype()) : Tensor());
@@ -185,7 +116,7 @@ Flow flow_of(VjpContext& c, size_t carries, size_t first_outside) {
 
 // The gradient body's parameters for the flow: into `upstream` of each floating carry, and those
 // for the sums.
-Tensors add_flow(VjpContext& c, const Flow& flow, GradientBody& gradient, Tensors& upstream) {
+Tensors add_flow(VjpContext& c, const Flow& flow, TransformedBody& gradient, Tensors& upstream) {
   for (size_t j : flow.carries)
     upstream[j] = gradient.parameter(c.input_shape(j), c.input_dtype(j));
   Tensors sums;
@@ -216,7 +147,7 @@ void scan_vjp(VjpContext& c) {
   const size_t results = body.graph.outputs.size() - carries, stacks = carries + results;
   const Flow flow = flow_of(c, carries, carries + rows);
 
-  GradientBody gradient(c.device());
+  TransformedBody gradient(c.device());
   Tensors upstream(body.graph.outputs.size());
   const Tensors sums = add_flow(c, flow, gradient, upstream);
   Tensors xs;
@@ -280,13 +211,13 @@ void while_vjp(VjpContext& c) {
   Tensors init{c.output(carries)};
   init.insert(init.end(), flow.init.begin(), flow.init.end());
 
-  GradientBody condition(c.device());
+  TransformedBody condition(c.device());
   const Tensor left = condition.parameter({}, DType::int64);
   for (const Tensor& x : flow.init) condition.parameter(x.shape(), x.dtype());
   condition.give(greater(left, constant(0)));
   BodyDraft until_none_left = condition.take();
 
-  GradientBody gradient(c.device());
+  TransformedBody gradient(c.device());
   const Tensor at = gradient.parameter({}, DType::int64) - scalar(int64_t(1), DType::int64);
   Tensors upstream(carries), inputs;
   const Tensors sums = add_flow(c, flow, gradient, upstream);
@@ -321,6 +252,8 @@ const Primitive kCond = {
     .infer = infer_cond,
     .vjp = cond_vjp,
     .uses = kUsesInputs,
+    .jvp = cond_jvp,
+    .batch = batch_cond,
     .can_fail = true,
 };
 const Primitive kScan = {
@@ -329,6 +262,8 @@ const Primitive kScan = {
     .infer = infer_scan,
     .vjp = scan_vjp,
     .uses = kUsesAll,
+    .jvp = scan_jvp,
+    .batch = batch_scan,
     .can_fail = true,
 };
 const Primitive kWhile = {
@@ -337,6 +272,8 @@ const Primitive kWhile = {
     .infer = infer_while,
     .vjp = while_vjp,
     .uses = kUsesAll,
+    .jvp = while_jvp,
+    .batch = batch_while,
     .can_fail = true,
 };
 
@@ -353,27 +290,36 @@ Tensors cond(const Tensor& index, Tensors operands, std::vector<BodyDraft> branc
   return record_control(kCond, operands, attrs, std::move(bodies));
 }
 
-Tensors scan(const Tensors& init, const Tensors& xs, int64_t length, bool reverse, BodyDraft body) {
+Tensors scan_all(const Tensors& init, const Tensors& xs, int64_t length, bool reverse,
+                 BodyDraft body) {
   Tensors operands = init;
   operands.insert(operands.end(), xs.begin(), xs.end());
-  const size_t results = body.graph.outputs.size();
   std::vector<BodyDraft> drafts;
   drafts.push_back(std::move(body));
   Bodies bodies = make_bodies(std::move(drafts), operands);
   const ScanAttrs attrs{int64_t(init.size()), int64_t(xs.size()), length, reverse};
-  Tensors outputs = record_control(kScan, operands, attrs, std::move(bodies));
+  return record_control(kScan, operands, attrs, std::move(bodies));
+}
+
+Tensors scan(const Tensors& init, const Tensors& xs, int64_t length, bool reverse, BodyDraft body) {
+  const size_t results = body.graph.outputs.size();
+  Tensors outputs = scan_all(init, xs, length, reverse, std::move(body));
   outputs.resize(results);
   return outputs;
 }
 
-Tensors while_loop(const Tensors& init, int64_t max_iters, BodyDraft condition, BodyDraft body) {
+Tensors while_all(const Tensors& init, int64_t max_iters, BodyDraft condition, BodyDraft body) {
   Tensors operands = init;
   std::vector<BodyDraft> drafts;
   drafts.push_back(std::move(condition));
   drafts.push_back(std::move(body));
   Bodies bodies = make_bodies(std::move(drafts), operands);
   const WhileAttrs attrs{int64_t(init.size()), max_iters};
-  Tensors outputs = record_control(kWhile, operands, attrs, std::move(bodies));
+  return record_control(kWhile, operands, attrs, std::move(bodies));
+}
+
+Tensors while_loop(const Tensors& init, int64_t max_iters, BodyDraft condition, BodyDraft body) {
+  Tensors outputs = while_all(init, max_iters, std::move(condition), std::move(body));
   outputs.resize(init.size());
   return outputs;
 }

@@ -2,51 +2,13 @@
 
 #include <algorithm>
 #include <functional>
-#include <unordered_map>
 
 #include "graph/primitive.h"
 #include "ops/ops.h"
+#include "transform/tape.h"
 
 namespace tegula {
 namespace {
-
-struct Pass {
-  // Every node on the tape, earlier ones first. Held: a hook may release the tape.
-  std::vector<Ref<Node>> order;
-  std::unordered_map<Node*, Tensors> upstream; // gradients so far, by output
-};
-
-bool wants_gradient(const Value& v) { return v.node->outputs[v.index].requires_grad; }
-
-bool is_one_of(const Node& node, const Tensors& tensors) {
-  return std::any_of(tensors.begin(), tensors.end(),
-                     [&](const Tensor& x) { return x && &x.node() == &node; });
-}
-
-// Every node gradients can flow into from `outputs`, as far back as `stop`.
-Pass collect(const Tensors& outputs, const Tensors& stop) {
-  Pass pass;
-  std::vector<Node*> stack;
-  const auto visit = [&](const Value& v) {
-    Node* node = v.node.get();
-    if (!wants_gradient(v) || pass.upstream.count(node)) return;
-    pass.upstream.emplace(node, Tensors(node->outputs.size()));
-    stack.push_back(node);
-    pass.order.push_back(v.node);
-  };
-  for (const Tensor& output : outputs) visit(output.value());
-  while (!stack.empty()) {
-    const Node* node = stack.back();
-    stack.pop_back();
-    const Output* first = node->outputs.begin();
-    const bool leaf = first->cell && first->cell->is_leaf;
-    if (node->on_tape && !leaf && !is_one_of(*node, stop))
-      for (const Value& input : node->inputs) visit(input);
-  }
-  std::sort(pass.order.begin(), pass.order.end(),
-            [](const Ref<Node>& a, const Ref<Node>& b) { return a->sequence < b->sequence; });
-  return pass;
-}
 
 void accumulate(Tensor& total, const Tensor& part) { total = total ? add(total, part) : part; }
 
@@ -76,10 +38,10 @@ void run_hooks(const GradCell& cell, Tensor& gradient) {
 
 using OnGradient = std::function<void(Node& node, size_t output, const Tensor& gradient)>;
 
-// Walks the tape from the outputs as far back as `stop` and calls on_gradient at each value that
-// something flows into.
-void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
-           const ReverseOptions& options, const OnGradient& on_gradient);
+// Walks the tape back from the outputs and calls on_gradient at each value that something flows
+// into.
+void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
+           const OnGradient& on_gradient);
 
 // Sets result[i] to what flows into inputs[i].
 OnGradient collector(const Tensors& inputs, Tensors& result) {
@@ -110,22 +72,52 @@ Tensors expanded_gradients(const Node& node, std::span<const Tensor> upstream,
     seeds.push_back(upstream[k]);
   }
   Tensors result(stop.size());
-  sweep(ends, seeds, stop, options, collector(stop, result));
+  if (ends.empty()) return result;
+  sweep(tape_between(stop, ends, true), ends, seeds, options, collector(stop, result));
   return result;
 }
 
-void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
-           const ReverseOptions& options, const OnGradient& on_gradient) {
+}  // namespace
+
+Tensors input_gradients(const Node& node, std::span<const Tensor> upstream, const Wanted& wanted,
+                        const ReverseOptions& options) {
+  const Primitive& primitive = *node.primitive;
+  if (!primitive.vjp && !primitive.expand)
+    fail(ErrorKind::unsupported, primitive.name, ": has no derivative",
+         node.where.token ? " (recorded at " + describe(node.where) + ")" : "");
+  const DeviceScope scope(*node.device);
+  Tensors given;
+  if (primitive.expand && (options.create_graph || !primitive.vjp)) {
+    given = expanded_gradients(node, upstream, options);
+  } else {
+    VjpContext context(node, upstream, wanted);
+    primitive.vjp(context);
+    given.assign(context.gradients().begin(), context.gradients().end());
+  }
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (!given[i]) continue;
+    const Output& target = node.inputs[i].node->outputs[node.inputs[i].index];
+    given[i] = reduce_to(astype(given[i], target.dtype), target.shape);
+  }
+  return given;
+}
+
+namespace {
+
+void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
+           const OnGradient& on_gradient) {
   GradMode mode(options.create_graph);
-  Pass pass = collect(outputs, stop);
+  const auto flow_into = [&](const Value& v, const Tensor& gradient) {
+    accumulate(tape.flows[v.node.get()][v.index], gradient);
+  };
   for (size_t i = 0; i < outputs.size(); ++i) {
     const DeviceScope scope(outputs[i].device());
     const Tensor seed = default_seed(outputs[i], seeds[i]);
-    accumulate(pass.upstream[&outputs[i].node()][outputs[i].value().index], seed);
+    if (tape.has(outputs[i].value())) flow_into(outputs[i].value(), seed);
   }
-  for (size_t at = pass.order.size(); at-- > 0;) {
-    Node* node = pass.order[at].get();
-    Tensors upstream = std::move(pass.upstream[node]);
+  for (size_t at = tape.order.size(); at-- > 0;) {
+    Node* node = tape.order[at].get();
+    Tensors upstream = std::move(tape.flows[node]);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
       if (!upstream[k]) continue;
@@ -134,38 +126,20 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
       on_gradient(*node, k, upstream[k]);
     }
     const Ref<GradCell>& cell = node->outputs[0].cell;
-    if (!any || (cell && cell->is_leaf) || is_one_of(*node, stop)) continue;
-    if (!node->on_tape) {
-      if (node->tape_released)
-        fail(ErrorKind::runtime,
-             "backward: this graph was used by an earlier backward pass, which released it; pass "
-             "retain_graph=True to the first one to use it twice");
-      continue;
-    }
-    const Primitive& primitive = *node->primitive;
-    if (!primitive.vjp && !primitive.expand)
-      fail(ErrorKind::unsupported, primitive.name, ": has no derivative",
-           node->where.token ? " (recorded at " + describe(node->where) + ")" : "");
-    const DeviceScope scope(*node->device);
-    Tensors given;
-    if (primitive.expand && (options.create_graph || !primitive.vjp)) {
-      given = expanded_gradients(*node, upstream, options);
-    } else {
-      VjpContext context(*node, upstream);
-      primitive.vjp(context);
-      given.assign(context.gradients().begin(), context.gradients().end());
-    }
-    for (size_t i = 0; i < node->inputs.size(); ++i) {
-      Tensor& gradient = given[i];
-      const Value& input = node->inputs[i];
-      if (!gradient || !wants_gradient(input)) continue;
-      const Output& target = input.node->outputs[input.index];
-      accumulate(pass.upstream[input.node.get()][input.index],
-                 reduce_to(astype(gradient, target.dtype), target.shape));
-    }
+    if (!any || (cell && cell->is_leaf)) continue;
+    if (node->tape_released)
+      fail(ErrorKind::runtime,
+           "backward: this graph was used by an earlier backward pass, which released it; pass "
+           "retain_graph=True to the first one to use it twice");
+    Wanted wanted;
+    for (const Value& input : node->inputs) wanted.push_back(node->on_tape && tape.has(input));
+    if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) continue;
+    const Tensors given = input_gradients(*node, upstream, wanted, options);
+    for (size_t i = 0; i < given.size(); ++i)
+      if (given[i] && wanted[i]) flow_into(node->inputs[i], given[i]);
   }
   if (options.retain_graph || options.create_graph) return;
-  for (const Ref<Node>& node : pass.order) {
+  for (const Ref<Node>& node : tape.order) {
     if (!node->on_tape) continue;
     node->on_tape = false;
     node->tape_released = true;
@@ -178,12 +152,13 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
 Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& inputs,
                   const ReverseOptions& options) {
   Tensors result(inputs.size());
-  sweep(outputs, seeds, {}, options, collector(inputs, result));
+  sweep(tape_between(inputs, outputs, false), outputs, seeds, options, collector(inputs, result));
   return result;
 }
 
 void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options) {
-  sweep({output}, {seed}, {}, options, [](Node& node, size_t k, const Tensor& gradient) {
+  const Tape tape = tape_between({}, {output}, false);
+  sweep(tape, {output}, {seed}, options, [](Node& node, size_t k, const Tensor& gradient) {
     GradCell* cell = node.outputs[k].cell.get();
     if (!cell || !(cell->is_leaf || cell->keeps_grad)) return;
     cell->note_ask();

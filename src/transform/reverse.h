@@ -2,7 +2,7 @@
 // others and planned together with whatever else is pending.
 #pragma once
 
-#include "graph/tensor.h"
+#include "graph/primitive.h"
 
 namespace tegula {
 
@@ -15,6 +15,10 @@ struct ReverseOptions {
 // handle where nothing flows. An empty seed means 1 and needs a one-element output.
 Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& inputs,
                   const ReverseOptions& options);
+
+// What flows into the inputs of one operation: its primitive's vjp, summed to their shapes.
+Tensors input_gradients(const Node& node, std::span<const Tensor> upstream, const Wanted& wanted,
+                        const ReverseOptions& options);
 
 // Accumulates gradients into every leaf `output` depends on (and values that retain theirs).
 void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options);

@@ -1,0 +1,26 @@
+// The recorded operations that lead from some values to others, and that a derivative walks along.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "graph/tensor.h"
+
+namespace tegula {
+
+struct Tape {
+  // Held: a hook may release the tape.
+  std::vector<Ref<Node>> order;              // earlier ones first
+  std::unordered_map<Node*, Tensors> flows;  // of each node in `order`, by output; empty at first
+
+  bool has(const Value& v) const {
+    return v.node->outputs[v.index].requires_grad && flows.count(v.node.get());
+  }
+};
+
+// Every operation on the way from `targets` to `outputs`, and both ends. Without targets:
+// everything that outputs depend on and that requires grad. Where `stop_at_targets`, what the
+// targets themselves were computed from is left out.
+Tape tape_between(const Tensors& targets, const Tensors& outputs, bool stop_at_targets);
+
+}  // namespace tegula
