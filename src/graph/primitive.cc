@@ -124,6 +124,10 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   return node;
 }
 
+std::string_view operation_name(const Node& node) {
+  return node.primitive->label ? node.primitive->label(node.attrs) : node.primitive->name;
+}
+
 static Backend& device_of(std::span<const Tensor> inputs) {
   for (const Tensor& input : inputs)
     if (input.node().state != NodeState::scalar) return input.device();
@@ -192,6 +196,8 @@ bool VjpContext::needs(size_t i) const {
 void VjpContext::give(size_t i, const Tensor& gradient) {
   if (needs(i)) gradients_[i] = gradient;
 }
+
+std::string_view VjpContext::name() const { return operation_name(node_); }
 
 const Shape& VjpContext::input_shape(size_t i) const {
   const Value& value = node_.inputs[i];

@@ -112,9 +112,9 @@ class BodyTracer {
   void refuse_effects() {
     PendingList& list = capture_.trace().list();
     for (const Node* node = list.first(); node; node = PendingList::next(node))
-      if (node->host)
-        fail(ErrorKind::unsupported, op_, ": ", which_, " calls a function of the host (",
-             node->primitive->name, "), which branches and loops cannot do yet");
+      if (is_held(*node))
+        fail(ErrorKind::unsupported, op_, ": ", which_, " has an effect (", operation_name(*node),
+             "), which branches and loops cannot have yet");
     if (draft_.graph.streams.empty()) return;
     for (const Graph::Stream& s : draft_.graph.streams)
       (s.generator ? *s.generator : default_generator()).offset -= s.length;
