@@ -97,39 +97,50 @@ def host_call(
     if not callable(fn):
         raise TypeError(f"host_call: needs a function, got {type(fn).__name__}")
     several = isinstance(result, (list, tuple)) and not hasattr(result, "shape")
-    specs = [_spec(item) for item in (result if several else [result])]
+    specs = [as_spec("host_call", "result", item) for item in (result if several else [result])]
 
     def call(args: Any, kwargs: Any) -> list[np.ndarray]:
         arrays = fn(*args, **kwargs)
-        return _fit(arrays if several else [arrays], specs)
+        return fit_results("host_call", arrays if several else [arrays], specs)
 
     found = record_call(call, args, kwargs, ordered=ordered, results=specs)
     return type(result)(found) if several else found[0]
 
 
-def _spec(item: Any) -> TensorSpec:
+def as_spec(op: str, argument: str, item: Any) -> TensorSpec:
+    """Shape and dtype of anything that has them; the others' errors name op and argument."""
     try:
         shape, dtype = tuple(item.shape), item.dtype
     except (AttributeError, TypeError):
         raise TypeError(
-            f"host_call: result must be a TensorSpec or have shape and dtype, got {item!r}"
+            f"{op}: {argument} must be a TensorSpec or have shape and dtype, got {item!r}"
         ) from None
     return TensorSpec(shape, _core.promote_types(dtype, dtype))
 
 
-def _fit(arrays: Any, specs: list[TensorSpec]) -> list[np.ndarray]:
+def fit_results(op: str, arrays: Any, specs: list[TensorSpec]) -> list[np.ndarray]:
     """The arrays in the dtypes of the specs."""
+    if not isinstance(arrays, (list, tuple)):
+        raise TypeError(
+            f"{op}: the function returned {type(arrays).__name__} where there are {len(specs)} "
+            "specs; return a tuple of arrays"
+        )
     if len(arrays) != len(specs):
         raise ValueError(
-            f"host_call: the function returned {len(arrays)} arrays where there are "
-            f"{len(specs)} specs"
+            f"{op}: the function returned {len(arrays)} arrays where there are {len(specs)} specs"
         )
     fitted = []
     for array, (shape, dtype) in zip(arrays, specs, strict=True):
         array = np.asarray(array)
         if array.shape != shape:
             raise ValueError(
-                f"host_call: the function returned shape {array.shape} where the spec has {shape}"
+                f"{op}: the function returned shape {array.shape} where the spec has {shape}"
             )
-        fitted.append(array.astype(np.dtype(dtype), casting="same_kind", copy=False))
+        try:
+            fitted.append(array.astype(np.dtype(dtype), casting="same_kind", copy=False))
+        except TypeError:
+            raise TypeError(
+                f"{op}: the function returned {array.dtype} where the spec has "
+                f"{np.dtype(dtype)}, to which it does not convert"
+            ) from None
     return fitted

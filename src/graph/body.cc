@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "graph/effects.h"
 #include "graph/primitive.h"
 
 namespace tegula {
@@ -129,8 +130,7 @@ Tensors record_body(const Body& body, std::span<const Tensor> operands,
     Tensors from;
     for (const Value& input : node->inputs) from.push_back(value_of(input));
     const size_t words = node->dynamic.size();
-    made[node.get()] =
-        record_all(*node->primitive, from, node->attrs, dynamic.first(words), node->bodies);
+    made[node.get()] = record_again(*node, from, dynamic.first(words));
     dynamic = dynamic.subspan(words);
   }
   Tensors results;

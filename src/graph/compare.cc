@@ -71,7 +71,7 @@ class Comparison {
 
  private:
   static std::string what(const Node& node) {
-    return node.primitive ? cat(node.primitive->name, at_line(node)) : "no operation";
+    return node.primitive ? cat(operation_name(node), at_line(node)) : "no operation";
   }
 
   bool same(const Value& a, const Value& b) const {

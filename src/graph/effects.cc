@@ -1,13 +1,21 @@
 #include "graph/effects.h"
 
 namespace tegula {
-namespace {
 
-// Attributes of host_call: these, then dtype, rank and sizes of each result.
-OutputSpecs result_specs(const Attrs& attrs) {
+Attrs host_attrs(const HostCallAttrs& first, std::span<const OutputSpec> results) {
+  Attrs attrs = write_attrs(first);
+  for (const OutputSpec& spec : results) {
+    attrs.push_back(int64_t(spec.dtype));
+    attrs.push_back(int64_t(spec.shape.size()));
+    attrs.append(spec.shape.begin(), spec.shape.end());
+  }
+  return attrs;
+}
+
+OutputSpecs host_results(std::span<const int64_t> attrs) {
   OutputSpecs specs;
   for (size_t at = sizeof(HostCallAttrs) / sizeof(int64_t); at < attrs.size();) {
-    const auto begin = attrs.begin() + at + 2;
+    const int64_t* begin = attrs.data() + at + 2;
     const size_t rank = size_t(attrs[at + 1]);
     specs.push_back({DType(attrs[at]), Shape(begin, begin + rank)});
     at += 2 + rank;
@@ -15,12 +23,14 @@ OutputSpecs result_specs(const Attrs& attrs) {
   return specs;
 }
 
+namespace {
+
 const Primitive kHostCall = {
     .name = "host_call",
     .kind = Kind::opaque,
     .infer =
         [](const InferContext& c, OutputSpecs& out) {
-          out = result_specs(c.attrs);
+          out = host_results(c.attrs);
           if (read_attrs<HostCallAttrs>(c.attrs).ordered) out.push_back({DType::bool_, Shape{0}});
         },
     .can_fail = true,
@@ -45,12 +55,7 @@ Tensor last_token() {
 // Its token is the last of the results.
 Tensors record_call(const Ref<HostFunction>& function, std::span<const Tensor> inputs,
                     std::span<const OutputSpec> specs, bool ordered) {
-  Attrs attrs = write_attrs(HostCallAttrs{int64_t(inputs.size()), ordered});
-  for (const OutputSpec& spec : specs) {
-    attrs.push_back(int64_t(spec.dtype));
-    attrs.push_back(int64_t(spec.shape.size()));
-    attrs.append(spec.shape.begin(), spec.shape.end());
-  }
+  Attrs attrs = host_attrs({int64_t(inputs.size()), ordered, 0}, specs);
   Tensors all(inputs.begin(), inputs.end());
   if (const Tensor token = ordered ? last_token() : Tensor()) all.push_back(token);
   const int64_t address = int64_t(reinterpret_cast<intptr_t>(function.get()));
@@ -79,10 +84,17 @@ Tensor after(const Tensor& x, std::span<const Tensor> earlier) {
   return record_all(kAfter, all)[0];
 }
 
-Tensors record_again(const Node& call, std::span<const Tensor> inputs) {
-  const auto attrs = read_attrs<HostCallAttrs>(call.attrs);
-  return record_call(call.host, inputs.first(size_t(attrs.inputs)), result_specs(call.attrs),
-                     attrs.ordered);
+Tensors record_again(const Node& node, std::span<const Tensor> inputs,
+                     std::span<const int64_t> dynamic) {
+  if (node.primitive == &kHostCall) {
+    const auto attrs = read_attrs<HostCallAttrs>(node.attrs);
+    return record_call(node.host, inputs.first(size_t(attrs.inputs)), host_results(node.attrs),
+                       attrs.ordered);
+  }
+  Tensors outputs = record_all(*node.primitive, inputs, node.attrs, dynamic, node.bodies);
+  if (node.host) outputs[0].node().host = node.host;
+  if (node.rules) outputs[0].node().rules = node.rules;
+  return outputs;
 }
 
 }  // namespace tegula

@@ -8,11 +8,14 @@
 
 namespace tegula {
 
-// host_call: how many inputs the function gets; after them may come tokens. The results' dtypes,
-// ranks and sizes follow. The dynamic word is the address of the HostFunction.
+// host_call, custom_call: how many inputs the function gets; after them may come tokens. `name` is
+// the address of a custom operation's, a string. The results' dtypes, ranks and sizes follow. The
+// dynamic word is the address of the HostFunction.
 struct HostCallAttrs {
-  int64_t inputs, ordered;
+  int64_t inputs, ordered, name;
 };
+Attrs host_attrs(const HostCallAttrs& first, std::span<const OutputSpec> results);
+OutputSpecs host_results(std::span<const int64_t> attrs);
 
 // Calls a function of the host when the plan runs. The results have no derivative. `ordered`: the
 // call is an effect, made once though nobody needs its results; else it may be left out.
@@ -25,7 +28,9 @@ Tensor after(const Tensor& x, std::span<const Tensor> earlier);
 
 const Primitive& after_primitive();
 
-// The call that a node makes, recorded anew for other inputs: all outputs of the new node.
-Tensors record_again(const Node& call, std::span<const Tensor> inputs);
+// What a node does, recorded anew for other inputs, with whatever it calls and knows: all outputs
+// of the new node. dynamic: its run-time words, where they are none of a call's.
+Tensors record_again(const Node& node, std::span<const Tensor> inputs,
+                     std::span<const int64_t> dynamic);
 
 }  // namespace tegula

@@ -10,6 +10,7 @@
 
 #include "base/ref.h"
 #include "base/shape.h"
+#include "graph/custom_rules.h"
 #include "runtime/backend.h"
 #include "runtime/buffer.h"
 #include "runtime/host.h"
@@ -116,6 +117,7 @@ class Node {
   Attrs attrs;                       // part of the plan key
   SmallVector<int64_t, 2> dynamic;   // run-time words: not part of it
   Ref<HostFunction> host;            // what it calls, if that is what it does (graph/effects.h)
+  Ref<CustomRules> rules;            // of a call of a custom operation (graph/custom.h)
   Bodies bodies;  // functions it calls, for control flow (graph/body.h)
 
   bool pending() const { return state == NodeState::pending; }

@@ -128,6 +128,10 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   return node;
 }
 
+std::string_view operation_name(const Node& node) {
+  return node.primitive->label ? node.primitive->label(node.attrs) : node.primitive->name;
+}
+
 static Backend& device_of(std::span<const Tensor> inputs) {
   for (const Tensor& input : inputs)
     if (input.node().state != NodeState::scalar) return input.device();
@@ -191,6 +195,8 @@ Tensor VjpContext::output(size_t k) const {
 void VjpContext::give(size_t i, const Tensor& gradient) {
   if (needs(i)) gradients_[i] = gradient;
 }
+
+std::string_view VjpContext::name() const { return operation_name(node_); }
 
 const Shape& VjpContext::input_shape(size_t i) const {
   const Value& value = node_.inputs[i];

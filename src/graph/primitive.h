@@ -54,10 +54,13 @@ class VjpContext {
   std::span<const int64_t> attrs() const { return node_.attrs; }
   std::span<const int64_t> dynamic() const { return node_.dynamic; }
   std::span<const std::shared_ptr<const Body>> bodies() const { return node_.bodies; }
+  CustomRules* rules() const { return node_.rules.get(); }
+  std::string_view name() const;  // see operation_name()
   const Shape& input_shape(size_t i) const;
   const Shape& output_shape(size_t k = 0) const { return node_.outputs[k].shape; }
   DType input_dtype(size_t i) const;
   size_t input_count() const { return node_.inputs.size(); }
+  size_t output_count() const { return node_.outputs.size(); }
   Backend& device() const { return *node_.device; }
   std::span<Tensor> gradients() { return gradients_; }
 
@@ -119,6 +122,8 @@ struct Primitive {
   Tensors (*batch)(BatchContext& context) = nullptr;
   // For views: the result's layout from the input's. False when a copy is needed.
   bool (*view)(const Node& node, const Output& input, const Layout& from, Layout& to) = nullptr;
+  // Output k is input k as it is: nothing is computed (see graph/custom.h).
+  bool passes_inputs = false;
   // May throw for tensor contents when it runs.
   bool can_fail = false;
   // Which attribute is a dtype, printed by its name; -1 for none.
@@ -129,12 +134,18 @@ struct Primitive {
   // this primitive's own vjp reads may be left out. It is what a device without a kernel of this
   // name records, what a null vjp falls back on, and what second derivatives go through.
   Tensors (*expand)(std::span<const Tensor> inputs, std::span<const int64_t> attrs) = nullptr;
+  // For what stands for many operations: the name of the one that these attributes mean. The text
+  // lives as long as the process.
+  std::string_view (*label)(std::span<const int64_t> attrs) = nullptr;
 
   uint32_t uses_for(size_t input) const {
     if (!vjp && expand) return ~kUsesOutput;  // the expansion may use any input
     return uses[input < uses.size() ? input : uses.size() - 1];
   }
 };
+
+// What a node with a primitive does, as its user calls it: the label, or the primitive's name.
+std::string_view operation_name(const Node& node);
 
 // Records one application and returns its outputs' handles. Inputs are on one device.
 Tensors record_all(const Primitive& primitive, std::span<const Tensor> inputs, Attrs attrs = {},

@@ -186,9 +186,7 @@ Tensors record_graph(const Graph& graph, std::span<const Tensor> inputs,
       const size_t g = size_t(draw->second->generator);
       dynamic = {int64_t(generators[g]->key), int64_t(start[g] + draw->second->offset)};
     }
-    made[node.get()] = node->host
-                           ? record_again(*node, from)
-                           : record_all(*node->primitive, from, node->attrs, dynamic, node->bodies);
+    made[node.get()] = record_again(*node, from, dynamic);
   }
   Tensors outputs;
   for (const Value& v : graph.outputs) outputs.push_back(value_of(v));

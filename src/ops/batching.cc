@@ -1,5 +1,7 @@
 #include "ops/batching.h"
 
+#include "graph/effects.h"
+
 namespace tegula {
 
 Tensor BatchContext::batched(size_t i) const {
@@ -76,7 +78,7 @@ Tensors batch_in_place(BatchContext& c) {
 Tensors batch_in_loop(BatchContext& c) {
   std::vector<Tensors> parts(c.node().outputs.size());
   for (int64_t b = 0; b < c.size(); ++b) {
-    const Tensors outputs = c.again(c.example(b));
+    const Tensors outputs = record_again(c.node(), c.example(b), c.dynamic());
     for (size_t k = 0; k < parts.size(); ++k) parts[k].push_back(outputs[k]);
   }
   Tensors results;

@@ -34,6 +34,8 @@ double span_bytes(const View& view) {
   return bytes;
 }
 
+std::string_view kind_of(const Step& step) { return step.label.empty() ? step.kind : step.label; }
+
 double contraction_flops(const Step& step) {
   const auto size = [](const View& v) { return double(numel(v.shape)); };
   if (step.kind == "matmul") return 2 * size(step.inputs[0]) * double(step.outputs[0].shape.back());
@@ -66,7 +68,7 @@ double model_us(const Step& step) {
 double cost_us(const Step& step) {
   Factors& f = factors();
   const std::lock_guard lock(f.mutex);
-  const auto factor = f.by_kind.find(step.kind);
+  const auto factor = f.by_kind.find(kind_of(step));
   return model_us(step) * (factor == f.by_kind.end() ? 1 : factor->second);
 }
 
@@ -75,7 +77,7 @@ void note_cost(const Step& step, double microseconds) {
   const double seen = std::clamp(microseconds / model_us(step), 0.05, 50.0);
   Factors& f = factors();
   const std::lock_guard lock(f.mutex);
-  double& factor = f.by_kind.try_emplace(step.kind, 1.0).first->second;
+  double& factor = f.by_kind.try_emplace(kind_of(step), 1.0).first->second;
   factor += kNewWeight * (seen - factor);
 }
 

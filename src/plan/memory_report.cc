@@ -33,7 +33,7 @@ Peaks& peaks() {
 }
 
 std::string_view operation_of(const Node& node) {
-  if (node.primitive) return node.primitive->name;
+  if (node.primitive) return operation_name(node);
   return node.made_by ? node.made_by->name : "given";
 }
 

@@ -98,6 +98,7 @@ class Builder {
     Step& step = draft.step;
     const Node& node = *snapshot_.nodes[size_t(n)];
     step.kind = node.primitive->name;
+    if (node.primitive->label) step.label = node.primitive->label(node.attrs);
     step.attrs = node.attrs;
     step.dynamic_begin = snapshot_.dynamic_begin[size_t(n)];
     step.dynamic_count = int32_t(node.dynamic.size());

@@ -25,6 +25,7 @@ class Control;
 
 struct Step {
   std::string_view kind;
+  std::string_view label;  // of a kind that stands for many operations: which one it is
   const Kernel* kernel = nullptr;
   std::shared_ptr<Control> control;  // what runs a step that calls bodies, instead of a kernel
   Place scratch;                     // its memory for the time of the step

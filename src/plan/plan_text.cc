@@ -22,6 +22,7 @@ bool result_lies_inside(const Step& step) {
 
 std::string operations(const Step& step) {
   std::string text(step.kind);
+  if (!step.label.empty()) text += " " + std::string(step.label);
   if (step.program)
     for (const TileInstr& instr : step.program->instrs)
       if (instr.op != TileOp::load && instr.op != TileOp::store)

@@ -25,6 +25,10 @@ Resolved::Resolved(const Snapshot& snapshot)
     for (size_t k = 0; k < node.outputs.size(); ++k)
       nodes_[i].push_back(
           {{int32_t(i), int32_t(k)}, contiguous_strides(node.outputs[k].shape), 0, {}});
+    if (node.primitive->passes_inputs) {
+      for (size_t k = 0; k < node.outputs.size(); ++k) nodes_[i][k] = locate(snapshot.inputs[i][k]);
+      computed_[i] = 0;
+    }
     if (node.primitive->kind == Kind::view) resolve_view(int32_t(i));
     if (node.primitive->kind == Kind::elementwise) resolve_identity(int32_t(i));
   }

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "graph/body.h"
 #include "graph/primitive.h"
 #include "plan/check_values.h"
 #include "plan/describe.h"
@@ -39,7 +40,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
   for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
     const Node& node = *snapshot.nodes[i];
     dynamic_.insert(dynamic_.end(), node.dynamic.begin(), node.dynamic.end());
-    if (node.host) hosts_.push_back(node.host);
+    hold_functions(node);
   }
   origins_.note(snapshot.nodes);
   if (profiling()) origins_.description = describe_plan(plan_, snapshot);
@@ -49,6 +50,12 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
   for (const Ref<Buffer>& leaf : leaves_)
     if (leaf) leaf->enter_run();
   for (const Ref<Buffer>& output : outputs_) output->enter_run();
+}
+
+void Run::hold_functions(const Node& node) {
+  if (node.host) hosts_.push_back(node.host);
+  for (const std::shared_ptr<const Body>& body : node.bodies)
+    for (const Ref<Node>& inner : body->graph.nodes) hold_functions(*inner);
 }
 
 Run::~Run() {

@@ -55,6 +55,7 @@ class Run : public Work {
  private:
   friend void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& event);
 
+  void hold_functions(const Node& node);
   void run_plan();
   Arena allocate();
   Frame frame();

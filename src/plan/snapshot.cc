@@ -262,6 +262,7 @@ std::string value_name(const Snapshot& snapshot, ValueRef value) {
 }
 
 std::string attrs_text(const Node& node) {
+  if (node.primitive->label) return std::string(node.primitive->label(node.attrs));
   std::ostringstream out;
   // Where a node calls bodies the other words say what those do.
   const size_t shown = std::min(node.attrs.size(), node.bodies.empty() ? size_t(-1) : 1);

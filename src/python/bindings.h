@@ -6,6 +6,7 @@
 namespace tegula::python {
 
 void add_array_functions(nanobind::module_& m);      // array_bindings.cc
+void add_custom(nanobind::module_& m);               // custom_bindings.cc
 void add_effects(nanobind::module_& m);              // effect_bindings.cc
 void add_gradient_functions(nanobind::module_& m);   // gradient_bindings.cc
 void add_graph(nanobind::module_& m);                // graph_bindings.cc

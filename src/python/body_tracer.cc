@@ -82,17 +82,17 @@ BodyDraft BodyTracer::take() {
   }
   refuse_escapes(capture_.trace().list(), op_);
   draft_.graph = capture_.trace().graph(std::move(outputs));
-  if (effects_ == Effects::refused) refuse_host_calls();
+  if (effects_ == Effects::refused) refuse_effects();
   take_back_draws();
   return std::move(draft_);
 }
 
-void BodyTracer::refuse_host_calls() {
+void BodyTracer::refuse_effects() {
   PendingList& list = capture_.trace().list();
   for (const Node* node = list.first(); node; node = PendingList::next(node))
-    if (node->host)
-      fail(ErrorKind::unsupported, op_, ": ", which_, " calls a function of the host (",
-           node->primitive->name, "), which branches and loops cannot do yet");
+    if (is_held(*node))
+      fail(ErrorKind::unsupported, op_, ": ", which_, " has an effect (", operation_name(*node),
+           "), which branches and loops cannot have yet");
 }
 
 void BodyTracer::take_back_draws() {

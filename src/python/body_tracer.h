@@ -25,7 +25,7 @@ struct Results {
 // One function while it is traced.
 class BodyTracer {
  public:
-  // Whether the function may draw random numbers and call the host.
+  // Whether the function may draw random numbers and have ordered effects.
   enum class Effects : bool { refused, allowed };
   BodyTracer(const char* op, std::string which, Effects effects = Effects::refused)
       : op_(op), which_(std::move(which)), effects_(effects) {}
@@ -39,7 +39,7 @@ class BodyTracer {
   BodyDraft take();
 
  private:
-  void refuse_host_calls();
+  void refuse_effects();
   void take_back_draws();
 
   const char* op_;

@@ -31,7 +31,7 @@ void refuse_escapes(PendingList& list, const char* op) {
   if (!find()) return;
   PyGC_Collect();
   if (const Node* node = find())
-    fail(ErrorKind::trace, op, ": a tensor of the traced function (", node->primitive->name,
+    fail(ErrorKind::trace, op, ": a tensor of the traced function (", operation_name(*node),
          node->where.token ? ", computed at " + describe(node->where) : "",
          ") is still referred to afterwards, but was neither returned nor written to a tensor that "
          "was there before; return it, or write x[...] = value");

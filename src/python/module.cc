@@ -109,6 +109,7 @@ NB_MODULE(_core, m) {
   m.def("_set_internal_folder", &set_internal_folder, nb::arg("folder"),
         "Says where the framework's own Python files are: errors name the user's lines.");
   add_array_functions(m);
+  add_custom(m);
   add_effects(m);
   add_gradient_functions(m);
   add_runtime_functions(m);

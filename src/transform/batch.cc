@@ -1,9 +1,11 @@
 #include "transform/batch.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 
+#include "graph/custom.h"
 #include "graph/effects.h"
-#include "graph/primitive.h"
 #include "ops/batching.h"
 #include "transform/forward.h"
 #include "transform/reverse.h"
@@ -44,6 +46,45 @@ bool names_axis(const Node& node, int64_t axis) {
          node.attrs[0] == axis;
 }
 
+// The rules of an operation, for a batch of calls of it.
+class BatchedRules : public CustomRules {
+ public:
+  BatchedRules(const Node& node, const std::vector<Batched>& inputs, int64_t size, int64_t axis)
+      : rules_(node.rules), size_(size), axis_(axis) {
+    for (size_t i = node.outputs.size(); i < inputs.size(); ++i)
+      has_batch_.push_back(inputs[i].has_batch);
+  }
+
+  bool has_vjp() const override { return rules_->has_vjp(); }
+  bool has_jvp() const override { return rules_->has_jvp(); }
+  bool has_batch() const override { return false; }
+  Tensors vjp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+              std::span<const Tensor> upstream) override;
+  Tensors jvp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+              std::span<const Tensor> tangents) override;
+  Tensors batch(std::span<const Tensor>, std::span<const int64_t>, int64_t) override { return {}; }
+
+ private:
+  using Given = std::vector<std::vector<Batched>>;
+  using Rule = std::function<Tensors(const std::vector<Tensors>&)>;
+  // What a rule of one call gives for all.
+  std::vector<Batched> many(const Given& given, const Rule& rule) const;
+  std::vector<Batched> inputs_of(std::span<const Tensor> values) const {
+    std::vector<Batched> result;
+    for (size_t i = 0; i < values.size(); ++i) result.push_back({values[i], has_batch_[i]});
+    return result;
+  }
+  static std::vector<Batched> all(std::span<const Tensor> values) {
+    std::vector<Batched> result;
+    for (const Tensor& x : values) result.push_back({x, true});
+    return result;
+  }
+
+  Ref<CustomRules> rules_;
+  Wanted has_batch_;
+  int64_t size_, axis_;
+};
+
 // ---- one call --------------------------------------------------------------------------------
 
 class Batcher {
@@ -60,6 +101,7 @@ class Batcher {
     if (!any) return flagged(once(node, inputs, dynamic), false);
     if (node.primitive == &after_primitive())
       return flagged(once(node, inputs, dynamic), inputs[0].has_batch);
+    if (node.primitive == &with_rules_primitive()) return flagged(ruled(node, inputs), true);
     if (node.host) return call_host(node, inputs);
     return flagged(size_ ? many(node, inputs, dynamic) : nothing(node), true);
   }
@@ -91,9 +133,7 @@ class Batcher {
 
   Tensors once(const Node& node, const std::vector<Batched>& inputs,
                std::span<const int64_t> dynamic) {
-    const Tensors values = values_of(inputs);
-    if (node.host) return record_again(node, values);
-    return record_all(*node.primitive, values, node.attrs, dynamic, node.bodies);
+    return record_again(node, values_of(inputs), dynamic);
   }
 
   Batched along_axis(const Node& node, const std::vector<Batched>& inputs) {
@@ -117,6 +157,7 @@ class Batcher {
     const Tensors values = values_of(inputs);
     const Wanted has_batch = batches_of(inputs);
     BatchContext context(node, dynamic, values, has_batch, size_, axis_);
+    if (node.rules && node.rules->has_batch()) return by_rule(node, values, has_batch);
     if (primitive.batch) return primitive.batch(context);
     if (primitive.kind == Kind::elementwise) return elementwise(context);
     if (primitive.kind == Kind::reduction) return reduction(context);
@@ -125,6 +166,24 @@ class Batcher {
       if (const Tensors results = expanded(node, inputs); results.size() == node.outputs.size())
         return results;
     return batch_in_loop(context);
+  }
+
+  Tensors by_rule(const Node& node, const Tensors& values, const Wanted& has_batch) {
+    std::vector<int64_t> axes;
+    for (const bool has : has_batch) axes.push_back(has ? 0 : -1);
+    return node.rules->batch(values, axes, size_);
+  }
+
+  // Values that have derivatives of their own have those of the whole batch.
+  Tensors ruled(const Node& node, const std::vector<Batched>& inputs) {
+    const size_t count = node.outputs.size();
+    Tensors values, operands;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (i < count) values.push_back(with_batch(inputs[i], size_));
+      else operands.push_back(inputs[i].value);
+    }
+    const Ref<CustomRules> rules(new BatchedRules(node, inputs, size_, axis_));
+    return with_rules(values, operands, rules);
   }
 
   static Tensors elementwise(BatchContext& c) {
@@ -182,7 +241,7 @@ class Batcher {
     const BatchContext context(node, node.dynamic, values, has_batch, size_, axis_);
     Tensor token = ordered ? zeros({0}, DType::bool_) : Tensor();
     for (int64_t b = 0; b < size_; ++b) {
-      const Tensors outputs = record_again(node, context.example(b));
+      const Tensors outputs = record_again(node, context.example(b), node.dynamic);
       for (size_t k = 0; k < results; ++k) parts[k].push_back(outputs[k]);
       if (ordered) token = outputs.back();
     }
@@ -197,6 +256,65 @@ class Batcher {
   int64_t size_;
   int64_t axis_;
 };
+
+// ---- the rules of a batch --------------------------------------------------------------------
+
+std::vector<Batched> BatchedRules::many(const Given& given, const Rule& rule) const {
+  std::optional<Trace> trace(std::in_place);
+  BatchedLeaves leaves;
+  std::vector<Tensors> single;
+  for (const std::vector<Batched>& group : given) {
+    Tensors& like = single.emplace_back();
+    for (const Batched& x : group) {
+      if (!x.value) {
+        like.emplace_back();
+        continue;
+      }
+      const Shape& shape = x.value.shape();
+      const Shape one(shape.begin() + (x.has_batch ? 1 : 0), shape.end());
+      like.emplace_back(make_leaf(x.value.dtype(), one, x.value.device()));
+      leaves[&like.back().node()] = x;
+    }
+  }
+  const Tensors found = rule(single);
+  std::vector<Value> wanted;
+  for (const Tensor& x : found)
+    if (x) wanted.push_back(x.value());
+  trace->end();
+  const Graph graph = trace->graph(std::move(wanted));
+  const std::vector<Batched> values = record_batched(graph, leaves, size_, axis_);
+  std::vector<Batched> result;
+  size_t n = 0;
+  for (const Tensor& x : found) result.push_back(x ? values[n++] : Batched());
+  return result;
+}
+
+Tensors BatchedRules::vjp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+                          std::span<const Tensor> upstream) {
+  const auto found = many({inputs_of(inputs), all(outputs), all(upstream)}, [&](const auto& one) {
+    return rules_->vjp(one[0], one[1], one[2]);
+  });
+  Tensors gradients;
+  for (size_t i = 0; i < found.size(); ++i) {
+    Tensor g = found[i].value;
+    if (g && has_batch_[i]) g = with_batch(found[i], size_);
+    else if (g) g = sum(with_batch(found[i], size_), {0}, false);  // of what all examples share
+    gradients.push_back(g);
+  }
+  return gradients;
+}
+
+Tensors BatchedRules::jvp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
+                          std::span<const Tensor> tangents) {
+  const auto found =
+      many({inputs_of(inputs), all(outputs), inputs_of(tangents)},
+           [&](const auto& one) { return rules_->jvp(one[0], one[1], one[2]); });
+  Tensors result;
+  for (const Batched& x : found) result.push_back(x.value ? with_batch(x, size_) : Tensor());
+  return result;
+}
+
+// ---- graphs ----------------------------------------------------------------------------------
 
 // What has been recorded, by the node of the graph that it stands for.
 class Made {

@@ -1,6 +1,6 @@
 #include "transform/forward.h"
 
-#include "graph/primitive.h"
+#include "graph/custom.h"
 #include "ops/ops.h"
 #include "transform/reverse.h"
 #include "transform/tape.h"
@@ -79,8 +79,21 @@ Tensors transposed_vjp(const Node& node, const Tensors& tangents) {
   return result;
 }
 
+// By the rule that the operation's author gave.
+Tensors by_rule(const Node& node, const Tensors& tangents) {
+  const size_t values = node.primitive == &with_rules_primitive() ? node.outputs.size() : 0;
+  Tensors inputs, outputs;
+  for (size_t i = values; i < node.inputs.size(); ++i) inputs.emplace_back(node.inputs[i]);
+  for (size_t k = 0; k < node.outputs.size(); ++k)
+    outputs.push_back(values ? Tensor(node.inputs[k])
+                             : Tensor(Ref<Node>(const_cast<Node*>(&node)), uint32_t(k)));
+  return node.rules->jvp(inputs, outputs, std::span(tangents).subspan(values));
+}
+
 Tensors output_tangents(const Node& node, const Tensors& tangents) {
   const DeviceScope scope(*node.device);
+  if (node.rules && (node.rules->has_jvp() || !node.rules->has_vjp()))
+    return by_rule(node, tangents);
   if (node.primitive->jvp) {
     JvpContext context(node, tangents);
     node.primitive->jvp(context);

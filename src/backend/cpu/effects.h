@@ -6,6 +6,6 @@
 
 namespace tegula::cpu {
 
-std::span<const KernelEntry> effect_kernels();  // host_call, after
+std::span<const KernelEntry> effect_kernels();  // host_call, custom_kernel, ...
 
 }  // namespace tegula::cpu

@@ -1,0 +1,110 @@
+"""The rules of custom operations as the engine calls them, and the checks of what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tegula import _core
+from tegula._core import Tensor
+
+if TYPE_CHECKING:
+    from tegula._custom import CustomOp
+
+_NEEDED_BY = {
+    "vjp": ("reverse mode", "inputs, output, upstream"),
+    "jvp": ("forward mode", "inputs, output, tangents"),
+    "batch": ("vmap", "inputs, axes, size"),
+}
+
+
+def _floating(x: Tensor) -> bool:
+    return x.dtype.name in {"float16", "bfloat16", "float32", "float64"}
+
+
+def _or_zero(part: Tensor | None, like: Tensor) -> Tensor | None:
+    """A part that is not there, as a rule is to see it."""
+    if part is None and _floating(like):
+        return _core.zeros_like(like.detach())
+    return part
+
+
+class RuleCall:
+    """One call of a custom operation, for its rules: what src/graph/custom_rules.h describes."""
+
+    def __init__(self, op: CustomOp, attributes: dict[str, Any]) -> None:
+        self.op, self.attributes = op, attributes
+
+    def has(self, kind: str) -> bool:
+        """Whether there is a rule ``vjp``, ``jvp`` or ``batch``."""
+        return kind in self.op.rules
+
+    def vjp(
+        self, inputs: list[Tensor], outputs: list[Tensor], upstream: list[Tensor | None]
+    ) -> list[Tensor | None]:
+        """Gradients of the inputs."""
+        flowing = [_or_zero(g, y) for g, y in zip(upstream, outputs, strict=True)]
+        given = self._call("vjp", tuple(inputs), self._single(outputs), self._single(flowing))
+        return self._checked("vjp", given, "argument", self.op.tensor_names, inputs)
+
+    def jvp(
+        self, inputs: list[Tensor], outputs: list[Tensor], tangents: list[Tensor | None]
+    ) -> list[Tensor | None]:
+        """Tangents of the outputs."""
+        flowing = tuple(_or_zero(t, x) for t, x in zip(tangents, inputs, strict=True))
+        given = self._call("jvp", tuple(inputs), self._single(outputs), flowing)
+        names = [str(k) for k in range(len(outputs))]
+        return self._checked("jvp", given, "output", names, outputs)
+
+    def batch(self, inputs: list[Tensor], axes: list[int | None], size: int) -> list[Tensor]:
+        """The outputs of several calls."""
+        given = self._call("batch", tuple(inputs), tuple(axes), size)
+        outputs = list(given) if isinstance(given, (tuple, list)) else [given]
+        for k, y in enumerate(outputs):
+            if not isinstance(y, Tensor):
+                self._wrong("batch", f"{type(y).__name__} for output {k}", "a Tensor")
+            if not y.ndim or y.shape[0] != size:
+                self._wrong(
+                    "batch", f"shape {y.shape} for output {k}", f"{size} along the first axis"
+                )
+        return outputs
+
+    def _single(self, items: Sequence[Any]) -> Any:
+        return items[0] if len(items) == 1 else tuple(items)
+
+    def _call(self, kind: str, *args: Any) -> Any:
+        rule = self.op.rules.get(kind)
+        if rule is None:
+            mode, parameters = _NEEDED_BY[kind]
+            names = "".join(f", {name}" for name in self.attributes)
+            raise NotImplementedError(
+                f"{self.op.name}: has no rule for {mode}; attach one to the operation with "
+                f"@{self.op.__name__}.{kind}, a function ({parameters}{names})"
+            )
+        return rule(*args, **self.attributes)
+
+    def _wrong(self, kind: str, got: str, right: str) -> None:
+        raise ValueError(f"{self.op.name}: its {kind} rule returned {got}; it must be {right}")
+
+    def _checked(
+        self, kind: str, given: Any, what: str, names: list[str], like: list[Tensor]
+    ) -> list[Tensor | None]:
+        """What a rule gave for each of ``like``, which it must match."""
+        found = list(given) if isinstance(given, (tuple, list)) else [given]
+        if len(found) != len(like):
+            self._wrong(kind, f"{len(found)} values", f"{len(like)}, one for each {what}")
+        for part, name, x in zip(found, names, like, strict=True):
+            if part is None:
+                continue
+            if not isinstance(part, Tensor):
+                raise TypeError(
+                    f"{self.op.name}: its {kind} rule returned {type(part).__name__} for {what} "
+                    f"{name!r}; it must be a Tensor or None"
+                )
+            if not _floating(x):
+                self._wrong(kind, f"a value for {what} {name!r}, which is {x.dtype.name}", "None")
+            if part.shape != x.shape:
+                self._wrong(kind, f"shape {part.shape} for {what} {name!r}", f"{x.shape}")
+            if part.dtype != x.dtype:
+                self._wrong(kind, f"{part.dtype.name} for {what} {name!r}", f"{x.dtype.name}")
+        return found
