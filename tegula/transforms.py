@@ -7,9 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tegula import _core
+from tegula import _core, tree
 from tegula._core import Tensor, enable_grad
-from tegula._tree import map_tree
 
 
 class _Nesting(threading.local):
@@ -39,8 +38,8 @@ def value_and_grad(
 
     Args:
         fn: returns a one-element tensor, or ``(tensor, anything)`` with ``has_aux``.
-        argnums: the positional arguments to differentiate by: tensors, floats, or nests of
-            lists, tuples and dicts of tensors. A sequence gives a tuple of gradients.
+        argnums: the positional arguments to differentiate by: tensors, floats, or
+            trees (``tg.tree``) of tensors. A sequence gives a tuple of gradients.
         has_aux: whether fn returns something beside the value, handed through.
 
     Returns:
@@ -63,7 +62,9 @@ def value_and_grad(
         given = list(args)
         watched: list[Tensor] = []
 
-        def watch(x: Tensor) -> Tensor:
+        def watch(x: Any) -> Any:
+            if not isinstance(x, Tensor):
+                return x
             watched.append(_watched(x))
             return watched[-1]
 
@@ -71,7 +72,7 @@ def value_and_grad(
         counts = []
         for n in numbers:
             before = len(watched)
-            given[n] = map_tree(watch, _as_input(given[n]))
+            given[n] = tree.map(watch, _as_input(given[n]))
             counts.append(len(watched) - before)
             if not counts[-1]:
                 raise TypeError(
@@ -99,7 +100,11 @@ def value_and_grad(
             )
         pairs = zip(watched, found, strict=True)
         flat = iter([_core.zeros_like(x.detach()) if g is None else g for x, g in pairs])
-        gradients = tuple(map_tree(lambda _: next(flat), given[n]) for n in numbers)
+
+        def take(x: Any) -> Any:
+            return next(flat) if isinstance(x, Tensor) else x
+
+        gradients = tuple(tree.map(take, given[n]) for n in numbers)
         if not differentiable:
             value = value.detach()
         value_out = (value, aux) if has_aux else value

@@ -14,4 +14,6 @@ void add_control(nanobind::module_& m);              // control.cc
 void add_jit(nanobind::module_& m);                  // jit.cc
 void add_plan_functions(nanobind::module_& m);       // plan_bindings.cc
 
+void add_tree(nanobind::module_& m);                 // tree_bindings.cc
+
 }  // namespace tegula::python

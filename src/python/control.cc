@@ -15,9 +15,8 @@ namespace nb = nanobind;
 namespace tegula::python {
 namespace {
 
-Tree flatten(const nb::handle object) {
-  Tree tree;
-  tree.all_values = true;
+Tree flatten(const char* op, const nb::handle object) {
+  Tree tree(Tree::Rule::values, op);
   tree.add(object.ptr());
   return tree;
 }
@@ -66,7 +65,7 @@ class BodyTracer {
 
   // The results of a call. Numbers take the dtypes of what they stand for in `expected`.
   Results add_results(const nb::object& object, const Results* expected = nullptr) {
-    Tree tree = flatten(object);
+    Tree tree = flatten(op_, object);
     Results results;
     for (size_t i = 0; i < tree.leaves.size(); ++i) {
       const bool known = expected && i < expected->specs.size();
@@ -175,7 +174,7 @@ nb::object rebuilt_parameters(const Tree& tree, const BodyTracer& tracer, size_t
 
 nb::object branch(const char* op, const Tensor& index, const Objects& functions,
                   const std::vector<std::string>& names, const nb::tuple& operands) {
-  const Tree tree = flatten(operands);
+  const Tree tree = flatten(op, operands);
   const Tensors leaves = leaf_tensors(tree, op);
   std::vector<BodyDraft> drafts;
   Results results;
@@ -232,7 +231,7 @@ nb::object python_while(nb::object condition, nb::object function, nb::handle in
   const char* op = "while_loop";
   require(!max_iters || *max_iters >= 0, "while_loop: max_iters must not be negative, got ",
           max_iters.value_or(0));
-  const Tree tree = flatten(init);
+  const Tree tree = flatten(op, init);
   const Tensors leaves = leaf_tensors(tree, op);
   const Results before = results_of(tree, leaves);
 
@@ -274,7 +273,7 @@ int64_t scan_length(const Tree& tree, const Tensors& rows, std::optional<int64_t
 nb::object python_scan(nb::object function, nb::handle init, nb::handle xs,
                        std::optional<int64_t> length, bool reverse) {
   const char* op = "scan";
-  const Tree carry_tree = flatten(init), xs_tree = flatten(xs);
+  const Tree carry_tree = flatten(op, init), xs_tree = flatten(op, xs);
   const Tensors carries = leaf_tensors(carry_tree, op), rows = leaf_tensors(xs_tree, op);
   const int64_t count = scan_length(xs_tree, rows, length);
   const Results before = results_of(carry_tree, carries);
