@@ -11,7 +11,7 @@ import os
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
-from tegula import _core, _tensor
+from tegula import _core, _tensor, tree
 from tegula._control import cond, scan, switch, while_loop
 from tegula._core import *
 from tegula._core import __version__
@@ -78,6 +78,7 @@ __all__ = [
     "scan",
     "switch",
     "TensorSpec",
+    "tree",
     "value_and_grad",
     "while_loop",
 ]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-import numpy as np
-
-from tegula import _core
+from tegula import _core, tree
 from tegula._core import Tensor
 from tegula._explain import nodes_of, short
 from tegula._host import TensorSpec
-from tegula._tree import map_tree
 
 __all__ = ["Graph", "Input", "graph"]
 
@@ -155,19 +151,19 @@ def _label(*lines: str) -> str:
     return 'label="' + "\\n".join(texts) + '"'
 
 
-def _leaves(value: Any, path: str) -> Iterator[str]:
-    """The places of the leaves of an argument, in the order of the engine."""
-    if isinstance(value, (Tensor, TensorSpec, np.ndarray)) or type(value) in (float, int):
-        yield path
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{i}]")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}[{key!r}]")
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield from _leaves(getattr(value, field.name), f"{path}.{field.name}")
+def _filled(item: Any) -> Any:
+    """The argument with a tensor in place of each TensorSpec; the same one if it holds none."""
+
+    def is_spec(item: Any) -> bool:
+        return isinstance(item, TensorSpec)
+
+    def holds_none(item: Any) -> bool:
+        return is_spec(item) or not any(map(is_spec, tree.leaves(item, is_leaf=is_spec)))
+
+    def fill(leaf: Any) -> Any:
+        return _core.zeros(leaf.shape, dtype=leaf.dtype) if is_spec(leaf) else leaf
+
+    return tree.map(fill, item, is_leaf=holds_none)
 
 
 def _names(
@@ -182,9 +178,9 @@ def _names(
     names: list[str] = []
     for i, value in enumerate(args):
         path = parameters[i] if i < len(parameters) and not starred else f"args[{i}]"
-        names += _leaves(value, path)
+        names += [path + place for place in _core._argument_paths(value)]
     for key, value in kwargs.items():
-        names += _leaves(value, key)
+        names += [key + place for place in _core._argument_paths(value)]
     return names
 
 
@@ -200,6 +196,6 @@ def graph(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Graph:
     Raises:
         TraceError: the function reads a value.
     """
-    given = map_tree(lambda s: _core.zeros(s.shape, dtype=s.dtype), (args, kwargs), TensorSpec)
+    args, kwargs = _filled((args, kwargs))
     names = _names(function, args, kwargs)
-    return Graph(_core._Graph(function, *given), names)
+    return Graph(_core._Graph(function, args, kwargs), names)

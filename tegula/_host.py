@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tegula import _core
+from tegula import _core, tree
 from tegula._core import DType, Tensor
-from tegula._tree import map_tree
 
 
 class TensorSpec(NamedTuple):
@@ -24,11 +23,8 @@ class TensorSpec(NamedTuple):
     dtype: DType | str = "float32"
 
 
-class _Hole:
-    """Where a tensor was among arguments: a call that kept it would keep its value."""
-
-
-_HOLE = _Hole()
+def _holds_no_tensor(item: Any) -> bool:
+    return not any(isinstance(leaf, Tensor) for leaf in tree.leaves(item))
 
 
 def record_call(
@@ -44,23 +40,21 @@ def record_call(
 
     Args:
         fn: is called with args and kwargs.
-        args: with tensors in lists, tuples and dicts.
+        args: trees with tensors in them. What holds none is handed on as it is.
         kwargs: likewise.
         ordered: it is an effect.
         results: of the arrays that fn returns, a sequence.
         unless: a 0-d bool; the call, an effect without results, is made only if it is false.
     """
-    tensors: list[Tensor] = []
-
-    def take(x: Tensor) -> _Hole:
-        tensors.append(x)
-        return _HOLE
-
-    form = map_tree(take, (args, kwargs))
+    # Containers without tensors stay themselves: fn may write to them.
+    leaves, structure = tree.flatten((args, kwargs), is_leaf=_holds_no_tensor)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    # A call that kept the tensors would keep their values.
+    others = [None if isinstance(leaf, Tensor) else (leaf,) for leaf in leaves]
 
     def call(*arrays: np.ndarray) -> Any:
         rest = iter(arrays)
-        return fn(*map_tree(lambda _: next(rest), form, _Hole))
+        return fn(*structure.unflatten(other[0] if other else next(rest) for other in others))
 
     if unless is not None:
         _core._host_check(lambda _, *arrays: call(*arrays), [unless, *tensors])
@@ -75,9 +69,9 @@ def host_call(
     """What ``fn(*args, **kwargs)`` returns, called when the plan runs that needs it.
 
     Args:
-        fn: gets read-only NumPy arrays in place of tensors, which may also be in lists, tuples and
-            dicts; everything else as it is. It returns an array for each spec. It runs on any
-            thread, and may not evaluate tensors.
+        fn: gets read-only NumPy arrays in place of tensors, which may be anywhere in a tree
+            (``tg.tree``); everything else as it is. It returns an array for each spec. It runs on
+            any thread, and may not evaluate tensors.
         *args: what fn is given.
         **kwargs: likewise.
         result: shape and dtype of what it returns: a ``tg.TensorSpec``, or anything else with

@@ -24,9 +24,9 @@ def callback(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
     """Has the plan call ``fn(*args, **kwargs)``.
 
     Args:
-        fn: gets read-only NumPy arrays in place of tensors, which may also be in lists, tuples and
-            dicts; everything else as it is. What it returns is ignored. It runs on any thread, and
-            may not evaluate tensors.
+        fn: gets read-only NumPy arrays in place of tensors, which may be anywhere in a tree
+            (``tg.tree``); everything else as it is. What it returns is ignored. It runs on any
+            thread, and may not evaluate tensors.
         *args: what fn is given.
         **kwargs: likewise.
 

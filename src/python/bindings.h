@@ -16,4 +16,6 @@ void add_jit(nanobind::module_& m);                  // jit.cc
 void add_plan_functions(nanobind::module_& m);       // plan_bindings.cc
 void add_transforms(nanobind::module_& m);           // transform_bindings.cc
 
+void add_tree(nanobind::module_& m);                 // tree_bindings.cc
+
 }  // namespace tegula::python

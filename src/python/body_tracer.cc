@@ -11,9 +11,8 @@ namespace nb = nanobind;
 
 namespace tegula::python {
 
-Tree flatten(const nb::handle object) {
-  Tree tree;
-  tree.all_values = true;
+Tree flatten(const char* op, const nb::handle object) {
+  Tree tree(Tree::Rule::values, op);
   tree.add(object.ptr());
   return tree;
 }
@@ -45,7 +44,7 @@ void BodyTracer::add_parameter(const Tensor& x, bool row) {
 }
 
 Results BodyTracer::add_results(const nb::object& object, const Results* expected) {
-  Tree tree = flatten(object);
+  Tree tree = flatten(op_, object);
   Results results;
   for (size_t i = 0; i < tree.leaves.size(); ++i) {
     const bool known = expected && i < expected->specs.size();

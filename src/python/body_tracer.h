@@ -9,7 +9,7 @@
 namespace tegula::python {
 
 // A nest of values, Python's numbers and bools among them.
-Tree flatten(nanobind::handle object);
+Tree flatten(const char* op, nanobind::handle object);
 // A leaf as a tensor. A Python number has its own dtype, or the one that is `expected`.
 Tensor leaf_tensor(const Tree& tree, size_t leaf, const char* op, const DType* expected = nullptr);
 Tensors leaf_tensors(const Tree& tree, const char* op);

@@ -58,7 +58,7 @@ nb::object rebuilt_parameters(const Tree& tree, const BodyTracer& tracer, size_t
 
 nb::object branch(const char* op, const Tensor& index, const Objects& functions,
                   const std::vector<std::string>& names, const nb::tuple& operands) {
-  const Tree tree = flatten(operands);
+  const Tree tree = flatten(op, operands);
   const Tensors leaves = leaf_tensors(tree, op);
   std::vector<BodyDraft> drafts;
   Results results;
@@ -115,7 +115,7 @@ nb::object python_while(nb::object condition, nb::object function, nb::handle in
   const char* op = "while_loop";
   require(!max_iters || *max_iters >= 0, "while_loop: max_iters must not be negative, got ",
           max_iters.value_or(0));
-  const Tree tree = flatten(init);
+  const Tree tree = flatten(op, init);
   const Tensors leaves = leaf_tensors(tree, op);
   const Results before = results_of(tree, leaves);
 
@@ -157,7 +157,7 @@ int64_t scan_length(const Tree& tree, const Tensors& rows, std::optional<int64_t
 nb::object python_scan(nb::object function, nb::handle init, nb::handle xs,
                        std::optional<int64_t> length, bool reverse) {
   const char* op = "scan";
-  const Tree carry_tree = flatten(init), xs_tree = flatten(xs);
+  const Tree carry_tree = flatten(op, init), xs_tree = flatten(op, xs);
   const Tensors carries = leaf_tensors(carry_tree, op), rows = leaf_tensors(xs_tree, op);
   const int64_t count = scan_length(xs_tree, rows, length);
   const Results before = results_of(carry_tree, carries);

@@ -75,8 +75,8 @@ class Tracer {
 
   // `result` goes before it is looked who else holds what was traced.
   void read_result(Specialization& s, Capture& capture, nb::object result, Outputs& outputs) {
-    Tree tree;
-    tree.add(result.ptr(), true);
+    Tree tree(Tree::Rule::constants);
+    tree.add(result.ptr());
     for (size_t i = 0; i < tree.leaves.size(); ++i) {
       PyObject* leaf = tree.leaves[i].ptr();
       Specialization::Result r;

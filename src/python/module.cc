@@ -48,19 +48,11 @@ void finish_at_exit() {
 
 // What `from tegula._core import *` brings into the package: all but what other modules of it wrap.
 nb::list public_names(const nb::module_& m) {
-  const std::set<std::string> kept_apart = {"HookHandle",
-                                            "Memory",
-                                            "adam_update",
-                                            "bernoulli",
-                                            "device_description",
-                                            "gradients",
-                                            "ops",
-                                            "permutation",
-                                            "randint",
-                                            "random_normal",
-                                            "random_uniform",
-                                            "recorded_nodes",
-                                            "sgd_update"};
+  const std::set<std::string> kept_apart = {"HookHandle",     "Memory",        "Structure",
+                                            "adam_update",    "bernoulli",     "device_description",
+                                            "gradients",      "ops",           "permutation",
+                                            "randint",        "random_normal", "random_uniform",
+                                            "recorded_nodes", "sgd_update"};
   nb::list names;
   for (nb::handle name : nb::borrow<nb::list>(nb::steal(PyObject_Dir(m.ptr())))) {
     const std::string text = nb::cast<std::string>(name);
@@ -118,6 +110,7 @@ NB_MODULE(_core, m) {
   add_jit(m);
   add_graph(m);
   add_control(m);
+  add_tree(m);
   m.attr("__all__") = public_names(m);
   finish_at_exit();
 }

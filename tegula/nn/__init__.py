@@ -60,6 +60,7 @@ from tegula.nn.pooling import (
     MaxPool3d,
 )
 from tegula.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tegula.nn.stateless import functional_call
 from tegula.nn.transformer import (
     TransformerDecoder,
     TransformerDecoderLayer,
@@ -134,6 +135,7 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "functional",
+    "functional_call",
     "init",
     "utils",
 ]

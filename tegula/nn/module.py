@@ -67,6 +67,10 @@ class Module:
     # Name of each buffer and whether state_dict() holds it; a module's own dict once it has any.
     _buffer_names: Mapping[str, bool] = {}
     _hooks: dict[str, dict[Hook, Callable[..., Any]]] | None = None
+    # Of a copy made by tg.tree: where something else than a tensor stands for one, and whether that
+    # is a parameter; whether a function being traced made the copy, which then ends with the trace.
+    _stand_ins: Mapping[str, bool] = {}
+    _made_in_trace = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
@@ -75,10 +79,15 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What ``forward`` returns, with the hooks around it if there are any."""
         if _is_tracing():
-            _depend(self, "training", self.training, True)
+            self._depend_on_mode()
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
+
+    def _depend_on_mode(self) -> None:
+        """Has the function that is being traced traced anew when the mode is another."""
+        if not self._made_in_trace:
+            _depend(self, "training", self.training, True)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hooks = self._hooks or {"before": {}, "after": {}}
@@ -363,14 +372,14 @@ class Module:
                 dtype = target
             else:
                 device = target
-        if dtype is not None and dtype not in _FLOATING:
+        if dtype is not None and dtype not in FLOATING:
             raise TypeError(f"Module.to: the dtype must be a floating one, not {dtype}")
 
         def convert(tensor: Tensor) -> Tensor:
             value = tensor.detach()
             if device is not None:
                 value = value.to(device)
-            if dtype is not None and value.dtype in _FLOATING and value.dtype != dtype:
+            if dtype is not None and value.dtype in FLOATING and value.dtype != dtype:
                 value = value.astype(dtype)
             return value
 
@@ -436,4 +445,4 @@ def clear_grad(parameter: Tensor, set_to_none: bool) -> None:
         parameter.grad = tg.zeros_like(parameter.grad)
 
 
-_FLOATING = (tg.float16, tg.bfloat16, tg.float32, tg.float64)
+FLOATING = (tg.float16, tg.bfloat16, tg.float32, tg.float64)
