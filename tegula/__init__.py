@@ -20,7 +20,28 @@ from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
 from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
 from tegula.debug import debug_nans
-from tegula.transforms import grad, value_and_grad
+from tegula.transforms import (
+    all_gather,
+    axis_index,
+    axis_size,
+    checkpoint,
+    custom_jvp,
+    custom_vjp,
+    grad,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    pmax,
+    pmean,
+    pmin,
+    psum,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 
 if TYPE_CHECKING:
     from tegula import data, debug, io, nn, optim, profiler, random
@@ -81,6 +102,24 @@ __all__ = [
     "tree",
     "value_and_grad",
     "while_loop",
+    "all_gather",
+    "axis_index",
+    "axis_size",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "pmax",
+    "pmean",
+    "pmin",
+    "psum",
+    "stop_gradient",
+    "vjp",
+    "vmap",
 ]
 
 

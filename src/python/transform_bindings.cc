@@ -3,6 +3,7 @@
 #include "python/body_tracer.h"
 #include "python/casters.h"
 #include "transform/batch.h"
+#include "transform/checkpoint.h"
 #include "transform/forward.h"
 
 namespace nb = nanobind;
@@ -33,6 +34,20 @@ nb::object python_batch(nb::object function, const Tensors& inputs,
     flags.append(x.has_batch);
   }
   return nb::make_tuple(values, flags);
+}
+
+Tensors python_checkpoint(nb::object function, const Tensors& inputs, nb::object keeps) {
+  BodyTracer tracer("checkpoint", "the function", BodyTracer::Effects::allowed);
+  for (const Tensor& x : inputs) tracer.add_parameter(x);
+  {
+    nb::list arguments;
+    for (size_t i = 0; i < inputs.size(); ++i) arguments.append(tracer.parameter(i));
+    tracer.add_results(
+        nb::steal(checked(PyObject_CallObject(function.ptr(), nb::tuple(arguments).ptr()))));
+  }
+  return checkpoint(tracer.take(), inputs, [&](std::string_view name) {
+    return nb::cast<bool>(keeps(nb::str(name.data(), name.size())));
+  });
 }
 
 nb::object list_of(const Tensors& tensors) { return nb::steal(wrap_list(tensors)); }
@@ -74,6 +89,11 @@ void add_transforms(nb::module_& m) {
       nb::sig("def _batched_gradients(outputs: Sequence[Tensor], seeds: Sequence[Tensor], "
               "inputs: Sequence[Tensor], create_graph: bool) -> list[Tensor | None]"),
       "The gradients for many seeds, stacked in front.");
+  m.def("_checkpoint", python_checkpoint, nb::arg("function"), nb::arg("inputs"),
+        nb::arg("keeps"),
+        nb::sig("def _checkpoint(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], "
+                "keeps: Callable[[str], bool]) -> list[Tensor]"),
+        "What a function gives, without keeping for derivatives what lies in between.");
   m.def("_axis_index", &axis_index, nb::arg("axis"), "tg.axis_index, by the axis's number.");
   m.def("_all_gather", &all_gather, nb::arg("x"), nb::arg("axis"), nb::arg("size"),
         "tg.all_gather, by the axis's number.");

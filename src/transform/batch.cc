@@ -273,6 +273,7 @@ std::vector<Batched> BatchedRules::many(const Given& given, const Rule& rule) co
       const Shape& shape = x.value.shape();
       const Shape one(shape.begin() + (x.has_batch ? 1 : 0), shape.end());
       like.emplace_back(make_leaf(x.value.dtype(), one, x.value.device()));
+      like.back().output().requires_grad = x.value.requires_grad();
       leaves[&like.back().node()] = x;
     }
   }

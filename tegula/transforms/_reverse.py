@@ -190,5 +190,3 @@ def hessian(
     Arguments and errors are those of ``tg.jacrev``.
     """
     return jacfwd(jacrev(fn, argnums, has_aux), argnums, has_aux)
-
-

@@ -53,8 +53,8 @@ def vmap(
     def batched(*args: Any, **kwargs: Any) -> Any:
         axes = (_axes_of_args(op, in_axes, len(args)), 0)
         leaves, structure = tree.flatten((list(args), kwargs))
-        paths = [path[3:] if path.startswith("[0]") else path[3:] for path in structure.paths()]
-        paths = [f"argument {path[1:].replace(']', '', 1)}" for path in paths]
+        # "[0][2]['w']" of the pair is "argument 2['w']", "[1]['x']" is "argument 'x'".
+        paths = [f"argument {path[4:].replace(']', '', 1)}" for path in structure.paths()]
         spread = _spread(op, "in_axes", axes, structure)
         inputs, has_batch, size = _inputs(op, leaves, spread, paths, axis_size)
         places = [i for i, x in enumerate(inputs) if isinstance(x, Tensor)]
@@ -161,9 +161,7 @@ def _result(op: str, x: Any, path: str) -> Tensor:
     return x
 
 
-def _placed(
-    op: str, x: Tensor, has_batch: bool, axis: int | None, path: str, size: int
-) -> Tensor:
+def _placed(op: str, x: Tensor, has_batch: bool, axis: int | None, path: str, size: int) -> Tensor:
     if axis is None:
         if has_batch:
             raise ValueError(
@@ -172,6 +170,8 @@ def _placed(
         return x
     ndim = x.ndim + (0 if has_batch else 1)
     if not -ndim <= axis < ndim:
-        raise ValueError(f"{op}: its result{path} of shape {x.shape} has no axis {axis} for out_axes")
+        raise ValueError(
+            f"{op}: its result{path} of shape {x.shape} has no axis {axis} for out_axes"
+        )
     full = x if has_batch else _core.broadcast_to(x, (size, *x.shape))
     return _core.moveaxis(full, 0, axis)
