@@ -5,8 +5,8 @@ compiled functions come of recording a function on placeholders and rewriting it
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import inf, pi, prod
+from math import pi, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,9 +43,11 @@ class Node:
     def __sub__(self, other): return add(self, multiply(other, -1.0))
     def __rsub__(self, other): return add(other, -self)
     def __truediv__(self, other): return multiply(self, reciprocal(other))
+    def __rtruediv__(self, other): return multiply(other, reciprocal(self))
     def __matmul__(self, other): return matmul(self, other)
     def __rmatmul__(self, other): return matmul(other, self)
     def __gt__(self, other): return greater(self, other)
+    def __lt__(self, other): return greater(other, self)
 
     def sum(self, axis=None):
         """The sum along an axis, which stays with size 1; without one the sum of all, a number."""
@@ -72,11 +74,11 @@ def behind(nodes, follow):
 
 def looped(primitive, inputs, mapped, **attrs):
     size = max(x.shape[0] for x, m in zip(inputs, mapped) if m)
+    require(size, f"{primitive.name}: a batch of nothing")
     rows = [[take(x, i) if m else x for x, m in zip(inputs, mapped)] for i in range(size)]
     return stack(*(primitive(*row, **attrs) for row in rows))
 
-@dataclass(frozen=True)
-class Primitive:
+class Primitive(NamedTuple):
     """All there is to know of an operation. A call records a node and computes nothing."""
 
     name: str
@@ -121,13 +123,8 @@ def swapped(x):
     *rest, n, m = range(len(x.shape))
     return transpose(x, axes=(*rest, m, n))
 
-def reshape_shape(x, shape):
-    require(prod(x) == prod(shape), f"reshape: the elements of shape {x} do not fill {shape}")
-    return shape
-
 matmul = Primitive("matmul", np.matmul, matmul_shape,
-    lambda g, out, a, b: (g @ swapped(b), swapped(a) @ g),
-    aligned)
+    lambda g, out, a, b: (g @ swapped(b), swapped(a) @ g), aligned)
 reduce_sum = Primitive("reduce_sum", lambda x, axes: x.sum(axes, keepdims=True),
     lambda x, axes: [1 if i in axes else n for i, n in enumerate(x)],
     lambda g, out, x, axes: (broadcast_to(g, shape=x.shape),),
@@ -136,7 +133,8 @@ broadcast_to = Primitive("broadcast_to", np.broadcast_to,
     lambda x, shape: np.broadcast_shapes(x, shape),
     lambda g, out, x, shape: (g,),  # `pull` sums it to the shape of x
     lambda self, xs, mapped, shape: self(pad(*xs, len(shape)), shape=xs[0].shape[:1] + shape))
-reshape = Primitive("reshape", np.reshape, reshape_shape,
+reshape = Primitive("reshape", np.reshape,
+    lambda x, shape: require(prod(x) == prod(shape), f"reshape: {x} cannot be {shape}") or shape,
     lambda g, out, x, shape: (reshape(g, shape=x.shape),),
     lambda self, xs, mapped, shape: self(*xs, shape=xs[0].shape[:1] + shape))
 transpose = Primitive("transpose", np.transpose, lambda x, axes: [x[i] for i in axes],
@@ -159,7 +157,7 @@ class Graph:
 
     def __init__(self, inputs, outputs):
         self.inputs, self.outputs, self.nodes = list(inputs), list(outputs), []
-        first, reached = min((x.number for x in inputs), default=inf), set(inputs)
+        first, reached = min((x.number for x in inputs), default=0), set(inputs)
         for node in behind(outputs, lambda node: node.number > first):
             if not reached.isdisjoint(node.inputs):
                 reached.add(node)
@@ -214,26 +212,12 @@ def reverse(graph, seeds):
     """The gradients of sum(outputs * seeds) by the inputs."""
     flows = {}
     for x, g in zip(graph.outputs, seeds, strict=True):
-        require(x.shape == g.shape, f"an output of shape {x.shape} has a gradient of {g.shape}")
+        require(x.shape == g.shape, f"the gradient of an output {x.shape} has shape {g.shape}")
         flows[x] = flows[x] + g if x in flows else g
     for node in reversed(graph.nodes):
         for x, g in pull(node, flows[node]) if node in flows else ():
             flows[x] = flows[x] + g if x in flows else g
     return [flows[x] if x in flows else node_of(np.zeros(x.shape)) for x in graph.inputs]
-
-def forward(graph, tangents):
-    """How the outputs move when the inputs move by the tangents. No primitive has a rule for it:
-    a vjp is linear in the gradient g, and its transpose is the jvp. Reverse mode transposes: the
-    vjp, recorded on a placeholder g, is differentiated by g, with the tangents for gradients.
-    """
-    moves = dict(zip(graph.inputs, tangents, strict=True))
-    for node in graph.nodes:
-        g = Node(node.shape)
-        pairs = [(d, moves[x]) for x, d in pull(node, g) if x in moves]
-        if pairs:
-            gradients, seeds = zip(*pairs)
-            moves[node], = reverse(Graph([g], gradients), seeds)
-    return [moves[x] if x in moves else node_of(np.zeros(x.shape)) for x in graph.outputs]
 
 def vjp(fn, *args):
     """The result, and a function from its gradient to the gradients of the arguments."""
@@ -253,6 +237,22 @@ def value_and_grad(fn):
 def grad(fn):
     return lambda *args: value_and_grad(fn)(*args)[1]
 
+def forward(graph, tangents):
+    """How the outputs move when the inputs move by the tangents. No primitive has a rule for it:
+    a vjp is linear in the gradient g, and its transpose is the jvp. Reverse mode transposes: the
+    vjp, recorded on a placeholder g, is differentiated by g, with the tangents for gradients.
+    """
+    moves = dict(zip(graph.inputs, tangents, strict=True))
+    for x, t in moves.items():
+        require(x.shape == t.shape, f"the tangent of an argument {x.shape} has shape {t.shape}")
+    for node in graph.nodes:
+        g = Node(node.shape)
+        pairs = [(d, moves[x]) for x, d in pull(node, g) if x in moves]
+        if pairs:
+            gradients, seeds = zip(*pairs)
+            (moves[node],) = reverse(Graph([g], gradients), seeds)
+    return [moves[x] if x in moves else node_of(np.zeros(x.shape)) for x in graph.outputs]
+
 def jvp(fn, args, tangents):
     """The result, and how it moves when the arguments move by the tangents."""
     graph, form, new = record(fn, args)
@@ -268,9 +268,9 @@ def vmap(fn, in_axes=0):
         has_batch = [a == 0 for arg, a in zip(args, axes, strict=True) for _ in flatten(arg)[0]]
         graph, form, new = record(fn, args, has_batch)
         mapped = {x for x, m in zip(new, has_batch) if m}
-        sizes = {new[x].shape[0] for x in mapped}
-        require(len(sizes) == 1, f"vmap: batches of sizes {sizes}, not of one")
-        return unflatten(form, [y if x in mapped else broadcast_to(y, shape=(*sizes, *y.shape))
+        sizes = {new[x].shape[:1] for x in mapped}
+        require(len(sizes) == 1 and () not in sizes, f"vmap: axes 0 of sizes {sizes}, not of one")
+        return unflatten(form, [y if x in mapped else broadcast_to(y, shape=max(sizes) + y.shape)
                                 for y, x in zip(replay(graph, new, mapped), graph.outputs)])
     return over_batch
 
