@@ -3,6 +3,7 @@ Tegula's, in every order up to three deep."""
 
 import importlib.util
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 import tegula as tg
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "tiny_tegula.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples" / "tiny_tegula.py"
+PAGE = ROOT / "docs" / "how-it-works-in-300-lines.md"
 spec = importlib.util.spec_from_file_location("tiny_tegula", SCRIPT)
 tiny = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tiny)
@@ -36,6 +39,26 @@ def test_the_file_is_short():
     lines = SCRIPT.read_text().splitlines()
     assert len(lines) <= 300
     assert max(map(len, lines)) <= 100
+
+
+def test_the_page_shows_all_of_the_file():
+    text = PAGE.read_text()
+    text = text[: text.index("## Training a network")]
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    shown = [line for block in blocks if not block.startswith(">>>") for line in block.split("\n")]
+    lines = SCRIPT.read_text().splitlines()
+    written = [line for line in lines if not line.startswith(("# ----", "# fmt"))]
+    assert [line for line in shown if line] == [line for line in written if line]
+
+
+def test_the_files_that_the_page_names_exist():
+    table = PAGE.read_text().partition("## Where each part is")[2]
+    for line in table.splitlines():
+        folder = ROOT
+        for name in re.findall(r"`([\w/]+(?:\.\w+|/))`", line):
+            path = folder / name if "/" not in name else ROOT / name
+            assert path.exists(), f"{name}: {line}"
+            folder = path if path.is_dir() else path.parent
 
 
 # ---- every primitive -------------------------------------------------------------------------
