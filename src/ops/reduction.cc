@@ -25,11 +25,44 @@ void extremum_vjp(VjpContext& c) {
   c.give(0, hit * (c.grad() / count));
 }
 
+// For every element the product of the others along the axes, without a division: so it has
+// derivatives itself wherever x has zeros.
+Tensor products_of_others(const Tensor& x, const Dims& axes) {
+  Dims order;
+  Shape lines;
+  int64_t length = 1;
+  for (int64_t i = 0; i < int64_t(x.rank()); ++i) {
+    if (std::find(axes.begin(), axes.end(), i) != axes.end()) continue;
+    order.push_back(i);
+    lines.push_back(x.shape()[size_t(i)]);
+  }
+  for (int64_t axis : axes) {
+    order.push_back(axis);
+    length *= x.shape()[size_t(axis)];
+  }
+  const int64_t last = int64_t(lines.size());
+  Shape start = lines;
+  lines.push_back(length);
+  start.push_back(1);
+  const Tensor moved = permute_dims(x, order);
+  const auto before = [&](const Tensor& line) {
+    const Tensor joined =
+        concat({ones(start, x.dtype()), cumulative(line, last, kCumProd)}, last);
+    return slice(joined, Dims(lines.size(), 0), lines, Dims(lines.size(), 1));
+  };
+  const Tensor line = reshape(moved, lines);
+  const Tensor others = before(line) * flip(before(flip(line, {last})), {last});
+  Dims back(order.size());
+  for (size_t i = 0; i < order.size(); ++i) back[size_t(order[i])] = int64_t(i);
+  return permute_dims(reshape(others, moved.shape()), back);
+}
+
 // Zeros need care: where an axis has one zero only that element has a gradient, where it has more
 // none has.
 void prod_vjp(VjpContext& c) {
   const Tensor x = c.input(0);
   const Dims axes(c.attrs());
+  if (grad_enabled()) return c.give(0, c.grad() * products_of_others(x, axes));
   const Tensor zero = equal(x, constant(0));
   const Tensor others = where(zero, constant(1), x);
   const Tensor zeros_seen = sum(astype(zero, x.dtype()), axes, true);

@@ -71,9 +71,34 @@ Tensor running_sum_from_end(const Tensor& x, int64_t axis) {
   return flip(cumulative(flip(x, {axis}), axis, kCumSum), {axis});
 }
 
+// x moved by `places` towards the start of an axis; zeros follow.
+Tensor moved_up(const Tensor& x, size_t axis, int64_t places) {
+  Dims starts(x.rank(), 0), before(x.rank(), 0), after(x.rank(), 0);
+  Shape sizes = x.shape();
+  starts[axis] = std::min(places, sizes[axis]);
+  sizes[axis] -= starts[axis];
+  after[axis] = starts[axis];
+  return pad(slice(x, starts, sizes, Dims(x.rank(), 1)), before, after, constant(0));
+}
+
+// The products before each element, times what flows into it: h_j = g_j + x_{j + 1} h_{j + 1}, by
+// doubling. Without a division it has derivatives itself wherever x has zeros.
+Tensor smooth_product_vjp(const Tensor& x, const Tensor& y, const Tensor& g, size_t axis) {
+  Tensor factor = moved_up(x, axis, 1), flow = g;
+  for (int64_t places = 1; places < x.shape()[axis]; places *= 2) {
+    flow = flow + factor * moved_up(flow, axis, places);
+    factor = factor * moved_up(factor, axis, places);
+  }
+  Shape start = x.shape();
+  start[axis] = 1;
+  const Tensor joined = concat({ones(start, y.dtype()), y}, int64_t(axis));
+  return flow * slice(joined, Dims(x.rank(), 0), x.shape(), Dims(x.rank(), 1));
+}
+
 // At the first zero of a line the others' product counts; past it nothing reaches any product.
 void running_product_vjp(VjpContext& c, int64_t axis) {
   const Tensor x = c.input(0), g = c.grad();
+  if (grad_enabled()) return c.give(0, smooth_product_vjp(x, c.output(), g, size_t(axis)));
   const Tensor zero = equal(x, constant(0));
   const Tensor zeros_seen = cumulative(astype(zero, DType::int64), axis, kCumSum);
   const Tensor first = logical_and(zero, equal(zeros_seen, constant(1)));
