@@ -16,9 +16,9 @@ const Primitive kSearchSorted = {
     .expand =
         [](std::span<const Tensor> in, std::span<const int64_t> attrs) {
           const Tensor wanted = expand_dims(in[1], -1), last = isnan(wanted);  // NaN comes last
-          const Tensor below =
-              attrs[0] ? logical_or(less_equal(in[0], wanted), last)
-                       : logical_or(less(in[0], wanted), logical_and(last, logical_not(isnan(in[0]))));
+          const Tensor below = attrs[0] ? logical_or(less_equal(in[0], wanted), last)
+                                        : logical_or(less(in[0], wanted),
+                                                     logical_and(last, logical_not(isnan(in[0]))));
           return Tensors{sum(below, {-1}, false, DType::int64)};
         },
 };

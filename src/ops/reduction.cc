@@ -46,8 +46,7 @@ Tensor products_of_others(const Tensor& x, const Dims& axes) {
   start.push_back(1);
   const Tensor moved = permute_dims(x, order);
   const auto before = [&](const Tensor& line) {
-    const Tensor joined =
-        concat({ones(start, x.dtype()), cumulative(line, last, kCumProd)}, last);
+    const Tensor joined = concat({ones(start, x.dtype()), cumulative(line, last, kCumProd)}, last);
     return slice(joined, Dims(lines.size(), 0), lines, Dims(lines.size(), 1));
   };
   const Tensor line = reshape(moved, lines);

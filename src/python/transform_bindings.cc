@@ -89,8 +89,7 @@ void add_transforms(nb::module_& m) {
       nb::sig("def _batched_gradients(outputs: Sequence[Tensor], seeds: Sequence[Tensor], "
               "inputs: Sequence[Tensor], create_graph: bool) -> list[Tensor | None]"),
       "The gradients for many seeds, stacked in front.");
-  m.def("_checkpoint", python_checkpoint, nb::arg("function"), nb::arg("inputs"),
-        nb::arg("keeps"),
+  m.def("_checkpoint", python_checkpoint, nb::arg("function"), nb::arg("inputs"), nb::arg("keeps"),
         nb::sig("def _checkpoint(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], "
                 "keeps: Callable[[str], bool]) -> list[Tensor]"),
         "What a function gives, without keeping for derivatives what lies in between.");

@@ -292,9 +292,8 @@ std::vector<Batched> BatchedRules::many(const Given& given, const Rule& rule) co
 
 Tensors BatchedRules::vjp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
                           std::span<const Tensor> upstream) {
-  const auto found = many({inputs_of(inputs), all(outputs), all(upstream)}, [&](const auto& one) {
-    return rules_->vjp(one[0], one[1], one[2]);
-  });
+  const auto found = many({inputs_of(inputs), all(outputs), all(upstream)},
+                          [&](const auto& one) { return rules_->vjp(one[0], one[1], one[2]); });
   Tensors gradients;
   for (size_t i = 0; i < found.size(); ++i) {
     Tensor g = found[i].value;
@@ -307,9 +306,8 @@ Tensors BatchedRules::vjp(std::span<const Tensor> inputs, std::span<const Tensor
 
 Tensors BatchedRules::jvp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
                           std::span<const Tensor> tangents) {
-  const auto found =
-      many({inputs_of(inputs), all(outputs), inputs_of(tangents)},
-           [&](const auto& one) { return rules_->jvp(one[0], one[1], one[2]); });
+  const auto found = many({inputs_of(inputs), all(outputs), inputs_of(tangents)},
+                          [&](const auto& one) { return rules_->jvp(one[0], one[1], one[2]); });
   Tensors result;
   for (const Batched& x : found) result.push_back(x.value ? with_batch(x, size_) : Tensor());
   return result;

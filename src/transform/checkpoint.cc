@@ -17,13 +17,10 @@ class NoForwardRules : public CustomRules {
   bool has_vjp() const override { return true; }
   bool has_jvp() const override { return false; }
   bool has_batch() const override { return false; }
-  Tensors jvp(std::span<const Tensor>, std::span<const Tensor>,
-              std::span<const Tensor>) override {
+  Tensors jvp(std::span<const Tensor>, std::span<const Tensor>, std::span<const Tensor>) override {
     return {};
   }
-  Tensors batch(std::span<const Tensor>, std::span<const int64_t>, int64_t) override {
-    return {};
-  }
+  Tensors batch(std::span<const Tensor>, std::span<const int64_t>, int64_t) override { return {}; }
 };
 
 // A kept result of an operation that was recorded again for its derivative alone.
@@ -86,8 +83,8 @@ class Recording : public RefCounted<Recording> {
                                kept.begin() + int64_t(taken + results.size()));
           taken += values.size();
           if (results[0].node().on_tape)
-            results = with_rules(values, from, Ref<CustomRules>(new KeptRules(
-                                                   Ref<Node>(&results[0].node()))));
+            results = with_rules(values, from,
+                                 Ref<CustomRules>(new KeptRules(Ref<Node>(&results[0].node()))));
           else results = values;
         } else {
           kept.insert(kept.end(), results.begin(), results.end());

@@ -19,7 +19,9 @@ from tegula import _core
 
 OPS = {op.name: op for op in _core.ops()}
 DRAWS = {name for name, op in OPS.items() if op.reference.startswith("random.")}
-SAMPLES = [(n, text) for n, op in OPS.items() if n not in DRAWS for text in samples.sample_texts(op)]
+SAMPLES = [
+    (n, text) for n, op in OPS.items() if n not in DRAWS for text in samples.sample_texts(op)
+]
 SMOOTH_TOLERANCE = 1e-10
 EXAMPLES = 3
 STEP = 1e-5
@@ -208,9 +210,7 @@ def test_vmap_is_a_loop(name, text):
         return
     for chosen in subsets(len(examples)):
         axes = tuple(0 if i in chosen else None for i in range(len(examples)))
-        given = [
-            tg.asarray(np.stack(x) if i in chosen else x[0]) for i, x in enumerate(examples)
-        ]
+        given = [tg.asarray(np.stack(x) if i in chosen else x[0]) for i, x in enumerate(examples)]
         got = tg.vmap(entry, in_axes=axes)(*given)
         loop = []
         for b in range(EXAMPLES):
@@ -229,9 +229,7 @@ def test_vmap_of_grad_and_grad_of_vmap(name, text):
     total = scalar_of(function, weights)
     numbers = tuple(range(len(primals)))
     gradient = tg.grad(total, argnums=numbers)
-    examples = [
-        np.stack(x) for i, x in enumerate(stacked(entry)) if i in entry.floating
-    ]
+    examples = [np.stack(x) for i, x in enumerate(stacked(entry)) if i in entry.floating]
     loop = [gradient(*[tg.asarray(x[b]) for x in examples]) for b in range(EXAMPLES)]
     want = [np.stack([np.asarray(g[i]) for g in loop]) for i in numbers]
     given = [tg.asarray(x) for x in examples]
