@@ -89,7 +89,8 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
              device->name(), "' and '", source.device->name(), "'; move one with .to(device)");
     }
     const bool known = source.pending() || source.state == NodeState::scalar ||
-                       input.output().buffer || source.trace == node->trace;
+                       input.output().buffer || source.trace == node->trace ||
+                       (Trace::current() && Trace::current()->sees(source));
     if (!known)
       fail(ErrorKind::trace, primitive.name,
            ": another thread is tracing a function that uses this tensor");
