@@ -89,8 +89,11 @@ class CustomOp:
         values = self._bind(args, kwargs)
         tensors = [values.pop(name) for name in self.tensor_names]
         inputs = _core._custom_inputs(self.name, self.tensor_names, tensors)
-        found = self._record(inputs, values, RuleCall(self, values))
-        return tuple(found) if isinstance(found, list) else found
+        call = RuleCall(self, values)
+        found = self._record(inputs, values, call)
+        outputs = [found] if isinstance(found, Tensor) else found
+        call.outputs = [TensorSpec(y.shape, y.dtype) for y in outputs]
+        return found if isinstance(found, Tensor) else tuple(found)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The value of each parameter."""

@@ -12,6 +12,7 @@ import pytest
 from bits import normal, same
 
 import tegula as tg
+from tegula._custom_rules import RuleCall
 
 
 @tg.custom_op(infer="x")
@@ -314,6 +315,61 @@ def test_no_gradient_from_a_rule() -> None:
     (op(x, N) + x).sum().backward()
     assert x.grad.tolist() == [1.0] * 3
     assert op(x.detach(), N).requires_grad is False
+
+
+# What src/transform calls, by way of CustomRules.
+def test_jvp_rules_as_the_engine_calls_them() -> None:
+    x, n = tg.asarray([1.0, 2.0, 3.0]), tg.asarray(N)
+    op = identity(lambda inputs, y, tangents: tangents[0] * 2, "jvp")
+    call = RuleCall(op, {})
+    assert (call.has("jvp"), call.has("vjp"), call.has("batch")) == (True, False, False)
+    (found,) = call.jvp([x, n], [x], [tg.ones(3), None])
+    assert found.tolist() == [2.0] * 3
+    (found,) = call.jvp([x, n], [x], [None, None])
+    assert found.tolist() == [0.0] * 3
+    op.jvp(lambda inputs, y, tangents: (tangents[0], None))
+    with pytest.raises(ValueError, match="its jvp rule returned 2 values; it must be 1, one for e"):
+        call.jvp([x, n], [x], [x, None])
+    op.jvp(lambda inputs, y, tangents: tangents[0].sum())
+    with pytest.raises(ValueError, match=r"shape \(\) for output '0'; it must be \(3,\)"):
+        call.jvp([x, n], [x], [x, None])
+    with pytest.raises(NotImplementedError, match=r"has no rule for vmap; .*inputs, axes, size"):
+        call.batch([x, n], [0, None], 3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "message"),
+    [
+        (
+            lambda i, a, n: i[0],
+            ValueError,
+            r"its batch rule returned shape \(2, 3\) for output '0'; i",
+        ),
+        (lambda i, a, n: (i[0].T, 1), ValueError, "returned 2 values; it must be 1, one for each"),
+        (
+            lambda i, a, n: 3,
+            TypeError,
+            "its batch rule returned int for output '0'; it must be a T",
+        ),
+        (lambda i, a, n: None, ValueError, "None for output '0'; it must be a Tensor"),
+        (
+            lambda i, a, n: i[0].T > 0,
+            ValueError,
+            "returned bool for output '0'; it must be float32",
+        ),
+    ],
+)
+def test_batch_rules_as_the_engine_calls_them(
+    rule: Any, error: type[Exception], message: str
+) -> None:
+    x, n = normal(2, 3), tg.asarray(N)
+    op = identity(lambda inputs, axes, size: tg.moveaxis(inputs[0], axes[0], 0), "batch")
+    call = RuleCall(op, {})
+    call.outputs = [tg.TensorSpec((2,), tg.float32)]
+    same(call.batch([x, n], [1, None], 3)[0], x.T)
+    op.batch(rule)
+    with pytest.raises(error, match=message):
+        call.batch([x, n], [1, None], 3)
 
 
 # ---- what goes wrong -------------------------------------------------------------------------
