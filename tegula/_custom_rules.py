@@ -19,18 +19,18 @@ _NEEDED_BY = {
 }
 
 
-def _name(x: Tensor | TensorSpec) -> str:
+def _name(x: TensorSpec) -> str:
     return x.dtype.name if isinstance(x.dtype, DType) else x.dtype
 
 
-def _floating(x: Tensor | TensorSpec) -> bool:
+def _floating(x: TensorSpec) -> bool:
     return _name(x) in {"float16", "bfloat16", "float32", "float64"}
 
 
-def _or_zero(part: Tensor | None, like: Tensor) -> Tensor | None:
+def _or_zero(part: Tensor | None, like: TensorSpec) -> Tensor | None:
     """A part that is not there, as a rule is to see it."""
     if part is None and _floating(like):
-        return _core.zeros_like(like.detach())
+        return _core.zeros(like.shape, dtype=like.dtype)
     return part
 
 
@@ -40,33 +40,39 @@ class RuleCall:
     Attributes:
         op: the operation.
         attributes: the arguments that are no tensors, by name.
-        outputs: shape and dtype of each output, once the call is recorded.
+        inputs, outputs: shape and dtype of each; of outputs once the call is recorded.
+        vjp_uses: which values the rule of reverse mode reads, by bit (src/graph/primitive.h).
     """
 
-    def __init__(self, op: CustomOp, attributes: dict[str, Any]) -> None:
+    def __init__(self, op: CustomOp, attributes: dict[str, Any], inputs: list[Tensor]) -> None:
         self.op, self.attributes = op, attributes
+        self.inputs = [TensorSpec(x.shape, x.dtype) for x in inputs]
         self.outputs: list[TensorSpec] = []
+        self.vjp_uses = op.vjp_uses
 
     def has(self, kind: str) -> bool:
         """Whether there is a rule ``vjp``, ``jvp`` or ``batch``."""
         return kind in self.op.rules
 
     def vjp(
-        self, inputs: list[Tensor], outputs: list[Tensor], upstream: list[Tensor | None]
+        self,
+        inputs: list[Tensor | None],
+        outputs: list[Tensor | None],
+        upstream: list[Tensor | None],
     ) -> list[Tensor | None]:
         """Gradients of the inputs."""
-        flowing = [_or_zero(g, y) for g, y in zip(upstream, outputs, strict=True)]
+        flowing = [_or_zero(g, y) for g, y in zip(upstream, self.outputs, strict=True)]
         given = self._call("vjp", tuple(inputs), self._single(outputs), self._single(flowing))
-        return self._checked("vjp", given, "argument", self.op.tensor_names, inputs)
+        return self._checked("vjp", given, "argument", self.op.tensor_names, self.inputs)
 
     def jvp(
         self, inputs: list[Tensor], outputs: list[Tensor], tangents: list[Tensor | None]
     ) -> list[Tensor | None]:
         """Tangents of the outputs."""
-        flowing = tuple(_or_zero(t, x) for t, x in zip(tangents, inputs, strict=True))
+        flowing = tuple(_or_zero(t, x) for t, x in zip(tangents, self.inputs, strict=True))
         given = self._call("jvp", tuple(inputs), self._single(outputs), flowing)
         names = [str(k) for k in range(len(outputs))]
-        return self._checked("jvp", given, "output", names, outputs)
+        return self._checked("jvp", given, "output", names, self.outputs)
 
     def batch(self, inputs: list[Tensor], axes: list[int | None], size: int) -> list[Tensor]:
         """The outputs of several calls."""
@@ -98,12 +104,7 @@ class RuleCall:
         raise ValueError(f"{self.op.name}: its {kind} rule returned {got}; it must be {right}")
 
     def _checked(
-        self,
-        kind: str,
-        given: Any,
-        what: str,
-        names: list[str],
-        like: Sequence[Tensor | TensorSpec],
+        self, kind: str, given: Any, what: str, names: list[str], like: list[TensorSpec]
     ) -> list[Tensor | None]:
         """What a rule gave for each of ``like``, which it must match."""
         found = list(given) if isinstance(given, (tuple, list)) else [given]

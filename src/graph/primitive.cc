@@ -172,7 +172,7 @@ Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs 
 void VjpContext::check_declared(uint32_t use) const {
   if (!wanted_) {
     for (size_t i = 0; i < node_.inputs.size(); ++i)
-      if (needs(i)) wanted_ |= node_.primitive->uses_for(i);
+      if (needs(i)) wanted_ |= uses_of(node_, i);
   }
   if (!(wanted_ & use))
     fail(ErrorKind::runtime, "internal: the derivative of ", node_.primitive->name,

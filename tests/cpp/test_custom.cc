@@ -43,11 +43,13 @@ class ScaleRules : public CustomRules {
   explicit ScaleRules(double factor) : factor_(factor) { ++alive; }
   ~ScaleRules() override { --alive; }
 
+  uint32_t vjp_uses() const override { return kUsesNothing; }
   bool has_vjp() const override { return true; }
   bool has_jvp() const override { return false; }
   bool has_batch() const override { return false; }
-  Tensors vjp(std::span<const Tensor>, std::span<const Tensor>,
+  Tensors vjp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
               std::span<const Tensor> upstream) override {
+    CHECK_FALSE((inputs[0] || outputs[0]));
     return {multiply(upstream[0], scalar(factor_, DType::float32))};
   }
   Tensors jvp(std::span<const Tensor>, std::span<const Tensor>, std::span<const Tensor>) override {

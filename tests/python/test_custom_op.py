@@ -309,6 +309,38 @@ def test_rules_are_functions() -> None:
         identity().vjp(3)
 
 
+def test_what_a_rule_reads_is_kept_for_it() -> None:
+    seen = []
+
+    def rule(inputs: Any, y: Any, upstream: Any) -> Any:
+        seen.append((inputs[0] is None, inputs[1] is None, y is None))
+        return upstream * 2, None
+
+    def held(uses: Any) -> int:
+        op = tg.custom_op(lambda x, n: x * 2, infer="x", name="twice")
+        op.vjp(rule) if uses is None else op.vjp(uses=uses)(rule)
+        x = tg.ones((1000, 250)).requires_grad_()
+        n = tg.asarray(N)
+        tg.eval(x, n)
+        before = tg.memory_stats()["live_bytes"]
+        total = (op(x * 3, n) * 2).sum()
+        tg.eval(total)
+        more = tg.memory_stats()["live_bytes"] - before
+        total.backward()
+        assert x.grad[0, 0].item() == 12.0
+        return round(more / x.nbytes)
+
+    assert [held(uses) for uses in (None, (), "output", ["x"], ("n",))] == [2, 0, 1, 1, 0]
+    assert seen == [
+        (False, False, False), (True, True, True), (True, True, False), (False, True, True),
+        (True, False, True),
+    ]  # fmt: skip
+    with pytest.raises(
+        ValueError, match=r"identity.vjp: uses has 'z'; it must be one of x, n, outp"
+    ):
+        identity().vjp(uses=("z",))
+
+
 def test_no_gradient_from_a_rule() -> None:
     x = tg.ones(3).requires_grad_()
     op = identity(lambda i, y, g: (None, None))
@@ -321,7 +353,8 @@ def test_no_gradient_from_a_rule() -> None:
 def test_jvp_rules_as_the_engine_calls_them() -> None:
     x, n = tg.asarray([1.0, 2.0, 3.0]), tg.asarray(N)
     op = identity(lambda inputs, y, tangents: tangents[0] * 2, "jvp")
-    call = RuleCall(op, {})
+    call = RuleCall(op, {}, [x, n])
+    call.outputs = [tg.TensorSpec((3,), tg.float32)]
     assert (call.has("jvp"), call.has("vjp"), call.has("batch")) == (True, False, False)
     (found,) = call.jvp([x, n], [x], [tg.ones(3), None])
     assert found.tolist() == [2.0] * 3
@@ -364,7 +397,7 @@ def test_batch_rules_as_the_engine_calls_them(
 ) -> None:
     x, n = normal(2, 3), tg.asarray(N)
     op = identity(lambda inputs, axes, size: tg.moveaxis(inputs[0], axes[0], 0), "batch")
-    call = RuleCall(op, {})
+    call = RuleCall(op, {}, [x, n])
     call.outputs = [tg.TensorSpec((2,), tg.float32)]
     same(call.batch([x, n], [1, None], 3)[0], x.T)
     op.batch(rule)
