@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ PROBE = (
 #include <atomic>
 #include <cstring>
 #include <stdexcept>
+
+#include <unistd.h>
 
 namespace {
 
@@ -72,6 +77,11 @@ int32_t count_shape(const tegula_call*, tegula_result* results) {
   results[0].dtype = TEGULA_INT64;
   results[0].rank = 0;
   return 0;
+}
+
+// 100,000 pieces of 1 ms.
+int32_t slow(const tegula_call* call) {
+  return tegula_parallel_for(call, 100000, 1e8, [](int64_t) { usleep(1000); });
 }
 
 int32_t split_shape(const tegula_call* call, tegula_result* results) {
@@ -132,6 +142,7 @@ const tegula_operation operations[] = {
     {"count", "", "The number of the call.", 1, 0, count_shape, count},
     {"pure_count", "", "The same, said to be pure.", 1, TEGULA_PURE, count_shape, count},
     {"split", "x: Tensor", nullptr, 2, TEGULA_DENSE_INPUTS, split_shape, split},
+    {"slow", "x: Tensor", nullptr, 1, 0, like_first, slow},
     {"bad", "x: Tensor, how: int", nullptr, 1, TEGULA_DENSE_INPUTS, bad_shape, bad},
 };
 
@@ -494,6 +505,36 @@ def test_a_kernel_that_fails(
             tg.jit(lambda x: probe.bad(x, how))(state).numpy()
     finally:
         tg.set_num_threads(before)
+
+
+INTERRUPTED = """
+import tegula as tg
+tg.set_num_threads({threads})
+slow = tg.load_custom_ops({path!r}).slow
+y = slow(tg.ones(3) * 2) + 1
+print("ready", flush=True)
+try:
+    y.numpy()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print((tg.ones(2) + 1).tolist())
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_ends_a_kernel_between_pieces(probe: tg.CustomOps, threads: int) -> None:
+    code = INTERRUPTED.format(threads=threads, path=probe.path)
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        start = time.monotonic()
+        os.kill(child.pid, signal.SIGINT)
+        rest, _ = child.communicate(timeout=20)
+        assert time.monotonic() - start < 10
+    finally:
+        child.kill()
+    assert rest == "interrupted\n[2.0, 2.0]\n"
 
 
 def test_the_example_runs(tmp_path: Path) -> None:

@@ -341,6 +341,25 @@ def test_what_a_rule_reads_is_kept_for_it() -> None:
         identity().vjp(uses=("z",))
 
 
+def test_a_rule_reads_tensors_from_outside() -> None:
+    factor = tg.ones(3)
+    op = tg.custom_op(lambda x: x * 3, infer="x", name="thrice")
+    op.vjp(lambda inputs, y, upstream: upstream * factor)
+    pred = tg.asarray(True)
+    x = tg.ones(3)
+    for f, power in [
+        (lambda x: op(x).sum(), 1),
+        (lambda x: tg.cond(pred, op, lambda x: x, x).sum(), 1),
+        (lambda x: tg.scan(lambda c, _: (op(c), None), x, length=2)[0].sum(), 2),
+        (lambda x: tg.while_loop(lambda c: c[0] < 20, op, x, max_iters=5).sum(), 3),
+    ]:
+        plain = tg.grad(f)
+        jitted = tg.jit(plain)
+        for value in (2.0, 3.0):  # the jitted function follows what it is bound to
+            factor[...] = value
+            assert plain(x).tolist() == jitted(x).tolist() == [value**power] * 3
+
+
 def test_no_gradient_from_a_rule() -> None:
     x = tg.ones(3).requires_grad_()
     op = identity(lambda i, y, g: (None, None))
