@@ -133,6 +133,7 @@ def _tegula() -> Runner:
 def _jax() -> Runner:
     import jax
     import jax.numpy as jnp
+
     from benchmarks.with_jax import Functions
 
     f = Functions()

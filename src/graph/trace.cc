@@ -149,7 +149,8 @@ Tensor require_known(const Tensor& x, const char* use) {
   Trace* trace = Trace::current();
   const Node& node = x.node();
   const bool is_input = !node.pending() && node.state != NodeState::scalar && !x.output().buffer;
-  if (!is_input && (!trace || !node.pending())) return x;
+  const bool escaped = node.pending() && node.trace && !trace;  // a failed trace may leave some
+  if (!is_input && !escaped && (!trace || !node.pending())) return x;
   if (trace && node.pending())
     if (Tensor value = trace->known(x)) return value;
   fail(ErrorKind::trace, use, user_line(), ": the value of this tensor",

@@ -21,11 +21,13 @@ using Specs = std::vector<std::pair<nb::object, nb::object>>;
 // The rules of one call, which an object of tegula/_custom.py holds and checks.
 class PythonRules : public CustomRules {
  public:
-  explicit PythonRules(nb::handle call) : call_(Py_NewRef(call.ptr())) {}
+  explicit PythonRules(nb::handle call)
+      : call_(Py_NewRef(call.ptr())), vjp_uses_(nb::cast<uint32_t>(call.attr("vjp_uses"))) {}
   ~PythonRules() override {
     with_gil([this] { Py_DECREF(call_); });
   }
 
+  uint32_t vjp_uses() const override { return vjp_uses_; }
   bool has_vjp() const override { return has("vjp"); }
   bool has_jvp() const override { return has("jvp"); }
   bool has_batch() const override { return has("batch"); }
@@ -59,6 +61,7 @@ class PythonRules : public CustomRules {
   }
 
   PyObject* call_;
+  uint32_t vjp_uses_;
 };
 
 Ref<CustomRules> rules_of(nb::handle call) {
