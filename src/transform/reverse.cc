@@ -6,6 +6,7 @@
 
 #include "graph/primitive.h"
 #include "ops/ops.h"
+#include "transform/upstream.h"
 
 namespace tegula {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 struct Pass {
   // Every node on the tape, earlier ones first. Held: a hook may release the tape.
   std::vector<Ref<Node>> order;
-  std::unordered_map<Node*, Tensors> upstream; // gradients so far, by output
+  std::unordered_map<Node*, SmallVector<Upstream, 1>> upstream;  // gradients so far, by output
 };
 
 bool wants_gradient(const Value& v) { return v.node->outputs[v.index].requires_grad; }
@@ -30,7 +31,8 @@ Pass collect(const Tensors& outputs, const Tensors& stop) {
   const auto visit = [&](const Value& v) {
     Node* node = v.node.get();
     if (!wants_gradient(v) || pass.upstream.count(node)) return;
-    pass.upstream.emplace(node, Tensors(node->outputs.size()));
+    auto& arriving = pass.upstream[node];
+    for (size_t k = 0; k < node->outputs.size(); ++k) arriving.push_back({});
     stack.push_back(node);
     pass.order.push_back(v.node);
   };
@@ -48,7 +50,14 @@ Pass collect(const Tensors& outputs, const Tensors& stop) {
   return pass;
 }
 
-void accumulate(Tensor& total, const Tensor& part) { total = total ? add(total, part) : part; }
+// The gradients of a node's outputs, once all have come.
+Tensors take(Pass& pass, Node& node) {
+  const DeviceScope scope(*node.device);
+  SmallVector<Upstream, 1> arrived = std::move(pass.upstream[&node]);
+  Tensors gradients(arrived.size());
+  for (size_t k = 0; k < arrived.size(); ++k) gradients[k] = arrived[k].take(node.outputs[k]);
+  return gradients;
+}
 
 Tensor default_seed(const Tensor& output, const Tensor& seed) {
   if (!output.requires_grad())
@@ -121,11 +130,11 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
   for (size_t i = 0; i < outputs.size(); ++i) {
     const DeviceScope scope(outputs[i].device());
     const Tensor seed = default_seed(outputs[i], seeds[i]);
-    accumulate(pass.upstream[&outputs[i].node()][outputs[i].value().index], seed);
+    pass.upstream[&outputs[i].node()][outputs[i].value().index].add(outputs[i].output(), seed);
   }
   for (size_t at = pass.order.size(); at-- > 0;) {
     Node* node = pass.order[at].get();
-    Tensors upstream = std::move(pass.upstream[node]);
+    Tensors upstream = take(pass, *node);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
       if (!upstream[k]) continue;
@@ -147,6 +156,14 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
       fail(ErrorKind::unsupported, primitive.name, ": has no derivative",
            node->where.token ? " (recorded at " + describe(node->where) + ")" : "");
     const DeviceScope scope(*node->device);
+    if (node->primitive == &slice_primitive()) {
+      const Value& from = node->inputs[0];
+      Dims steps;
+      for (size_t i = 1; i < node->attrs.size(); i += 2) steps.push_back(node->attrs[i]);
+      pass.upstream[from.node.get()][from.index].add_slice(
+          from.node->outputs[from.index], upstream[0], Dims(node->dynamic), std::move(steps));
+      continue;
+    }
     Tensors given;
     if (primitive.expand && (options.create_graph || !primitive.vjp)) {
       given = expanded_gradients(*node, upstream, options);
@@ -160,8 +177,8 @@ void sweep(const Tensors& outputs, const Tensors& seeds, const Tensors& stop,
       const Value& input = node->inputs[i];
       if (!gradient || !wants_gradient(input)) continue;
       const Output& target = input.node->outputs[input.index];
-      accumulate(pass.upstream[input.node.get()][input.index],
-                 reduce_to(astype(gradient, target.dtype), target.shape));
+      pass.upstream[input.node.get()][input.index].add(
+          target, reduce_to(astype(gradient, target.dtype), target.shape));
     }
   }
   if (options.retain_graph || options.create_graph) return;
