@@ -33,7 +33,7 @@ void Upstream::add_waiting(const Output& output) {
     const Tensor joined = join(*waiting, output, axis);
     total_ = total_ ? tegula::add(total_, joined) : joined;
   } else {
-    total_ = write_into(*waiting, total_ ? total_ : zeros(output.shape, output.dtype));
+    total_ = write_into(*waiting, output, std::move(total_));
   }
 }
 
@@ -80,11 +80,13 @@ Tensor Upstream::join(const Waiting& waiting, const Output& output, int64_t axis
   return joined;
 }
 
-// Adds slices of any kind, one after the other in the order they came, each in its place.
-Tensor Upstream::write_into(const Waiting& waiting, Tensor base) {
+// Adds slices of any kind to `base`, one after the other in the order they came, each in its place.
+Tensor Upstream::write_into(const Waiting& waiting, const Output& output, Tensor base) {
   for (const Slice& s : waiting.slices) {
-    const Tensor there = slice(base, s.starts, s.gradient.shape(), s.steps);
-    base = slice_update(base, tegula::add(there, s.gradient), s.starts, s.steps);
+    Tensor sum = s.gradient;
+    if (base) sum = tegula::add(slice(base, s.starts, sum.shape(), s.steps), sum);
+    else base = zeros(output.shape, output.dtype);
+    base = slice_update(base, sum, s.starts, s.steps);
   }
   return base;
 }

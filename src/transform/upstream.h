@@ -35,7 +35,7 @@ class Upstream {
   void add_waiting(const Output& output);
   static int64_t axis_of_neighbours(const Waiting& waiting, const Shape& shape);
   static Tensor join(const Waiting& waiting, const Output& output, int64_t axis);
-  static Tensor write_into(const Waiting& waiting, Tensor base);
+  static Tensor write_into(const Waiting& waiting, const Output& output, Tensor base);
 
   Tensor total_;
   std::unique_ptr<Waiting> waiting_;
