@@ -62,8 +62,8 @@ int64_t Upstream::axis_of_neighbours(const Waiting& waiting, const Shape& shape)
   return axis;
 }
 
-// Slices that do not overlap as one tensor. Where they leave nothing out they are concatenated; else
-// they are written over zeros, and where they begin is no part of the plan.
+// Slices that do not overlap as one tensor. Where they leave nothing out they are concatenated;
+// else they are written over zeros, and where they begin is no part of the plan.
 Tensor Upstream::join(const Waiting& waiting, const Output& output, int64_t axis) {
   if (axis >= 0 && waiting.elements > 0 && waiting.elements == numel(output.shape)) {
     std::vector<const Slice*> sorted;
@@ -76,7 +76,8 @@ Tensor Upstream::join(const Waiting& waiting, const Output& output, int64_t axis
     return concat(parts, axis);
   }
   Tensor joined = zeros(output.shape, output.dtype);
-  for (const Slice& s : waiting.slices) joined = slice_update(joined, s.gradient, s.starts, s.steps);
+  for (const Slice& s : waiting.slices)
+    joined = slice_update(joined, s.gradient, s.starts, s.steps);
   return joined;
 }
 
