@@ -2,15 +2,47 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_map>
 
 #include "graph/primitive.h"
 #include "ops/ops.h"
 #include "transform/tape.h"
+#include "transform/upstream.h"
 
 namespace tegula {
 namespace {
 
-void accumulate(Tensor& total, const Tensor& part) { total = total ? add(total, part) : part; }
+// What flows into the outputs of each node, while a tape is swept.
+class Flows {
+ public:
+  void add(const Value& v, const Tensor& gradient) {
+    at(v).add(v.node->outputs[v.index], gradient);
+  }
+  void add_slice(const Value& v, const Tensor& gradient, const Node& slice) {
+    Dims steps;
+    for (size_t i = 1; i < slice.attrs.size(); i += 2) steps.push_back(slice.attrs[i]);
+    at(v).add_slice(v.node->outputs[v.index], gradient, Dims(slice.dynamic), std::move(steps));
+  }
+  // The gradients of a node's outputs, once all have come.
+  Tensors take(Node& node) {
+    const DeviceScope scope(*node.device);
+    Tensors gradients(node.outputs.size());
+    const auto found = arriving_.find(&node);
+    if (found == arriving_.end()) return gradients;
+    for (size_t k = 0; k < gradients.size(); ++k)
+      gradients[k] = found->second[k].take(node.outputs[k]);
+    arriving_.erase(found);
+    return gradients;
+  }
+
+ private:
+  Upstream& at(const Value& v) {
+    std::vector<Upstream>& outputs = arriving_[v.node.get()];
+    if (outputs.empty()) outputs.resize(v.node->outputs.size());
+    return outputs[v.index];
+  }
+  std::unordered_map<Node*, std::vector<Upstream>> arriving_;
+};
 
 Tensor default_seed(const Tensor& output, const Tensor& seed) {
   if (!output.requires_grad())
@@ -40,8 +72,8 @@ using OnGradient = std::function<void(Node& node, size_t output, const Tensor& g
 
 // Walks the tape back from the outputs and calls on_gradient at each value that something flows
 // into.
-void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
-           const OnGradient& on_gradient);
+void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
+           const ReverseOptions& options, const OnGradient& on_gradient);
 
 // Sets result[i] to what flows into inputs[i].
 OnGradient collector(const Tensors& inputs, Tensors& result) {
@@ -104,20 +136,18 @@ Tensors input_gradients(const Node& node, std::span<const Tensor> upstream, cons
 
 namespace {
 
-void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
-           const OnGradient& on_gradient) {
+void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
+           const ReverseOptions& options, const OnGradient& on_gradient) {
   GradMode mode(options.create_graph);
-  const auto flow_into = [&](const Value& v, const Tensor& gradient) {
-    accumulate(tape.flows[v.node.get()][v.index], gradient);
-  };
+  Flows flows;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const DeviceScope scope(outputs[i].device());
     const Tensor seed = default_seed(outputs[i], seeds[i]);
-    if (tape.has(outputs[i].value())) flow_into(outputs[i].value(), seed);
+    if (tape.has(outputs[i].value())) flows.add(outputs[i].value(), seed);
   }
   for (size_t at = tape.order.size(); at-- > 0;) {
     Node* node = tape.order[at].get();
-    Tensors upstream = std::move(tape.flows[node]);
+    Tensors upstream = flows.take(*node);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
       if (!upstream[k]) continue;
@@ -134,9 +164,14 @@ void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const Revers
     Wanted wanted;
     for (const Value& input : node->inputs) wanted.push_back(node->on_tape && tape.has(input));
     if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) continue;
+    if (node->primitive == &slice_primitive()) {
+      const DeviceScope scope(*node->device);
+      flows.add_slice(node->inputs[0], upstream[0], *node);
+      continue;
+    }
     const Tensors given = input_gradients(*node, upstream, wanted, options);
     for (size_t i = 0; i < given.size(); ++i)
-      if (given[i] && wanted[i]) flow_into(node->inputs[i], given[i]);
+      if (given[i] && wanted[i]) flows.add(node->inputs[i], given[i]);
   }
   if (options.retain_graph || options.create_graph) return;
   for (const Ref<Node>& node : tape.order) {
