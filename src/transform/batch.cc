@@ -103,7 +103,8 @@ class Batcher {
     if (node.primitive == &after_primitive())
       return flagged(once(node, inputs, dynamic), inputs[0].has_batch);
     if (node.primitive == &with_rules_primitive()) return flagged(ruled(node, inputs), true);
-    if (node.host) return call_host(node, inputs);
+    const bool has_rule = node.rules && node.rules->has_batch();
+    if (node.host && !has_rule) return call_host(node, inputs);
     return flagged(size_ ? many(node, inputs, dynamic) : nothing(node), true);
   }
 
