@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_set>
 
 #include "graph/primitive.h"
 #include "ops/ops.h"
+#include "transform/anomaly.h"
 #include "transform/tape.h"
 
 namespace tegula {
@@ -33,6 +35,32 @@ void run_hooks(const GradCell& cell, Tensor& gradient) {
     require(changed.shape() == gradient.shape(), "a gradient hook returned shape ", changed.shape(),
             " for a gradient of shape ", gradient.shape());
     gradient = astype(changed, gradient.dtype());
+  }
+}
+
+// The hook of a group of values, at the latest of them. They were recorded one after the other, so
+// nothing more will flow into any of them.
+void run_group_hook(const GroupHook& hook, Tape& tape, size_t at) {
+  std::vector<Tensor*> flows(hook.size);
+  for (size_t k = at + 1; k-- > 0;) {
+    Node* node = tape.order[k].get();
+    const GradCell* cell = node->outputs[0].cell.get();
+    if (!cell || !cell->group_hook || cell->group_hook->group != hook.group) break;
+    flows[cell->group_hook->index] = &tape.flows[node][0];
+  }
+  Tensors gradients(hook.size);
+  bool any = false;
+  for (size_t i = 0; i < hook.size; ++i) {
+    if (flows[i]) gradients[i] = *flows[i];
+    any |= bool(gradients[i]);
+  }
+  if (!any) return;
+  const auto run = hook.run;  // the hook may end what holds it
+  run(gradients);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!flows[i]) continue;
+    const bool both = *flows[i] && gradients[i];
+    *flows[i] = both ? astype(gradients[i], flows[i]->dtype()) : gradients[i];
   }
 }
 
@@ -107,6 +135,10 @@ namespace {
 void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
            const OnGradient& on_gradient) {
   GradMode mode(options.create_graph);
+  const bool detect = detecting_anomaly();
+  const AnomalyMode quiet(
+      false);  // what a derivative differentiates itself is looked at as a whole
+  std::unordered_set<uint64_t> groups_done;
   const auto flow_into = [&](const Value& v, const Tensor& gradient) {
     accumulate(tape.flows[v.node.get()][v.index], gradient);
   };
@@ -117,6 +149,9 @@ void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const Revers
   }
   for (size_t at = tape.order.size(); at-- > 0;) {
     Node* node = tape.order[at].get();
+    if (const GradCell* first = node->outputs[0].cell.get(); first && first->group_hook)
+      if (groups_done.insert(first->group_hook->group).second)
+        run_group_hook(*first->group_hook, tape, at);
     Tensors upstream = std::move(tape.flows[node]);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
@@ -125,6 +160,7 @@ void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const Revers
       if (const Ref<GradCell>& cell = node->outputs[k].cell) run_hooks(*cell, upstream[k]);
       on_gradient(*node, k, upstream[k]);
     }
+    if (detect) check_arrived(*node, upstream);
     const Ref<GradCell>& cell = node->outputs[0].cell;
     if (!any || (cell && cell->is_leaf)) continue;
     if (node->tape_released)
@@ -135,6 +171,7 @@ void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const Revers
     for (const Value& input : node->inputs) wanted.push_back(node->on_tape && tape.has(input));
     if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) continue;
     const Tensors given = input_gradients(*node, upstream, wanted, options);
+    if (detect) check_made(*node, given);
     for (size_t i = 0; i < given.size(); ++i)
       if (given[i] && wanted[i]) flow_into(node->inputs[i], given[i]);
   }
@@ -156,11 +193,18 @@ Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& i
   return result;
 }
 
-void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options) {
-  const Tape tape = tape_between({}, {output}, false);
-  sweep(tape, {output}, {seed}, options, [](Node& node, size_t k, const Tensor& gradient) {
+void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options,
+              const Tensors* inputs) {
+  const Tape tape = tape_between(inputs ? *inputs : Tensors(), {output}, false);
+  sweep(tape, {output}, {seed}, options, [&](Node& node, size_t k, const Tensor& gradient) {
     GradCell* cell = node.outputs[k].cell.get();
-    if (!cell || !(cell->is_leaf || cell->keeps_grad)) return;
+    const auto is_this = [&](const Tensor& x) {
+      return &x.node() == &node && x.value().index == k;
+    };
+    const bool kept = inputs ? std::any_of(inputs->begin(), inputs->end(), is_this)
+                             : cell && (cell->is_leaf || cell->keeps_grad);
+    if (!kept) return;
+    if (!cell) cell = &Tensor(Ref<Node>(&node), uint32_t(k)).cell();
     cell->note_ask();
     Tensor total = cell->grad ? add(*cell->grad, gradient) : gradient;
     cell->grad = std::make_unique<Tensor>(std::move(total));
