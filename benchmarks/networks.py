@@ -128,10 +128,9 @@ class Gpt:
         tokens = steps.cumsum(axis=1) % self.vocabulary
         return tokens[:, :-1].copy(), tokens[:, 1:].copy()
 
-    def loss(self, f: Functions, w: Mapping[str, Any], *data: Any) -> Any:
-        tokens, targets = data
-        batch, length = tokens.shape
-        width = self.width
+    def block(self, f: Functions, w: Mapping[str, Any], i: int, x: Any) -> Any:
+        """Block i of x (batch, length, width)."""
+        batch, length, width = x.shape
 
         def norm(name: str, x: Any) -> Any:
             return f.layer_norm(x, w[f"{name}.weight"], w[f"{name}.bias"])
@@ -139,15 +138,22 @@ class Gpt:
         def heads(x: Any) -> Any:
             return x.reshape((batch, length, self.heads, width // self.heads)).swapaxes(1, 2)
 
+        qkv = linear(w, f"{i}.qkv", norm(f"{i}.norm1", x))
+        q, k, v = (heads(qkv[..., j * width : (j + 1) * width]) for j in range(3))
+        mixed = f.causal_attention(q, k, v).swapaxes(1, 2).reshape((batch, length, width))
+        x = x + linear(w, f"{i}.out", mixed)
+        up = f.gelu(linear(w, f"{i}.up", norm(f"{i}.norm2", x)))
+        return x + linear(w, f"{i}.down", up)
+
+    def loss(self, f: Functions, w: Mapping[str, Any], *data: Any, block: Any = None) -> Any:
+        """block: what is called in place of the method."""
+        tokens, targets = data
+        batch, length = tokens.shape
         x = f.embedding(w["tokens"], tokens) + w["positions"][:length]
         for i in range(self.blocks):
-            qkv = linear(w, f"{i}.qkv", norm(f"{i}.norm1", x))
-            q, k, v = (heads(qkv[..., j * width : (j + 1) * width]) for j in range(3))
-            mixed = f.causal_attention(q, k, v).swapaxes(1, 2).reshape((batch, length, width))
-            x = x + linear(w, f"{i}.out", mixed)
-            up = f.gelu(linear(w, f"{i}.up", norm(f"{i}.norm2", x)))
-            x = x + linear(w, f"{i}.down", up)
-        logits = linear(w, "head", norm("norm", x)).reshape((batch * length, self.vocabulary))
+            x = (block or self.block)(f, w, i, x)
+        x = f.layer_norm(x, w["norm.weight"], w["norm.bias"])
+        logits = linear(w, "head", x).reshape((batch * length, self.vocabulary))
         return f.cross_entropy(logits, targets.reshape((batch * length,)))
 
 

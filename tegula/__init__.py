@@ -15,7 +15,7 @@ from tegula import _core, _tensor, tree
 from tegula._control import cond, scan, switch, while_loop
 from tegula._core import *
 from tegula._core import __version__
-from tegula._custom import CustomOp, custom_op, custom_op_include, load_custom_ops
+from tegula._custom import CustomOp, CustomOps, custom_op, custom_op_include, load_custom_ops
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
 from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
@@ -70,6 +70,7 @@ __all__ = [
     "custom_op",
     "custom_op_include",
     "CustomOp",
+    "CustomOps",
     "data",
     "debug",
     "debug_nans",

@@ -30,7 +30,7 @@ def cond(
         TypeError: pred is not bool, or the results differ in structure or dtype.
         ValueError: pred is not 0-d, or the results differ in shape.
         TraceError: a function reads a value, or writes to a tensor from outside.
-        NotImplementedError: a function draws random numbers or calls the host.
+        NotImplementedError: a function draws random numbers or has an effect.
     """
     return _core._cond(pred, true_fn, false_fn, operands)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -20,6 +20,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 # The types of arguments that are no tensors, and how their annotations are written.
 _KINDS: dict[Any, type] = {kind: kind for kind in (int, float, bool, str)}
 _KINDS |= {kind.__name__: kind for kind in (int, float, bool, str)}
+
+# Values that a rule of reverse mode reads, in the bits of Uses (src/graph/primitive.h).
+_OUTPUT = 1 << 31
+_ALL = (1 << 32) - 1
 
 
 class CustomOp:
@@ -47,19 +51,52 @@ class CustomOp:
         self.__doc__ = doc
         self.__signature__ = signature
         self.rules: dict[str, Callable[..., Any]] = {}
+        self.vjp_uses = _ALL
         self._record = record
         self._parameters = list(signature.parameters.values())
         self.tensor_names = [p.name for p in self._parameters if p.annotation is Tensor]
 
-    def vjp(self, rule: _F) -> _F:
+    @overload
+    def vjp(self, rule: _F, /) -> _F: ...
+
+    @overload
+    def vjp(self, rule: None = None, /, *, uses: Sequence[str]) -> Callable[[_F], _F]: ...
+
+    def vjp(self, rule: Any = None, /, *, uses: Sequence[str] | None = None) -> Any:
         """Attaches the rule of reverse mode: ``@op.vjp``. Returns it as it is.
 
         ``rule(inputs, output, upstream, **attributes)`` gives the gradient of each input, of its
         shape and dtype, or None for none: a tuple, or for a single input the gradient itself.
         ``upstream`` has the output's shape and dtype; it is zero where nothing flows into one of
         several outputs, and None for outputs that are not floating-point.
+
+        ``@op.vjp(uses=("x", "output"))`` names the inputs that the rule reads, and whether it
+        reads the output. The others it gets as None, and they are not kept for it.
         """
-        return self._attach("vjp", rule)
+        wanted = self._bits(uses)
+
+        def attach(rule: Any) -> Any:
+            self._attach("vjp", rule)
+            self.vjp_uses = wanted
+            return rule
+
+        return attach if rule is None and uses is not None else attach(rule)
+
+    def _bits(self, uses: Sequence[str] | None) -> int:
+        if uses is None:
+            return _ALL
+        bits = 0
+        for name in [uses] if isinstance(uses, str) else uses:
+            if name == "output":
+                bits |= _OUTPUT
+            elif name in self.tensor_names:
+                bits |= 1 << min(self.tensor_names.index(name), 30)
+            else:
+                raise ValueError(
+                    f"{self.name}.vjp: uses has {name!r}; it must be one of "
+                    + ", ".join([*self.tensor_names, "output"])
+                )
+        return bits
 
     def jvp(self, rule: _F) -> _F:
         """Attaches the rule of forward mode: ``@op.jvp``. Returns it as it is.
@@ -89,8 +126,11 @@ class CustomOp:
         values = self._bind(args, kwargs)
         tensors = [values.pop(name) for name in self.tensor_names]
         inputs = _core._custom_inputs(self.name, self.tensor_names, tensors)
-        found = self._record(inputs, values, RuleCall(self, values))
-        return tuple(found) if isinstance(found, list) else found
+        call = RuleCall(self, values, inputs)
+        found = self._record(inputs, values, call)
+        outputs = [found] if isinstance(found, Tensor) else found
+        call.outputs = [TensorSpec(y.shape, y.dtype) for y in outputs]
+        return found if isinstance(found, Tensor) else tuple(found)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The value of each parameter."""

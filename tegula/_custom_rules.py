@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tegula import _core
-from tegula._core import Tensor
+from tegula._core import DType, Tensor
+from tegula._host import TensorSpec
 
 if TYPE_CHECKING:
     from tegula._custom import CustomOp
@@ -18,56 +19,72 @@ _NEEDED_BY = {
 }
 
 
-def _floating(x: Tensor) -> bool:
-    return x.dtype.name in {"float16", "bfloat16", "float32", "float64"}
+def _name(x: TensorSpec) -> str:
+    return x.dtype.name if isinstance(x.dtype, DType) else x.dtype
 
 
-def _or_zero(part: Tensor | None, like: Tensor) -> Tensor | None:
+def _floating(x: TensorSpec) -> bool:
+    return _name(x) in {"float16", "bfloat16", "float32", "float64"}
+
+
+def _or_zero(part: Tensor | None, like: TensorSpec) -> Tensor | None:
     """A part that is not there, as a rule is to see it."""
     if part is None and _floating(like):
-        return _core.zeros_like(like.detach())
+        return _core.zeros(like.shape, dtype=like.dtype)
     return part
 
 
 class RuleCall:
-    """One call of a custom operation, for its rules: what src/graph/custom_rules.h describes."""
+    """One call of a custom operation, for its rules: what src/graph/custom_rules.h describes.
 
-    def __init__(self, op: CustomOp, attributes: dict[str, Any]) -> None:
+    Attributes:
+        op: the operation.
+        attributes: the arguments that are no tensors, by name.
+        inputs, outputs: shape and dtype of each; of outputs once the call is recorded.
+        vjp_uses: which values the rule of reverse mode reads, by bit (src/graph/primitive.h).
+    """
+
+    def __init__(self, op: CustomOp, attributes: dict[str, Any], inputs: list[Tensor]) -> None:
         self.op, self.attributes = op, attributes
+        self.inputs = [TensorSpec(x.shape, x.dtype) for x in inputs]
+        self.outputs: list[TensorSpec] = []
+        self.vjp_uses = op.vjp_uses
 
     def has(self, kind: str) -> bool:
         """Whether there is a rule ``vjp``, ``jvp`` or ``batch``."""
         return kind in self.op.rules
 
     def vjp(
-        self, inputs: list[Tensor], outputs: list[Tensor], upstream: list[Tensor | None]
+        self,
+        inputs: list[Tensor | None],
+        outputs: list[Tensor | None],
+        upstream: list[Tensor | None],
     ) -> list[Tensor | None]:
         """Gradients of the inputs."""
-        flowing = [_or_zero(g, y) for g, y in zip(upstream, outputs, strict=True)]
+        flowing = [_or_zero(g, y) for g, y in zip(upstream, self.outputs, strict=True)]
         given = self._call("vjp", tuple(inputs), self._single(outputs), self._single(flowing))
-        return self._checked("vjp", given, "argument", self.op.tensor_names, inputs)
+        return self._checked("vjp", given, "argument", self.op.tensor_names, self.inputs)
 
     def jvp(
         self, inputs: list[Tensor], outputs: list[Tensor], tangents: list[Tensor | None]
     ) -> list[Tensor | None]:
         """Tangents of the outputs."""
-        flowing = tuple(_or_zero(t, x) for t, x in zip(tangents, inputs, strict=True))
+        flowing = tuple(_or_zero(t, x) for t, x in zip(tangents, self.inputs, strict=True))
         given = self._call("jvp", tuple(inputs), self._single(outputs), flowing)
         names = [str(k) for k in range(len(outputs))]
-        return self._checked("jvp", given, "output", names, outputs)
+        return self._checked("jvp", given, "output", names, self.outputs)
 
     def batch(self, inputs: list[Tensor], axes: list[int | None], size: int) -> list[Tensor]:
         """The outputs of several calls."""
         given = self._call("batch", tuple(inputs), tuple(axes), size)
-        outputs = list(given) if isinstance(given, (tuple, list)) else [given]
-        for k, y in enumerate(outputs):
-            if not isinstance(y, Tensor):
-                self._wrong("batch", f"{type(y).__name__} for output {k}", "a Tensor")
-            if not y.ndim or y.shape[0] != size:
-                self._wrong(
-                    "batch", f"shape {y.shape} for output {k}", f"{size} along the first axis"
-                )
-        return outputs
+        like = [TensorSpec((size, *spec.shape), spec.dtype) for spec in self.outputs]
+        names = [str(k) for k in range(len(like))]
+        found = self._checked("batch", given, "output", names, like)
+        given_all = [y for y in found if y is not None]
+        if len(given_all) < len(found):
+            missing = next(name for y, name in zip(found, names, strict=True) if y is None)
+            self._wrong("batch", f"None for output {missing!r}", "a Tensor")
+        return given_all
 
     def _single(self, items: Sequence[Any]) -> Any:
         return items[0] if len(items) == 1 else tuple(items)
@@ -87,7 +104,7 @@ class RuleCall:
         raise ValueError(f"{self.op.name}: its {kind} rule returned {got}; it must be {right}")
 
     def _checked(
-        self, kind: str, given: Any, what: str, names: list[str], like: list[Tensor]
+        self, kind: str, given: Any, what: str, names: list[str], like: list[TensorSpec]
     ) -> list[Tensor | None]:
         """What a rule gave for each of ``like``, which it must match."""
         found = list(given) if isinstance(given, (tuple, list)) else [given]
@@ -101,10 +118,10 @@ class RuleCall:
                     f"{self.op.name}: its {kind} rule returned {type(part).__name__} for {what} "
                     f"{name!r}; it must be a Tensor or None"
                 )
-            if not _floating(x):
-                self._wrong(kind, f"a value for {what} {name!r}, which is {x.dtype.name}", "None")
+            if not _floating(x) and kind != "batch":
+                self._wrong(kind, f"a value for {what} {name!r}, which is {_name(x)}", "None")
             if part.shape != x.shape:
                 self._wrong(kind, f"shape {part.shape} for {what} {name!r}", f"{x.shape}")
             if part.dtype != x.dtype:
-                self._wrong(kind, f"{part.dtype.name} for {what} {name!r}", f"{x.dtype.name}")
+                self._wrong(kind, f"{part.dtype.name} for {what} {name!r}", _name(x))
         return found

@@ -48,6 +48,8 @@ class Step:
         operations: the kernel's kind; of a tile program, "tile" and its instructions.
         algorithm: what the kernel chose, "" if it had no choice.
         nodes: numbers of the nodes that it computes.
+        again: those of them that an earlier step computes too: they are made again where that
+            moves fewer bytes, or needs less memory, than storing them would.
         reads: operands: where they lie, dtype, shape.
         writes: results, likewise.
         bytes: read and written, as if by no cache.
@@ -65,6 +67,7 @@ class Step:
     operations: str
     algorithm: str
     nodes: tuple[int, ...]
+    again: tuple[int, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     bytes: float
@@ -117,7 +120,7 @@ class Plan:
             f"{'':>4} {'us':>10} {'predicted':>10} {'threads':>7} {'MB':>9} {'MFLOP':>9} "
             f"{'GB/s':>6} {'GFLOP/s':>8}  step"
         ]
-        rows += [_row(step) for step in self.steps]
+        rows += [_row(step, self.nodes) for step in self.steps]
         return "\n".join([title, *rows])
 
 
@@ -166,7 +169,7 @@ def short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _row(step: Step) -> str:
+def _row(step: Step, nodes: tuple[Node, ...]) -> str:
     rate = max(step.measured_us, 1e-9) * 1e3
     shape = step.writes[0].rsplit(":", 1)[-1] if step.writes else ""
     what = f"{short(step.operations, 60)} {shape}"
@@ -174,6 +177,8 @@ def _row(step: Step) -> str:
         what += f" [{step.algorithm}]"
     if step.together > 1:
         what += f" (stage of {step.together})"
+    if step.again:
+        what += f" (again: {short(' '.join(nodes[n].operation for n in step.again), 40)})"
     place = step.lines[-1] if step.lines else ""
     more = f" (+{len(step.lines) - 1} lines)" if len(step.lines) > 1 else ""
     return (
@@ -205,6 +210,7 @@ def _plans(described: list[tuple[Any, ...]], events: list[Event]) -> list[Plan]:
     for p, (device, leaves, nodes, steps, arena_bytes, in_place) in enumerate(described):
         made = []
         together = Counter(step[-1] for step in steps)
+        computed: set[int] = set()
         for s, (_, operations, program, of, reads, writes, moved, flops, cost, stage) in enumerate(
             steps
         ):
@@ -215,6 +221,7 @@ def _plans(described: list[tuple[Any, ...]], events: list[Event]) -> list[Plan]:
                     operations=operations,
                     algorithm=seen[-1].algorithm if seen else "",
                     nodes=tuple(of),
+                    again=tuple(n for n in of if n in computed),
                     reads=tuple(reads),
                     writes=tuple(writes),
                     bytes=moved,
@@ -228,6 +235,7 @@ def _plans(described: list[tuple[Any, ...]], events: list[Event]) -> list[Plan]:
                     lines=seen[-1].lines if seen else (),
                 )
             )
+            computed.update(of)
         plans.append(
             Plan(device, tuple(leaves), nodes_of(nodes), tuple(made), arena_bytes, in_place,
                  runs.get(p, 0))

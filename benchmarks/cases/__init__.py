@@ -30,6 +30,7 @@ from benchmarks.cases import (
     shapes,
     threads,
     tiny_step,
+    transforms,
 )
 from benchmarks.kernel import Kernel
 
@@ -64,6 +65,7 @@ CASES: dict[str, Case] = {
         planning,
         memory,
         bits,
+        transforms,
         package,
     )
 }

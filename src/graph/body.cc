@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "graph/effects.h"
 #include "graph/primitive.h"
@@ -24,11 +25,13 @@ class Operands {
       }
       set(number, leaf);
     }
+    for (const Ref<Node>& node : draft.graph.nodes) own_.insert(node.get());
   }
 
-  // Has a node of the body read an operand where it reads a scalar, or a leaf made meanwhile.
+  // Has a node of the body read an operand where it reads a scalar, a leaf made meanwhile, or a
+  // value from outside that a custom operation's rule brought in.
   void lift(Value& read) {
-    if (read.node->pending() || contains(read)) return;
+    if (own_.count(read.node.get()) || contains(read)) return;
     const Tensor outside(read);
     const size_t number = number_of(outside);
     if (is_set(number)) {
@@ -64,6 +67,7 @@ class Operands {
   size_t parameters_;
   Tensors& shared_;
   std::vector<Value> body_;
+  std::unordered_set<const Node*> own_;
 };
 
 }  // namespace

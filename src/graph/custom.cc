@@ -30,9 +30,11 @@ void rules_vjp(VjpContext& c) {
   CustomRules* rules = c.rules();
   if (!rules) fail(ErrorKind::unsupported, c.name(), ": has no derivative");
   Tensors inputs, outputs, upstream;
-  for (size_t i = 0; i < c.input_count(); ++i) inputs.push_back(c.input(i));
+  const uint32_t uses = rules->vjp_uses();
+  for (size_t i = 0; i < c.input_count(); ++i)
+    inputs.push_back(uses & uses_input(i) ? c.input(i) : Tensor());
   for (size_t k = 0; k < c.output_count(); ++k) {
-    outputs.push_back(c.output(k));
+    outputs.push_back(uses & kUsesOutput ? c.output(k) : Tensor());
     upstream.push_back(c.grad(k));
   }
   const Tensors gradients = rules->vjp(inputs, outputs, upstream);

@@ -17,10 +17,14 @@ class CustomRules : public RefCounted<CustomRules> {
  public:
   virtual ~CustomRules() = default;
 
+  // The values that vjp reads, in the bits of Uses (graph/primitive.h): a tape keeps these alone.
+  // The same for as long as the call lives.
+  virtual uint32_t vjp_uses() const = 0;
   virtual bool has_vjp() const = 0;
   virtual bool has_jvp() const = 0;
   virtual bool has_batch() const = 0;
-  // Gradients of the inputs; an empty handle for none. upstream: of the outputs, likewise.
+  // Gradients of the inputs; an empty handle for none. inputs, outputs: empty where vjp_uses() does
+  // not have them. upstream: gradients of the outputs, or empty.
   virtual std::vector<Tensor> vjp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
                                   std::span<const Tensor> upstream) = 0;
   // Tangents of the outputs, empty for none. tangents: of the inputs, likewise.

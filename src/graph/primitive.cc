@@ -93,7 +93,8 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
              device->name(), "' and '", source.device->name(), "'; move one with .to(device)");
     }
     const bool known = source.pending() || source.state == NodeState::scalar ||
-                       input.output().buffer || source.trace == node->trace;
+                       input.output().buffer || source.trace == node->trace ||
+                       (Trace::current() && Trace::current()->sees(source));
     if (!known)
       fail(ErrorKind::trace, primitive.name,
            ": another thread is tracing a function that uses this tensor");
@@ -175,7 +176,7 @@ Tensor record(const Primitive& primitive, std::span<const Tensor> inputs, Attrs 
 void VjpContext::check_declared(uint32_t use) const {
   if (!declared_) {
     for (size_t i = 0; i < node_.inputs.size(); ++i)
-      if (needs(i)) declared_ |= node_.primitive->uses_for(i);
+      if (needs(i)) declared_ |= uses_of(node_, i);
   }
   if (!(declared_ & use))
     fail(ErrorKind::runtime, "internal: the derivative of ", node_.primitive->name,

@@ -138,11 +138,17 @@ struct Primitive {
   // lives as long as the process.
   std::string_view (*label)(std::span<const int64_t> attrs) = nullptr;
 
+  // What a tape keeps of a node for an input's gradient; see uses_of() where the node is known.
   uint32_t uses_for(size_t input) const {
     if (!vjp && expand) return ~kUsesOutput;  // the expansion may use any input
     return uses[input < uses.size() ? input : uses.size() - 1];
   }
 };
+
+// The values that a node's derivative uses to give one input's gradient.
+inline uint32_t uses_of(const Node& node, size_t input) {
+  return node.rules ? node.rules->vjp_uses() : node.primitive->uses_for(input);
+}
 
 // What a node with a primitive does, as its user calls it: the label, or the primitive's name.
 std::string_view operation_name(const Node& node);

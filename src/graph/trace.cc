@@ -19,13 +19,21 @@ Ref<Node> copy_leaf(const Tensor& like) {
   return node;
 }
 
-std::string user_line() {
-  if (!source_hooks().capture) return "";
-  const SourceLocation where = source_hooks().capture();
-  const std::string line = describe(where);
-  if (where.token && source_hooks().release) source_hooks().release(where.token);
-  return line.empty() ? "" : " at " + line;
-}
+// Where the user asks for a value, and how to do without it.
+struct Asked {
+  std::string line, advice;
+
+  Asked() {
+    const SourceHooks& hooks = source_hooks();
+    if (!hooks.capture) return;
+    const SourceLocation where = hooks.capture();
+    line = describe(where);
+    if (where.token && hooks.rewrite) advice = hooks.rewrite(where);
+    if (where.token && hooks.release) hooks.release(where.token);
+    if (!line.empty()) line = " at " + line;
+    if (!advice.empty()) advice = ". " + advice;
+  }
+};
 
 }  // namespace
 
@@ -149,14 +157,17 @@ Tensor require_known(const Tensor& x, const char* use) {
   Trace* trace = Trace::current();
   const Node& node = x.node();
   const bool is_input = !node.pending() && node.state != NodeState::scalar && !x.output().buffer;
-  if (!is_input && (!trace || !node.pending())) return x;
+  const bool escaped = node.pending() && node.trace && !trace;  // a failed trace may leave some
+  if (!is_input && !escaped && (!trace || !node.pending())) return x;
   if (trace && node.pending())
     if (Tensor value = trace->known(x)) return value;
-  fail(ErrorKind::trace, use, user_line(), ": the value of this tensor",
+  const Asked asked;
+  fail(ErrorKind::trace, use, asked.line, ": the value of this tensor",
        node.where.token ? " (computed at " + describe(node.where) + ")" : "",
        " is not known while the function is traced; choose with tg.where, or write the "
        "`if` with tg.cond, the loop with tg.while_loop or tg.scan, or return the tensor and "
-       "look at it outside");
+       "look at it outside",
+       asked.advice);
 }
 
 Tensors record_graph(const Graph& graph, std::span<const Tensor> inputs,

@@ -51,6 +51,8 @@ class Trace {
 
   // Whether a node was made since the trace began, by its thread.
   bool made(const Node& node) const { return node.trace == id_; }
+  // Whether it or a trace around it, which its thread goes on with afterwards, made a node.
+  bool sees(const Node& node) const { return made(node) || (outer_ && outer_->sees(node)); }
   // A tensor to be known when the graph runs, like one there is now. A leaf's gradient cell is
   // shared.
   Tensor input(const Tensor& like);

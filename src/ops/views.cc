@@ -131,6 +131,7 @@ const Primitive kSlice = {
           for (size_t i = 0; i < c.attrs.size(); i += 2) shape.push_back(c.attrs[i]);
           out.push_back({c.dtype(0), std::move(shape)});
         },
+    // Of one slice by itself. Reverse mode puts those of several together: transform/upstream.h.
     .vjp =
         [](VjpContext& c) {
           Dims steps;

@@ -128,7 +128,10 @@ void run_step(Step& step, int32_t number, bool at_once, const Frame& frame) {
 int debug_level() {
   static const int level = [] {
     const char* text = std::getenv("TEGULA_DEBUG");
-    return text ? std::atoi(text) : 0;
+    const std::string_view wanted = text ? text : "";
+    require(wanted.empty() || wanted == "0" || wanted == "1" || wanted == "2",
+            "TEGULA_DEBUG must be 0, 1 or 2, got '", wanted, "'");
+    return wanted.empty() ? 0 : wanted[0] - '0';
   }();
   return level;
 }

@@ -83,7 +83,7 @@ class Collector {
       for (size_t i = 0; i < node->inputs.size(); ++i) {
         const Value& input = node->inputs[i];
         if (!input.node->outputs[input.index].requires_grad) continue;
-        uses |= node->primitive->uses_for(i);
+        uses |= uses_of(*node, i);
         visit(input.node.get());
       }
       for (size_t i = 0; i < node->inputs.size(); ++i) {

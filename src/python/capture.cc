@@ -48,7 +48,8 @@ Capture::~Capture() { finish(); }
 
 void Capture::use(PyObject* object, int32_t leaf) {
   Tensor& tensor = raw_tensor(object);
-  if (!tensor || trace_.made(tensor.node())) return;
+  // Traces that began later are within this one.
+  if (!tensor || tensor.node().trace >= trace_.id()) return;
   if (kind_ == Kind::body && outer_) outer_->use(object);
   // A number that a body reads is an operand as it is.
   const bool number = kind_ == Kind::body && tensor.node().state == NodeState::scalar;

@@ -18,31 +18,39 @@ namespace {
 using Names = std::vector<std::string>;
 using Specs = std::vector<std::pair<nb::object, nb::object>>;
 
-// The rules of one call, which an object of tegula/_custom.py holds and checks.
+// The rules of one call, which an object of tegula/_custom_rules.py holds and checks. What they
+// raise gets a note that names the line of the call.
 class PythonRules : public CustomRules {
  public:
-  explicit PythonRules(nb::handle call) : call_(Py_NewRef(call.ptr())) {}
+  explicit PythonRules(nb::handle call)
+      : vjp_uses_(nb::cast<uint32_t>(call.attr("vjp_uses"))),
+        call_(Py_NewRef(call.ptr())),
+        where_(source_hooks().capture()) {}
   ~PythonRules() override {
-    with_gil([this] { Py_DECREF(call_); });
+    with_gil([this] {
+      Py_DECREF(call_);
+      if (where_.token) source_hooks().release(where_.token);
+    });
   }
 
+  uint32_t vjp_uses() const override { return vjp_uses_; }
   bool has_vjp() const override { return has("vjp"); }
   bool has_jvp() const override { return has("jvp"); }
   bool has_batch() const override { return has("batch"); }
   Tensors vjp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
               std::span<const Tensor> upstream) override {
-    return tensors(handle().attr("vjp")(list(inputs), list(outputs), list(upstream)));
+    return noted([&] { return handle().attr("vjp")(list(inputs), list(outputs), list(upstream)); });
   }
   Tensors jvp(std::span<const Tensor> inputs, std::span<const Tensor> outputs,
               std::span<const Tensor> tangents) override {
-    return tensors(handle().attr("jvp")(list(inputs), list(outputs), list(tangents)));
+    return noted([&] { return handle().attr("jvp")(list(inputs), list(outputs), list(tangents)); });
   }
   Tensors batch(std::span<const Tensor> inputs, std::span<const int64_t> axes,
                 int64_t size) override {
     nb::list numbers;
     for (const int64_t axis : axes)
       numbers.append(axis < 0 ? nb::none() : nb::object(nb::int_(axis)));
-    return tensors(handle().attr("batch")(list(inputs), numbers, size));
+    return noted([&] { return handle().attr("batch")(list(inputs), numbers, size); });
   }
 
  private:
@@ -51,14 +59,21 @@ class PythonRules : public CustomRules {
   static nb::object list(std::span<const Tensor> items) {
     return nb::steal(checked(wrap_list(Tensors(items.begin(), items.end()))));
   }
-  static Tensors tensors(const nb::object& items) {
-    Tensors result;
-    for (nb::handle item : items)
-      result.push_back(item.is_none() ? Tensor() : tensor_of(item.ptr()));
-    return result;
+  template <class F>
+  Tensors noted(F&& rule) const {
+    try {
+      Tensors result;
+      for (nb::handle item : nb::object(rule()))
+        result.push_back(item.is_none() ? Tensor() : tensor_of(item.ptr()));
+      return result;
+    } catch (...) {
+      std::rethrow_exception(carry_current("a rule for the call at " + describe(where_)));
+    }
   }
 
+  uint32_t vjp_uses_;
   PyObject* call_;
+  SourceLocation where_;
 };
 
 Ref<CustomRules> rules_of(nb::handle call) {

@@ -128,6 +128,19 @@ std::string describe_location(SourceLocation where) {
   return result;
 }
 
+std::string rewrite_statement(SourceLocation where) {
+  std::string text;
+  PyObject* module = PyImport_ImportModule("tegula._rewrite");
+  PyObject* result =
+      module ? PyObject_CallMethod(module, "rewrite", "Oi", code_of(where.token), int(where.offset))
+             : nullptr;
+  if (result) text = text_of(result);
+  Py_XDECREF(result);
+  Py_XDECREF(module);
+  PyErr_Clear();  // an error without advice is still an error
+  return text;
+}
+
 }  // namespace
 
 bool interpreter_is_ending() {
@@ -145,7 +158,7 @@ void set_internal_folder(std::string folder) {
 
 void install_hooks() {
   host_hooks() = {release_gil, take_gil, interrupted, enter_gil, leave_gil};
-  source_hooks() = {capture, retain, release, describe_location};
+  source_hooks() = {capture, retain, release, describe_location, rewrite_statement};
 }
 
 }  // namespace tegula::python

@@ -55,6 +55,7 @@ class BatchedRules : public CustomRules {
       has_batch_.push_back(inputs[i].has_batch);
   }
 
+  uint32_t vjp_uses() const override { return rules_->vjp_uses(); }
   bool has_vjp() const override { return rules_->has_vjp(); }
   bool has_jvp() const override { return rules_->has_jvp(); }
   bool has_batch() const override { return false; }

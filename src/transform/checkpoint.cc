@@ -14,6 +14,7 @@ namespace {
 
 class NoForwardRules : public CustomRules {
  public:
+  uint32_t vjp_uses() const override { return ~kUsesOutput; }
   bool has_vjp() const override { return true; }
   bool has_jvp() const override { return false; }
   bool has_batch() const override { return false; }

@@ -1,5 +1,7 @@
 #include "transform/forward.h"
 
+#include <unordered_map>
+
 #include "graph/custom.h"
 #include "ops/ops.h"
 #include "transform/reverse.h"

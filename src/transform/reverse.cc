@@ -2,17 +2,49 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "graph/primitive.h"
 #include "ops/ops.h"
 #include "transform/anomaly.h"
 #include "transform/tape.h"
+#include "transform/upstream.h"
 
 namespace tegula {
 namespace {
 
-void accumulate(Tensor& total, const Tensor& part) { total = total ? add(total, part) : part; }
+// What flows into the outputs of each node, while a tape is swept.
+class Flows {
+ public:
+  void add(const Value& v, const Tensor& gradient) {
+    at(v).add(v.node->outputs[v.index], gradient);
+  }
+  void add_slice(const Value& v, const Tensor& gradient, const Node& slice) {
+    Dims steps;
+    for (size_t i = 1; i < slice.attrs.size(); i += 2) steps.push_back(slice.attrs[i]);
+    at(v).add_slice(v.node->outputs[v.index], gradient, Dims(slice.dynamic), std::move(steps));
+  }
+  // The gradients of a node's outputs, once all have come.
+  Tensors take(Node& node) {
+    const DeviceScope scope(*node.device);
+    Tensors gradients(node.outputs.size());
+    const auto found = arriving_.find(&node);
+    if (found == arriving_.end()) return gradients;
+    for (size_t k = 0; k < gradients.size(); ++k)
+      gradients[k] = found->second[k].take(node.outputs[k]);
+    arriving_.erase(found);
+    return gradients;
+  }
+
+ private:
+  Upstream& at(const Value& v) {
+    std::vector<Upstream>& outputs = arriving_[v.node.get()];
+    if (outputs.empty()) outputs.resize(v.node->outputs.size());
+    return outputs[v.index];
+  }
+  std::unordered_map<Node*, std::vector<Upstream>> arriving_;
+};
 
 Tensor default_seed(const Tensor& output, const Tensor& seed) {
   if (!output.requires_grad())
@@ -40,36 +72,32 @@ void run_hooks(const GradCell& cell, Tensor& gradient) {
 
 // The hook of a group of values, at the latest of them. They were recorded one after the other, so
 // nothing more will flow into any of them.
-void run_group_hook(const GroupHook& hook, Tape& tape, size_t at) {
-  std::vector<Tensor*> flows(hook.size);
+void run_group_hook(const GroupHook& hook, const Tape& tape, size_t at, Flows& flows) {
+  std::vector<Node*> nodes(hook.size);
+  Tensors gradients(hook.size);
+  bool any = false;
   for (size_t k = at + 1; k-- > 0;) {
     Node* node = tape.order[k].get();
     const GradCell* cell = node->outputs[0].cell.get();
     if (!cell || !cell->group_hook || cell->group_hook->group != hook.group) break;
-    flows[cell->group_hook->index] = &tape.flows[node][0];
+    const size_t index = cell->group_hook->index;
+    nodes[index] = node;
+    gradients[index] = flows.take(*node)[0];
+    any |= bool(gradients[index]);
   }
-  Tensors gradients(hook.size);
-  bool any = false;
-  for (size_t i = 0; i < hook.size; ++i) {
-    if (flows[i]) gradients[i] = *flows[i];
-    any |= bool(gradients[i]);
-  }
-  if (!any) return;
   const auto run = hook.run;  // the hook may end what holds it
-  run(gradients);
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    if (!flows[i]) continue;
-    const bool both = *flows[i] && gradients[i];
-    *flows[i] = both ? astype(gradients[i], flows[i]->dtype()) : gradients[i];
-  }
+  if (any) run(gradients);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (nodes[i] && gradients[i])
+      flows.add({Ref<Node>(nodes[i]), 0}, astype(gradients[i], nodes[i]->outputs[0].dtype));
 }
 
 using OnGradient = std::function<void(Node& node, size_t output, const Tensor& gradient)>;
 
 // Walks the tape back from the outputs and calls on_gradient at each value that something flows
 // into.
-void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
-           const OnGradient& on_gradient);
+void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
+           const ReverseOptions& options, const OnGradient& on_gradient);
 
 // Sets result[i] to what flows into inputs[i].
 OnGradient collector(const Tensors& inputs, Tensors& result) {
@@ -132,27 +160,24 @@ Tensors input_gradients(const Node& node, std::span<const Tensor> upstream, cons
 
 namespace {
 
-void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const ReverseOptions& options,
-           const OnGradient& on_gradient) {
+void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
+           const ReverseOptions& options, const OnGradient& on_gradient) {
   GradMode mode(options.create_graph);
   const bool detect = detecting_anomaly();
-  const AnomalyMode quiet(
-      false);  // what a derivative differentiates itself is looked at as a whole
+  const AnomalyMode quiet(false);  // a derivative that differentiates is looked at as a whole
   std::unordered_set<uint64_t> groups_done;
-  const auto flow_into = [&](const Value& v, const Tensor& gradient) {
-    accumulate(tape.flows[v.node.get()][v.index], gradient);
-  };
+  Flows flows;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const DeviceScope scope(outputs[i].device());
     const Tensor seed = default_seed(outputs[i], seeds[i]);
-    if (tape.has(outputs[i].value())) flow_into(outputs[i].value(), seed);
+    if (tape.has(outputs[i].value())) flows.add(outputs[i].value(), seed);
   }
   for (size_t at = tape.order.size(); at-- > 0;) {
     Node* node = tape.order[at].get();
     if (const GradCell* first = node->outputs[0].cell.get(); first && first->group_hook)
       if (groups_done.insert(first->group_hook->group).second)
-        run_group_hook(*first->group_hook, tape, at);
-    Tensors upstream = std::move(tape.flows[node]);
+        run_group_hook(*first->group_hook, tape, at, flows);
+    Tensors upstream = flows.take(*node);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
       if (!upstream[k]) continue;
@@ -170,10 +195,15 @@ void sweep(Tape tape, const Tensors& outputs, const Tensors& seeds, const Revers
     Wanted wanted;
     for (const Value& input : node->inputs) wanted.push_back(node->on_tape && tape.has(input));
     if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) continue;
+    if (node->primitive == &slice_primitive()) {
+      const DeviceScope scope(*node->device);
+      flows.add_slice(node->inputs[0], upstream[0], *node);
+      continue;
+    }
     const Tensors given = input_gradients(*node, upstream, wanted, options);
     if (detect) check_made(*node, given);
     for (size_t i = 0; i < given.size(); ++i)
-      if (given[i] && wanted[i]) flow_into(node->inputs[i], given[i]);
+      if (given[i] && wanted[i]) flows.add(node->inputs[i], given[i]);
   }
   if (options.retain_graph || options.create_graph) return;
   for (const Ref<Node>& node : tape.order) {

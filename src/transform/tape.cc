@@ -29,7 +29,7 @@ Tape tape_between(const Tensors& targets, const Tensors& outputs, bool stop_at_t
   const auto visit = [&](const Value& v) {
     Node* node = v.node.get();
     if (node->sequence < oldest || !node->outputs[v.index].requires_grad) return;
-    if (!tape.flows.try_emplace(node, node->outputs.size()).second) return;
+    if (!tape.nodes.insert(node).second) return;
     stack.push_back(node);
     tape.order.push_back(v.node);
   };
@@ -49,7 +49,7 @@ Tape tape_between(const Tensors& targets, const Tensors& outputs, bool stop_at_t
     const bool walked = !is_end(*node, targets, stop_at_targets);
     if (is_one_of(*node, targets) || node->tape_released) return false;
     if (walked && std::any_of(node->inputs.begin(), node->inputs.end(), leads)) return false;
-    tape.flows.erase(node.get());
+    tape.nodes.erase(node.get());
     return true;
   });
   return tape;

@@ -1,7 +1,7 @@
 // The recorded operations that lead from some values to others, and that a derivative walks along.
 #pragma once
 
-#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "graph/tensor.h"
@@ -10,11 +10,11 @@ namespace tegula {
 
 struct Tape {
   // Held: a hook may release the tape.
-  std::vector<Ref<Node>> order;              // earlier ones first
-  std::unordered_map<Node*, Tensors> flows;  // of each node in `order`, by output; empty at first
+  std::vector<Ref<Node>> order;  // earlier ones first
+  std::unordered_set<const Node*> nodes;  // the same
 
   bool has(const Value& v) const {
-    return v.node->outputs[v.index].requires_grad && flows.count(v.node.get());
+    return v.node->outputs[v.index].requires_grad && nodes.count(v.node.get());
   }
 };
 

@@ -76,6 +76,7 @@ class _Rules:
     """The rules of one call as the engine asks for them (src/graph/custom_rules.h)."""
 
     kinds: tuple[str, ...] = ()
+    vjp_uses = 0x7FFFFFFF  # every value that it was recorded with
 
     def has(self, kind: str) -> bool:
         return kind in self.kinds

@@ -1,6 +1,7 @@
 """Every Python block of the documentation runs. The blocks of a page share one namespace.
 
-A block that starts with ``>>>`` is a doctest: what it prints is compared as well.
+A block that starts with ``>>>`` is a doctest: what it prints is compared as well. A block of
+another language with a file name after it is in that file when the Python runs.
 """
 
 import doctest
@@ -14,6 +15,7 @@ import tegula as tg
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^```\w+ ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -45,6 +47,8 @@ def test_code_of(page, tmp_path, monkeypatch):
     if not blocks(text):
         pytest.skip("no Python blocks")
     monkeypatch.chdir(tmp_path)
+    for name, content in FILE.findall(text):
+        (tmp_path / name).write_text(content)
     tg.submit()  # what another page has left pending is not this one's
     tg.synchronize()
     run_page(str(page), text)

@@ -1,9 +1,11 @@
 """tg.explain: graphs, plans and measured steps, as data, text and a page."""
 
 import html.parser
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -117,6 +119,52 @@ def test_the_algorithm_of_a_convolution_is_named():
         assert algorithms() == ["Winograd F(2x2)"]
     finally:
         tg.set_conv_algorithm(chosen)
+
+
+def test_what_is_made_again_is_shown():
+    norm = nn.BatchNorm2d(64)
+    x, w = tg.random.normal((16, 64, 32, 32)), tg.random.normal((64, 64, 1, 1))
+    x.requires_grad_()
+
+    def passes():
+        (tg.conv2d(tg.relu(norm(x)), w) ** 2).sum().backward()
+        gradient, x.grad = x.grad, None
+        tg.eval(gradient)
+
+    explained = tg.explain(passes)
+    (plan,) = explained.plans
+    again = [(step, n) for step in plan.steps for n in step.again]
+    assert again
+    for step, n in again:
+        assert any(n in earlier.nodes for earlier in plan.steps[: step.number])
+    assert re.search(r"\(again: .*subtract", str(explained))
+
+
+def debugged(level):
+    code = "import tegula as tg; print(tg.tanh(tg.ones(3)).sum().item())"
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TEGULA_DEBUG": level},
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "plans", "programs"), [("", 0, 0), ("0", 0, 0), ("1", 1, 0), ("2", 1, 1)]
+)
+def test_levels_of_debugging(level, plans, programs):
+    result = debugged(level)
+    assert result.stdout.startswith("2.28")
+    assert result.stderr.count("plan on cpu") == plans
+    assert ("v1 = tanh float32 v0" in result.stderr) == programs
+    assert len(re.findall(r"us .*GB/s .*GFLOP/s +tile tanh", result.stderr)) == programs
+
+
+def test_a_level_that_is_none():
+    result = debugged("verbose")
+    assert result.returncode == 1
+    assert "TEGULA_DEBUG must be 0, 1 or 2, got 'verbose'" in result.stderr
 
 
 def test_an_error_in_the_function_leaves_nothing_open():

@@ -143,6 +143,7 @@ def test_wheel(tmp_path):
     sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "tegula").rglob("*.py")}
     assert sources <= names
     assert {"tegula/_core.pyi", "tegula/py.typed"} <= names
+    assert "tegula/include/tegula/custom_op.h" in names
     assert len([n for n in names if re.fullmatch(r"tegula/_core.*\.so", n)]) == 1
 
     site = tmp_path / "site"
