@@ -62,9 +62,12 @@ def nanobind_function(function: Any, indent: str = "") -> str:
 
 def nanobind_class(cls: Any) -> str:
     text = f'class {cls.__name__}:\n    """{cls.__doc__}"""\n\n'
-    for value in vars(cls).values():
+    for name, value in vars(cls).items():
         if hasattr(value, "__nb_signature__"):
             text += nanobind_function(value, "    ")
+        elif isinstance(value, property):
+            getter = nanobind_function(value.fget, "    ").replace("def (", f"def {name}(", 1)
+            text += "    @property\n" + getter
     return text
 
 

@@ -48,6 +48,14 @@ struct SourceHooks {
 SourceHooks& source_hooks();
 std::string describe(SourceLocation where);  // "" when unknown
 
+// A hook on several values recorded one right after the other: called once in a backward pass with
+// the gradients of all, empty where none flows, which it may replace. Each value has one like it.
+struct GroupHook {
+  uint64_t group;
+  size_t index, size;  // which of how many values
+  std::function<void(std::vector<Tensor>& gradients)> run;
+};
+
 // What a tensor that requires grad shares with every value its handle is bound to.
 struct GradCell : RefCounted<GradCell> {
   using Hook = std::function<Tensor(const Tensor&)>;
@@ -55,6 +63,7 @@ struct GradCell : RefCounted<GradCell> {
   bool is_leaf = true;  // gradients accumulate here
   bool keeps_grad = false;  // retain_grad() of a value that is not a leaf
   std::vector<std::pair<int64_t, Hook>> hooks;  // by id, in the order added
+  std::unique_ptr<GroupHook> group_hook;
   std::unique_ptr<Tensor> grad;
   // For a function being traced: whether it matters to it if there was a gradient at the start.
   enum class Entry : uint8_t { ignored, unasked, asked, replaced } entry = Entry::ignored;

@@ -5,6 +5,7 @@
 #include "graph/body.h"
 #include "graph/primitive.h"
 #include "python/capture.h"
+#include "transform/anomaly.h"
 
 namespace tegula::python {
 
@@ -28,7 +29,10 @@ class BodyTracer {
   // Whether the function may draw random numbers and have ordered effects.
   enum class Effects : bool { refused, allowed };
   BodyTracer(const char* op, std::string which, Effects effects = Effects::refused)
-      : op_(op), which_(std::move(which)), effects_(effects) {}
+      : op_(op),
+        which_(std::move(which)),
+        effects_(effects),
+        anomaly_(detecting_anomaly() && effects == Effects::allowed) {}
 
   // An argument's leaf, like x or, with `row`, like what is along x's first axis.
   void add_parameter(const Tensor& x, bool row = false);
@@ -45,6 +49,7 @@ class BodyTracer {
   const char* op_;
   std::string which_;
   Effects effects_;
+  AnomalyMode anomaly_;  // off where the checks, which are effects, are refused
   Capture capture_{Capture::Kind::body};
   BodyDraft draft_;
   std::vector<nanobind::object> parameters_;

@@ -4,6 +4,7 @@
 #include "python/casters.h"
 #include "python/grad_hooks.h"
 #include "python/hook_handle.h"
+#include "transform/anomaly.h"
 #include "transform/reverse.h"
 
 namespace nb = nanobind;
@@ -57,6 +58,20 @@ void add_gradient_functions(nb::module_& m) {
                 "create_graph: bool = False) -> list[Tensor | None]"),
         "Gradients of the sum of outputs[i] * seeds[i] with respect to inputs; None where\n"
         "nothing flows. A seed of None means 1 and needs a one-element output.");
+  m.def(
+      "_add_group_hook",
+      [](const Tensors& values, const nb::object& function) {
+        add_group_hook(values, function.ptr());
+      },
+      nb::arg("values"), nb::arg("function"),
+      nb::sig("def _add_group_hook(values: Sequence[Tensor], function: "
+              "Callable[[list[Tensor | None]], Sequence[Tensor | None] | None]) -> None"),
+      "Calls function with the gradients of all values at once; they were recorded one right "
+      "after\n"
+      "the other.");
+  m.def("_detecting_anomaly", &detecting_anomaly,
+        "Whether gradients are searched for NaN and infinity as they are recorded.");
+  m.def("_set_detecting_anomaly", &set_detecting_anomaly, nb::arg("enabled"), "Sets that.");
   m.def("_alias", alias, nb::arg("x"), "The same value as a value of its own, differentiably.");
   m.def("is_grad_enabled", &grad_enabled, "Whether operations record for gradients here.");
   m.def("set_grad_enabled", &set_grad_enabled, nb::arg("enabled"),

@@ -6,6 +6,7 @@
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/specialization.h"
+#include "transform/anomaly.h"
 
 namespace nb = nanobind;
 
@@ -31,6 +32,7 @@ class Tracer {
   std::shared_ptr<Specialization> run() {
     auto s = std::make_shared<Specialization>();
     s->grad_mode = grad_enabled();
+    s->detects_anomaly = detecting_anomaly();
     s->repeats = repeats_of(arguments_);
     s->modes = mode_changes;
     Outputs outputs;

@@ -5,6 +5,7 @@
 
 #include "python/convert.h"
 #include "python/errors.h"
+#include "transform/anomaly.h"
 
 namespace nb = nanobind;
 
@@ -72,8 +73,8 @@ bool numbers_fit(const Specialization& s, const Tree& arguments) {
 }  // namespace
 
 bool fits(Specialization& s, const Tree& arguments, const std::vector<int32_t>& repeats) {
-  if (s.grad_mode != grad_enabled() || s.repeats != repeats ||
-      !s.arguments.same_structure(arguments))
+  if (s.grad_mode != grad_enabled() || s.detects_anomaly != detecting_anomaly() ||
+      s.repeats != repeats || !s.arguments.same_structure(arguments))
     return false;
   for (const Specialization::Handle& h : s.handles)
     if (!h.spec.fits(raw_tensor(object_of(h, arguments)))) return false;

@@ -52,7 +52,7 @@ struct Specialization {
     int32_t output = -1, handle = -1, constant = -1;
   };
   Tree arguments;
-  bool grad_mode = false;
+  bool grad_mode = false, detects_anomaly = false;
   std::vector<int32_t> repeats;  // by leaf: the first leaf that is the same object
   std::vector<Handle> handles;
   std::vector<Cell> cells;

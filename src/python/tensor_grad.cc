@@ -66,18 +66,42 @@ bool flag(PyObject* value, const char* op, const char* name, bool otherwise) {
   return value && value != Py_None ? to_bool(value, op, name) : otherwise;
 }
 
+// A tensor or several: those to accumulate gradients into.
+Tensors backward_inputs(PyObject* object) {
+  Tensors inputs;
+  const auto add = [&](PyObject* item) {
+    if (!is_tensor(item))
+      fail(ErrorKind::type, "backward: inputs must be tensors, got ", type_name(item));
+    inputs.push_back(tensor_of(item));
+    if (!inputs.back().requires_grad())
+      fail(ErrorKind::runtime, "backward: inputs[", inputs.size() - 1, "] does not require grad");
+  };
+  if (is_tensor(object)) {
+    add(object);
+    return inputs;
+  }
+  PyObject* items = checked(PySequence_Tuple(object));
+  const std::unique_ptr<PyObject, void (*)(PyObject*)> held(items,
+                                                            [](PyObject* o) { Py_DECREF(o); });
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items); ++i) add(PyTuple_GET_ITEM(items, i));
+  require(!inputs.empty(), "backward: inputs is empty; leave it out for all leaves");
+  return inputs;
+}
+
 PyObject* run_backward(PyObject* self, PyObject* const* args, Py_ssize_t count,
                        PyObject* keywords) {
   return guarded([&] {
-    static constexpr const char* names[] = {"gradient", "retain_graph", "create_graph"};
-    PyObject* values[3];
+    static constexpr const char* names[] = {"gradient", "retain_graph", "create_graph", "inputs"};
+    PyObject* values[4];
     parse_arguments("backward", names, 3, 0, args, count, keywords, values);
     Tensor seed;
     if (values[0] && values[0] != Py_None) seed = to_tensor(values[0], "backward", "gradient");
     ReverseOptions options;
     options.create_graph = flag(values[2], "backward", "create_graph", false);
     options.retain_graph = flag(values[1], "backward", "retain_graph", options.create_graph);
-    backward(Tensor(tensor_of(self)), seed, options);
+    const bool all = !values[3] || values[3] == Py_None;
+    const Tensors inputs = all ? Tensors() : backward_inputs(values[3]);
+    backward(Tensor(tensor_of(self)), seed, options, all ? nullptr : &inputs);
     return Py_NewRef(Py_None);
   });
 }
@@ -142,11 +166,13 @@ PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject* const*, Py_
 std::span<const PyMethodDef> grad_methods() {
   static const PyMethodDef methods[] = {
       {"backward", with_keywords(run_backward), METH_FASTCALL | METH_KEYWORDS,
-       "backward($self, gradient=None, retain_graph=None, create_graph=False)\n--\n\n"
-       "Adds the gradient of this value to `.grad` of every leaf it depends on.\n\n"
+       "backward($self, gradient=None, retain_graph=None, create_graph=False, *, "
+       "inputs=None)\n--\n\n"
+       "Adds the gradient of this value to `.grad` of every leaf it depends on, or of `inputs`.\n\n"
        "gradient has this tensor's shape; only a one-element tensor has 1 by default.\n"
        "retain_graph keeps the recorded graph for another pass; create_graph (which implies it)\n"
-       "makes the gradients differentiable.\n\n"
+       "makes the gradients differentiable. inputs, a tensor or several, are the only ones whose\n"
+       "`.grad` changes; they need not be leaves.\n\n"
        "Raises ValueError for a wrong shape, RuntimeError where nothing requires grad or an\n"
        "earlier pass used the graph up."},
       {"detach", run_detach, METH_NOARGS,

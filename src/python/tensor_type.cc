@@ -78,6 +78,7 @@ int clear(PyObject* object) {
   if (GradCell* cell = sole_cell(self_of(object))) {
     const auto hooks = std::move(cell->hooks);
     cell->hooks.clear();
+    const auto group_hook = std::move(cell->group_hook);
   }
   return 0;
 }

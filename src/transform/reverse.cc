@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <functional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "graph/primitive.h"
 #include "ops/ops.h"
+#include "transform/anomaly.h"
 #include "transform/tape.h"
 #include "transform/upstream.h"
 
@@ -66,6 +68,28 @@ void run_hooks(const GradCell& cell, Tensor& gradient) {
             " for a gradient of shape ", gradient.shape());
     gradient = astype(changed, gradient.dtype());
   }
+}
+
+// The hook of a group of values, at the latest of them. They were recorded one after the other, so
+// nothing more will flow into any of them.
+void run_group_hook(const GroupHook& hook, const Tape& tape, size_t at, Flows& flows) {
+  std::vector<Node*> nodes(hook.size);
+  Tensors gradients(hook.size);
+  bool any = false;
+  for (size_t k = at + 1; k-- > 0;) {
+    Node* node = tape.order[k].get();
+    const GradCell* cell = node->outputs[0].cell.get();
+    if (!cell || !cell->group_hook || cell->group_hook->group != hook.group) break;
+    const size_t index = cell->group_hook->index;
+    nodes[index] = node;
+    gradients[index] = flows.take(*node)[0];
+    any |= bool(gradients[index]);
+  }
+  const auto run = hook.run;  // the hook may end what holds it
+  if (any) run(gradients);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (nodes[i] && gradients[i])
+      flows.add({Ref<Node>(nodes[i]), 0}, astype(gradients[i], nodes[i]->outputs[0].dtype));
 }
 
 using OnGradient = std::function<void(Node& node, size_t output, const Tensor& gradient)>;
@@ -139,6 +163,9 @@ namespace {
 void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
            const ReverseOptions& options, const OnGradient& on_gradient) {
   GradMode mode(options.create_graph);
+  const bool detect = detecting_anomaly();
+  const AnomalyMode quiet(false);  // a derivative that differentiates is looked at as a whole
+  std::unordered_set<uint64_t> groups_done;
   Flows flows;
   for (size_t i = 0; i < outputs.size(); ++i) {
     const DeviceScope scope(outputs[i].device());
@@ -147,6 +174,9 @@ void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
   }
   for (size_t at = tape.order.size(); at-- > 0;) {
     Node* node = tape.order[at].get();
+    if (const GradCell* first = node->outputs[0].cell.get(); first && first->group_hook)
+      if (groups_done.insert(first->group_hook->group).second)
+        run_group_hook(*first->group_hook, tape, at, flows);
     Tensors upstream = flows.take(*node);
     bool any = false;
     for (size_t k = 0; k < upstream.size(); ++k) {
@@ -155,6 +185,7 @@ void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
       if (const Ref<GradCell>& cell = node->outputs[k].cell) run_hooks(*cell, upstream[k]);
       on_gradient(*node, k, upstream[k]);
     }
+    if (detect) check_arrived(*node, upstream);
     const Ref<GradCell>& cell = node->outputs[0].cell;
     if (!any || (cell && cell->is_leaf)) continue;
     if (node->tape_released)
@@ -170,6 +201,7 @@ void sweep(const Tape& tape, const Tensors& outputs, const Tensors& seeds,
       continue;
     }
     const Tensors given = input_gradients(*node, upstream, wanted, options);
+    if (detect) check_made(*node, given);
     for (size_t i = 0; i < given.size(); ++i)
       if (given[i] && wanted[i]) flows.add(node->inputs[i], given[i]);
   }
@@ -191,11 +223,18 @@ Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& i
   return result;
 }
 
-void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options) {
-  const Tape tape = tape_between({}, {output}, false);
-  sweep(tape, {output}, {seed}, options, [](Node& node, size_t k, const Tensor& gradient) {
+void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options,
+              const Tensors* inputs) {
+  const Tape tape = tape_between(inputs ? *inputs : Tensors(), {output}, false);
+  sweep(tape, {output}, {seed}, options, [&](Node& node, size_t k, const Tensor& gradient) {
     GradCell* cell = node.outputs[k].cell.get();
-    if (!cell || !(cell->is_leaf || cell->keeps_grad)) return;
+    const auto is_this = [&](const Tensor& x) {
+      return &x.node() == &node && x.value().index == k;
+    };
+    const bool kept = inputs ? std::any_of(inputs->begin(), inputs->end(), is_this)
+                             : cell && (cell->is_leaf || cell->keeps_grad);
+    if (!kept) return;
+    if (!cell) cell = &Tensor(Ref<Node>(&node), uint32_t(k)).cell();
     cell->note_ask();
     Tensor total = cell->grad ? add(*cell->grad, gradient) : gradient;
     cell->grad = std::make_unique<Tensor>(std::move(total));

@@ -20,7 +20,9 @@ Tensors gradients(const Tensors& outputs, const Tensors& seeds, const Tensors& i
 Tensors input_gradients(const Node& node, std::span<const Tensor> upstream, const Wanted& wanted,
                         const ReverseOptions& options);
 
-// Accumulates gradients into every leaf `output` depends on (and values that retain theirs).
-void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options);
+// Accumulates gradients into every leaf `output` depends on (and values that retain theirs); or
+// into `inputs` alone, if they are given.
+void backward(const Tensor& output, const Tensor& seed, const ReverseOptions& options,
+              const Tensors* inputs = nullptr);
 
 }  // namespace tegula

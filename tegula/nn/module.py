@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import tegula as tg
 from tegula._core import Tensor, _depend, _is_tracing, _note_mode_change
+from tegula.nn._hooks import BackwardCall, Hook, Hooks
 
 Self = TypeVar("Self", bound="Module")
 
@@ -32,21 +33,6 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-class Hook:
-    """What registering a hook returns: ``remove()`` takes the hook away again."""
-
-    def __init__(self, module: Module, kind: str) -> None:
-        self._module, self._kind = module, kind
-
-    def remove(self) -> None:
-        """Takes the hook away; a second call does nothing."""
-        hooks = self._module._hooks
-        if hooks is not None:
-            hooks[self._kind].pop(self, None)
-            if not any(hooks.values()):
-                del self._module.__dict__["_hooks"]
-
-
 class Module:
     """Base class of layers and models.
 
@@ -66,7 +52,7 @@ class Module:
     training: bool = True
     # Name of each buffer and whether state_dict() holds it; a module's own dict once it has any.
     _buffer_names: Mapping[str, bool] = {}
-    _hooks: dict[str, dict[Hook, Callable[..., Any]]] | None = None
+    _hooks: dict[str, Hooks] | None = None
     # Of a copy made by tg.tree: where something else than a tensor stands for one, and whether that
     # is a parameter; whether a function being traced made the copy, which then ends with the trace.
     _stand_ins: Mapping[str, bool] = {}
@@ -90,17 +76,21 @@ class Module:
             _depend(self, "training", self.training, True)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        hooks = self._hooks or {"before": {}, "after": {}}
+        hooks = self._hooks or Hook.none()
         for before in tuple(hooks["before"].values()):
             changed = before(self, args)
             if changed is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
+        backward = None
+        if hooks["backward"] and tg.is_grad_enabled():
+            backward = BackwardCall(self, hooks["backward"])
+            args = backward.watch_arguments(args)
         result = self.forward(*args, **kwargs)
         for after in tuple(hooks["after"].values()):
             changed = after(self, args, result)
             if changed is not None:
                 result = changed
-        return result
+        return result if backward is None else backward.watch_result(result)
 
     # ---- state ---------------------------------------------------------------------------
 
@@ -402,7 +392,7 @@ class Module:
         if not callable(function):
             raise TypeError(f"a hook must be callable, not {type(function).__name__}")
         if self._hooks is None:
-            self.__dict__["_hooks"] = {"before": {}, "after": {}}
+            self.__dict__["_hooks"] = Hook.none()
         handle = Hook(self, kind)
         self.__dict__["_hooks"][kind][handle] = function
         return handle
@@ -418,6 +408,26 @@ class Module:
         None, replaces the result. Returns a handle with ``remove()``.
         """
         return self._register_hook("after", function)
+
+    def register_full_backward_hook(self, function: Callable[..., Any]) -> Hook:
+        """Calls ``function(module, grad_input, grad_output)`` in each backward pass through a call
+        of the module; what it returns, unless None, replaces ``grad_input``.
+
+        ``grad_output`` is a tuple of the gradients of the tensors that the call returned (of the
+        leaves of that tree), ``grad_input`` of the positional arguments; None stands for what is
+        no tensor or has no gradient. The function runs while the backward pass is recorded, on
+        gradients that are not computed yet, under ``tg.jit`` when the function is traced. Where no
+        argument requires grad it runs as soon as ``grad_output`` is there.
+
+        Returns a handle with ``remove()``.
+
+        Raises:
+            TypeError: ``function`` is not callable; in the backward pass: it returned neither None
+                nor a tensor or a tuple of them.
+            ValueError: in the backward pass: the tuple it returned is of another length, or a
+                gradient of another shape.
+        """
+        return self._register_hook("backward", function)
 
     # ---- printing ------------------------------------------------------------------------
 
