@@ -170,7 +170,7 @@ TEST_CASE("low precision: NaN and infinity reach exactly their row and column") 
   });
 }
 
-TEST_CASE("low precision: subnormal numbers are kept, or zero by the dot instruction") {
+TEST_CASE("low precision: subnormal numbers are kept, or zero by dot and matrix instructions") {
   for_each_isa([&] {
     Array a(DType::bfloat16, {2, 2}), b(DType::bfloat16, {2, 2}), c(DType::float32, {2, 2});
     for (int64_t i = 0; i < 4; ++i) a.set(i, 0x1p-130), b.set(i, 1);
