@@ -12,6 +12,8 @@ from benchmarks.report import latest_runs
 PICTURE = Path(__file__).with_name("roofline.png")
 BANDWIDTHS = {"read, L2 (GB/s)": "L2", "read, DRAM": "DRAM"}
 PEAKS = {
+    "matrix int8, AMX": "int8 matrix",
+    "matrix bf16, AMX": "bf16 matrix",
     "dot int8, AVX-512": "int8 dot",
     "dot bf16, AVX-512": "bf16 dot",
     "FMA f32, AVX-512 (GFLOP/s)": "f32 FMA",

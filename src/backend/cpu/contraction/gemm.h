@@ -93,7 +93,7 @@ struct Block {
 };
 
 // The kernels of the instruction set in use for operands of type T. Both operands must be packed
-// where GemmTraits<T>::kGroup is not 1, and for integers.
+// where GemmTraits<T>::kGroup is not 1, and for integers, but for what whole_registers says.
 template <class T>
 struct GemmKernels {
   int64_t tile_rows;  // the most rows a register tile has
@@ -103,6 +103,11 @@ struct GemmKernels {
   int64_t step;
   int64_t depth;  // the most k of a depth block
   double speed;  // multiply-adds done in the time of one of float32, about
+  int64_t task_rows, task_columns;  // of C, about: operands and sums fit the second-level cache
+  // Whether a register tile is stored and loaded by rows of whole registers, as matrix instructions
+  // do: multiply then takes dense rows of A in place, for depths that are a multiple of step, and
+  // consecutive tasks share rows of A, which stay in the second-level cache while B passes.
+  bool whole_registers;
   void (*multiply)(const Block<T>&);
   // dst[k * width + lane] = src(lane, k) for lane < lanes, zero for lanes <= lane < width. With a
   // group g: dst[(k / g * width + lane) * g + k % g], zero for k up to packed_depth. Matrix

@@ -108,10 +108,22 @@ void multiply_add(uint8_t) {
   asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
 }
 
-// C = or += the product of `steps` steps. Rows of A lie a_row bytes apart, steps a_step.
+// What a register tile multiplies: steps of A, whose rows lie a_row bytes apart and steps a_step,
+// by a panel of B. Meanwhile it brings `ahead` lines a step of the next panel into the
+// second-level cache.
+struct Operands {
+  int64_t steps;
+  const std::byte* a;
+  int64_t a_row, a_step;
+  const std::byte *b, *next;
+  int64_t ahead;
+};
+
+// C = or += the product.
 template <class T, int kRowParts, int kColumnParts>
-void register_tile(int64_t steps, const std::byte* a, int64_t a_row, int64_t a_step,
-                   const std::byte* b, Sum<T>* c, int64_t c_row, bool accumulate) {
+void register_tile(const Operands& operands, Sum<T>* c, int64_t c_row, bool accumulate) {
+  const auto [steps, a_start, a_row, a_step, b_start, next_start, ahead] = operands;
+  const std::byte *a = a_start, *b = b_start, *next = next_start;
   constexpr bool kRows = kRowParts == 2, kColumns = kColumnParts == 2;
   const int64_t c_bytes = c_row * kWordBytes;
   Sum<T>* const c_below = c + kRegisterRows * c_row;
@@ -135,6 +147,8 @@ void register_tile(int64_t steps, const std::byte* a, int64_t a_row, int64_t a_s
   for (int64_t step = 1; step < steps; ++step) {
     a += a_step;
     b += b_step;
+    for (int64_t line = 0; line < ahead; ++line, next += kRowBytes)
+      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
     multiply_add<0, kLeft, kRight>(T());
     if constexpr (kColumns) multiply_add<1, kLeft, kRight + 1>(T());
     load_once<kLeft>(a, a_row);
@@ -155,8 +169,7 @@ void register_tile(int64_t steps, const std::byte* a, int64_t a_row, int64_t a_s
 }
 
 template <class T>
-using RegisterTile = void (*)(int64_t, const std::byte*, int64_t, int64_t, const std::byte*,
-                              Sum<T>*, int64_t, bool);
+using RegisterTile = void (*)(const Operands&, Sum<T>*, int64_t, bool);
 template <class T>
 constexpr RegisterTile<T> kRegisterTiles[2][2] = {{register_tile<T, 1, 1>, register_tile<T, 1, 2>},
                                                   {register_tile<T, 2, 1>, register_tile<T, 2, 2>}};
@@ -164,18 +177,28 @@ constexpr RegisterTile<T> kRegisterTiles[2][2] = {{register_tile<T, 1, 1>, regis
 template <class T>
 void multiply(const Block<T>& block) {
   const int64_t tiles = block.tiles ? block.tiles : row_tiles(block.m, kTileRows);
-  const int64_t steps = ceil_div(block.k, kStep<T>), depth = steps * kStep<T>;
+  const int64_t steps = ceil_div(block.k, kStep<T>);
+  const bool packed = block.a_packed;
+  const int64_t a_row = packed ? kRowBytes : block.a_row * int64_t(sizeof(T));
+  const int64_t ahead = ceil_div(2 * kRegisterRows, tiles);  // lines of the next panel, each step
   Configuration configuration;
   for (int64_t j = 0; j < block.n; j += kPanel) {
     const int64_t columns = std::min(kPanel, block.n - j);
-    const auto* b = reinterpret_cast<const std::byte*>(block.b + j / kPanel * block.b_panel);
+    Operands operands;
+    operands.steps = steps;
+    operands.a_row = a_row;
+    operands.b = reinterpret_cast<const std::byte*>(block.b + j / kPanel * block.b_panel);
+    const std::byte* next = operands.b + block.b_panel * int64_t(sizeof(T));
     for (int64_t t = 0, i = 0; t < tiles; ++t) {
       const int64_t rows = tile_start(block.m, tiles, t + 1) - i;
-      const auto* a = reinterpret_cast<const std::byte*>(block.a + i * depth);
+      operands.a =
+          reinterpret_cast<const std::byte*>(block.a) + i * (packed ? steps * kRowBytes : a_row);
+      operands.a_step = packed ? rows * kRowBytes : kRowBytes;
+      operands.next = next + t * steps * ahead * kRowBytes;
+      operands.ahead = j + kPanel < block.n ? ahead : 0;
       configuration.set(rows, columns);
       kRegisterTiles<T>[rows > kRegisterRows][columns > kLanes](
-          steps, a, kRowBytes, rows* kRowBytes, b, block.c + i* block.c_row + j, block.c_row,
-          block.accumulate);
+          operands, block.c + i* block.c_row + j, block.c_row, block.accumulate);
       i += rows;
     }
   }
@@ -235,6 +258,9 @@ constexpr GemmKernels<T> kAmxKernels = {
     .step = kStep<T>,
     .depth = 20 * kStep<T>,  // of a panel, 40 KiB: it stays in the first cache
     .speed = 8 / sizeof(T) * 2,
+    .task_rows = 256,
+    .task_columns = 512,
+    .whole_registers = true,
     .multiply = multiply<T>,
     .pack = pack_left<T>,
     .pack_panel = pack_panel<T>,

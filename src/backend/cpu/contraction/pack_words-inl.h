@@ -81,21 +81,58 @@ uint32_t gather_word(const E* src, int64_t stride, int64_t count, uint32_t flip)
   return word;
 }
 
+// Words of 32 lanes side by side, from the rows of a group.
+void pack_word_row(const uint16_t* src, int64_t stride, __m512i flip, uint32_t* dst) {
+  const __m512i even = _mm512_loadu_si512(src), odd = _mm512_loadu_si512(src + stride);
+  const __m512i low = _mm512_unpacklo_epi16(even, odd), high = _mm512_unpackhi_epi16(even, odd);
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  _mm512_storeu_si512(dst, _mm512_xor_si512(flip, _mm512_permutex2var_epi64(low, first, high)));
+  _mm512_storeu_si512(dst + kLanes,
+                      _mm512_xor_si512(flip, _mm512_permutex2var_epi64(low, second, high)));
+}
+void pack_word_row(const uint8_t* src, int64_t stride, __m512i flip, uint32_t* dst) {
+  const auto row = [&](int64_t g) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(src + g * stride));
+  };
+  const __m256i r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
+  const __m256i low01 = _mm256_unpacklo_epi8(r0, r1), high01 = _mm256_unpackhi_epi8(r0, r1);
+  const __m256i low23 = _mm256_unpacklo_epi8(r2, r3), high23 = _mm256_unpackhi_epi8(r2, r3);
+  // Words 4 i to 4 i + 3, and those 16 further.
+  const __m256i w0 = _mm256_unpacklo_epi16(low01, low23), w1 = _mm256_unpackhi_epi16(low01, low23);
+  const __m256i w2 = _mm256_unpacklo_epi16(high01, high23);
+  const __m256i w3 = _mm256_unpackhi_epi16(high01, high23);
+  const auto store = [&](__m256i a, __m256i b, uint32_t* to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm256_xor_si256(_mm512_castsi512_si256(flip), a));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 8),
+                        _mm256_xor_si256(_mm512_castsi512_si256(flip), b));
+  };
+  store(_mm256_permute2x128_si256(w0, w1, 0x20), _mm256_permute2x128_si256(w2, w3, 0x20), dst);
+  store(_mm256_permute2x128_si256(w0, w1, 0x31), _mm256_permute2x128_si256(w2, w3, 0x31),
+        dst + kLanes);
+}
+
 // Lanes side by side.
 template <class E>
 void pack_rows_of_lanes(const E* src, int64_t stride, int64_t lanes, int64_t width, int64_t k,
                         uint32_t flip, uint32_t* dst) {
   constexpr int kGroup = kWordBytes / sizeof(E), kBits = 8 * sizeof(E);
-  for (; k >= kGroup; k -= kGroup, src += kGroup * stride, dst += width)
-    for (int64_t lane = 0; lane < lanes; lane += kLanes) {
+  const __m512i flips = _mm512_set1_epi32(int(flip));
+  for (; k >= kGroup; k -= kGroup, src += kGroup * stride, dst += width) {
+    int64_t lane = 0;
+    for (; lane + 2 * kLanes <= lanes; lane += 2 * kLanes)
+      pack_word_row(src + lane, stride, flips, dst + lane);
+    for (; lane < lanes; lane += kLanes) {
       const __mmask16 mask = first_lanes(lanes - lane);
-      __m512i word = _mm512_set1_epi32(int(flip));
+      __m512i word = flips;
 #pragma GCC unroll 4
       for (int g = 0; g < kGroup; ++g)
         word = _mm512_xor_si512(
             word, _mm512_slli_epi32(load_widened(src + g * stride + lane, mask), kBits * g));
       _mm512_mask_storeu_epi32(dst + lane, mask, word);
     }
+  }
   if (k > 0)
     for (int64_t lane = 0; lane < lanes; ++lane)
       dst[lane] = gather_word(src + lane, stride, k, flip);

@@ -162,11 +162,11 @@ Cut choose_cut(const GemmKernels<T>& kernels, int64_t m, int64_t n, int64_t k, i
     cut.column_parts = std::min(cut.panels, ceil_div(n, forced));
     return cut;
   }
-  // A task's blocks of A and B fit the second-level cache together.
-  constexpr int64_t kRows = 224, kColumns = 256, kTasks = 8, kTaskWork = 500'000;
+  constexpr int64_t kTasks = 8, kTaskWork = 500'000;
   const double work = double(m) * double(n) * double(k) / kernels.speed;
-  cut.row_parts = ceil_div(cut.tiles * kernels.tile_rows, kRows + kRows / 4);
-  cut.column_parts = ceil_div(n, kColumns);
+  cut.row_parts =
+      ceil_div(cut.tiles * kernels.tile_rows, kernels.task_rows + kernels.task_rows / 4);
+  cut.column_parts = ceil_div(n, kernels.task_columns);
   while (batch * cut.tasks() < kTasks && work >= 2.0 * kTaskWork * double(cut.tasks())) {
     if (m / cut.row_parts >= n / cut.column_parts && cut.tiles >= 4 * cut.row_parts) {
       cut.row_parts *= 2;
@@ -188,12 +188,13 @@ constexpr bool reads_in_place = GemmTraits<T>::kGroup == 1 && !std::is_integral_
 // Whether the register tiles read A where it is. Rows that share a cache set, and columns that
 // are far apart, are better packed when many columns of B reuse them.
 template <class T>
-bool readable_rows(const Matrix& a, int64_t n) {
-  if (!reads_in_place<T> || a.dtype != kNative<T>) return false;
+bool readable_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t n, int64_t k) {
   const int64_t size = int64_t(sizeof(T));
+  const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0 && n >= 64;
+  if (kernels.whole_registers) return a.column == 1 && k % kernels.step == 0 && !crowded;
+  if (!reads_in_place<T> || a.dtype != kNative<T>) return false;
   if (a.row == 1) return n <= 64 || std::abs(a.column) * size < kCacheSetBytes / 4;
-  const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0;
-  return a.column == 1 && !(crowded && n >= 64) && n <= 2048;
+  return a.column == 1 && !crowded && n <= 2048;
 }
 // B's rows come one after another, so a long stride costs an address translation each, as often as
 // there are tiles of A's rows.
@@ -215,8 +216,8 @@ class ProductRun {
         p_(product),
         cut_(cut),
         depth_(depth_block<T>(p_.k)),
-        direct_(p_.dtype == kNative<Sum<T>>),
-        a_direct_(!p_.packed_a && readable_rows<T>(p_.a, p_.n)),
+        direct_(p_.dtype == kNative<Sum<T>> && !(kernels.whole_registers && crowds(p_))),
+        a_direct_(!p_.packed_a && readable_rows(kernels, p_.a, p_.n, p_.k)),
         b_direct_(!p_.packed_b && readable_columns<T>(p_.b, p_.m)) {}
 
   bool packs_a() const { return !a_direct_ && !p_.packed_a; }
@@ -224,7 +225,9 @@ class ProductRun {
 
   // The task's part of C.
   void run_task(int64_t task) const {
-    const int64_t row_part = task % cut_.row_parts, column_part = task / cut_.row_parts;
+    const bool by_rows = kernels_.whole_registers;
+    const int64_t row_part = by_rows ? task / cut_.column_parts : task % cut_.row_parts;
+    const int64_t column_part = by_rows ? task % cut_.column_parts : task / cut_.row_parts;
     const int64_t t0 = tile_start(cut_.tiles, cut_.row_parts, row_part);
     const int64_t t1 = tile_start(cut_.tiles, cut_.row_parts, row_part + 1);
     const int64_t p0 = tile_start(cut_.panels, cut_.column_parts, column_part);
@@ -262,6 +265,10 @@ class ProductRun {
   }
 
  private:
+  // Whether the rows of C share a cache set.
+  static bool crowds(const Product& p) {
+    return p.m > 1 && p.n * int64_t(sizeof(Sum<T>)) % kCacheSetBytes == 0;
+  }
   void set_left(Block<T>& block, int64_t m0, int64_t k, T* space) const {
     if (p_.packed_a) {
       block.a = reinterpret_cast<const T*>(p_.packed_a) + packed_left_offset(kernels_, p_.m, k) +
