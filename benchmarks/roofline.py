@@ -24,7 +24,7 @@ COLOURS = ("#3b6fb6", "#c8553d", "#4d9a6a", "#8b5fbf", "#c99a2e", "#5a5a5a", "#1
 
 def draw(history: Sequence[Mapping[str, Any]], path: Path = PICTURE) -> None:
     """Writes the picture of the latest runs; does nothing where there is nothing to show."""
-    limits = [run["limits"] for run in history if run.get("limits")]
+    limits = [run["limits"] for run in history if run.get("limits") and not run.get("aside")]
     if not limits:
         return
     import matplotlib

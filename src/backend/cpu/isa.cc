@@ -98,7 +98,7 @@ void choose_isa() {
   const bool forced = wanted && *wanted;
   const Isa* chosen = nullptr;
   for (const Isa& isa : kIsas)
-    if (usable(isa) && (!forced || isa.name == std::string_view(wanted))) {
+    if ((!forced || isa.name == std::string_view(wanted)) && usable(isa)) {
       chosen = &isa;
       break;
     }
