@@ -33,7 +33,7 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--aside",
         action="store_true",
-        help="another machine: a table beside, not in place of, ours",
+        help="another or a busy machine: quickest calls, in a table beside ours",
     )
     parser.add_argument("--no-save", action="store_true", help="only print the tables")
     parser.add_argument(
@@ -69,7 +69,9 @@ class Run:
             return {}
         counts = range(1, self.options.threads + 1)
         frameworks = peers.frameworks(self.python) if self.python else []
-        with Sitting(self.python, frameworks, self.cpus, counts, self.folder) as sitting:
+        with Sitting(
+            self.python, frameworks, self.cpus, counts, self.folder, self.options.aside
+        ) as sitting:
             self.versions = sitting.versions()
             self.limits = machine.limits([seat.harness for seat in sitting.seats])
             return {name: self._family(sitting, FAMILIES[name]) for name in names}

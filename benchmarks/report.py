@@ -166,8 +166,9 @@ def _aside(run: Mapping[str, Any]) -> str:
     """What a section of rows measured aside says of them."""
     return (
         f"Another machine than that of the other tables, with a load average of "
-        f"{run['machine']['load']} before: other programs disturb these "
-        "times, most of all where one call takes milliseconds."
+        f"{run['machine']['load']} before. Other programs disturbed it, "
+        "so times are those of the quickest call in all rounds, of everyone alike; those of many "
+        "milliseconds have waited all the same."
     )
 
 
