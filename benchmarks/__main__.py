@@ -30,6 +30,11 @@ def _arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="2 short rounds, for a first look")
     parser.add_argument("--only", default="", help="kernel cases whose title has this text")
     parser.add_argument("--no-peers", action="store_true", help="measure Tegula alone")
+    parser.add_argument(
+        "--aside",
+        action="store_true",
+        help="another or a busy machine: quickest calls, in a table beside ours",
+    )
     parser.add_argument("--no-save", action="store_true", help="only print the tables")
     parser.add_argument(
         "--check", action="store_true", help="fail where a stored run of this machine was faster"
@@ -64,7 +69,9 @@ class Run:
             return {}
         counts = range(1, self.options.threads + 1)
         frameworks = peers.frameworks(self.python) if self.python else []
-        with Sitting(self.python, frameworks, self.cpus, counts, self.folder) as sitting:
+        with Sitting(
+            self.python, frameworks, self.cpus, counts, self.folder, self.options.aside
+        ) as sitting:
             self.versions = sitting.versions()
             self.limits = machine.limits([seat.harness for seat in sitting.seats])
             return {name: self._family(sitting, FAMILIES[name]) for name in names}
@@ -129,6 +136,7 @@ def main(given: list[str]) -> int:
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "command": " ".join(["python -m benchmarks", *given]),
         "threads": options.threads,
+        "aside": options.aside,
         "machine": facts | run.versions,
         "limits": run.limits,
         "families": families,

@@ -58,6 +58,8 @@ LIMITS = {
     "FMA f64, AVX2": "fma avx2.f64",
     "dot bf16, AVX-512": "dot avx512.bf16",
     "dot int8, AVX-512": "dot avx512.int8",
+    "matrix bf16, AMX": "dot amx.bf16",
+    "matrix int8, AMX": "dot amx.int8",
     "read, L2 (GB/s)": f"memory 1,0,{_L2}",
     "write, L2": f"memory 0,1,{_L2}",
     "copy, L2": f"memory 1,1,{_L2}",

@@ -105,13 +105,23 @@ def _parts(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def latest_runs(history: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """By family or case, the latest run that has it."""
-    return {name: run for run in history for name in _parts(run)}
+    """By family or case, the latest run that has it, of those that are not aside."""
+    return {name: run for run in history if not run.get("aside") for name in _parts(run)}
+
+
+def aside_runs(history: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """By family or case and by machine, the latest run that was measured aside."""
+    return {
+        (name, f"{run['machine']['processor']}, {run['machine']['instruction set']}"): run
+        for run in history
+        if run.get("aside")
+        for name in _parts(run)
+    }
 
 
 def bounded(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The last runs, and those older that are the latest of some case."""
-    needed = list(latest_runs(history).values())
+    needed = [*latest_runs(history).values(), *aside_runs(history).values()]
     first = len(history) - KEPT_RUNS
     return [run for i, run in enumerate(history) if i >= first or run in needed]
 
@@ -152,24 +162,40 @@ def _limits(limits: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [*table, ""]
 
 
+def _aside(run: Mapping[str, Any]) -> str:
+    """What a section of rows measured aside says of them."""
+    return (
+        f"Another machine than that of the other tables, with a load average of "
+        f"{run['machine']['load']} before. Other programs disturbed it, "
+        "so times are those of the quickest call in all rounds, of everyone alike; those of many "
+        "milliseconds have waited all the same."
+    )
+
+
 def render(history: Sequence[Mapping[str, Any]]) -> str:
     """RESULTS.md: for each family and case the latest run that has it."""
     latest = latest_runs(history)
     parts = [HEADER]
-    limits = [run["limits"] for run in history if run.get("limits")]
+    limits = [run["limits"] for run in history if run.get("limits") and not run.get("aside")]
     if limits:
         parts += ["![Roofline](roofline.png)", "", *_limits(limits[-1])]
     runs: list[Mapping[str, Any]] = []
     methods = {name: part.method for name, part in FAMILIES.items()}
     methods |= {name: part.method for name, part in CASES.items()}
-    for name, method in methods.items():
-        if name not in latest:
-            continue
-        run = latest[name]
+
+    def section(name: str, title: str, text: str, run: Mapping[str, Any]) -> list[str]:
         if run not in runs:
             runs.append(run)
         rows = _parts(run)[name]
         table = kernel_results.lines(rows) if name in FAMILIES else lines(rows)
-        parts += [f"## {name} (run {runs.index(run) + 1})", "", method, "", *table, ""]
+        return [f"## {title} (run {runs.index(run) + 1})", "", text, "", *table, ""]
+
+    aside = aside_runs(history)
+    for name, method in methods.items():
+        if name in latest:
+            parts += section(name, name, method, latest[name])
+        for (family, machine), run in aside.items():
+            if family == name:
+                parts += section(name, f"{name} on {machine}", _aside(run), run)
     about = [f"{i}. {_about(run)}" for i, run in enumerate(runs, 1)]
     return "\n".join([*parts, "## Runs", "", *about, ""])

@@ -12,6 +12,8 @@ from benchmarks.report import latest_runs
 PICTURE = Path(__file__).with_name("roofline.png")
 BANDWIDTHS = {"read, L2 (GB/s)": "L2", "read, DRAM": "DRAM"}
 PEAKS = {
+    "matrix int8, AMX": "int8 matrix",
+    "matrix bf16, AMX": "bf16 matrix",
     "dot int8, AVX-512": "int8 dot",
     "dot bf16, AVX-512": "bf16 dot",
     "FMA f32, AVX-512 (GFLOP/s)": "f32 FMA",
@@ -22,7 +24,7 @@ COLOURS = ("#3b6fb6", "#c8553d", "#4d9a6a", "#8b5fbf", "#c99a2e", "#5a5a5a", "#1
 
 def draw(history: Sequence[Mapping[str, Any]], path: Path = PICTURE) -> None:
     """Writes the picture of the latest runs; does nothing where there is nothing to show."""
-    limits = [run["limits"] for run in history if run.get("limits")]
+    limits = [run["limits"] for run in history if run.get("limits") and not run.get("aside")]
     if not limits:
         return
     import matplotlib

@@ -28,7 +28,7 @@ export TEGULA_TILE=8
 run tile-8-cpp "$BUILD/tegula_tests"
 run tile-8 python_tests
 unset TEGULA_TILE
-for isa in baseline avx2 avx512 avx512_dot; do
+for isa in baseline avx2 avx512 avx512_dot amx; do
   if TEGULA_ISA=$isa "$BIN/python" -c 'import tegula as tg; tg.eval(tg.ones(1) + 1)' 2>/dev/null
   then
     export TEGULA_ISA=$isa

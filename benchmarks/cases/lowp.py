@@ -11,7 +11,8 @@ from benchmarks.peer_calls import jax_call, torch_call
 
 METHOD = (
     "Products of bfloat16 matrices, whose result is bfloat16, and of int8 matrices, whose result "
-    "is int32. The limit is the peak of the dot instructions where the processor has them."
+    "is int32. The limit is the peak of the dot instructions where the processor has them, and of "
+    "AMX's matrix instructions where the instruction set in use is `amx`."
 )
 
 

@@ -28,5 +28,6 @@ struct LimitLoops {
 const LimitLoops* baseline_limit_loops();
 const LimitLoops* avx2_limit_loops();
 const LimitLoops* avx512_limit_loops();
+const LimitLoops* amx_limit_loops();
 
 }  // namespace tegula::bench

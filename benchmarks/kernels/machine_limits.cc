@@ -23,6 +23,7 @@ constexpr int64_t kPasses = 64;  // over what stays in a thread's own cache
 }
 
 const LimitLoops* loops_of(const std::string& isa) {
+  if (isa == "amx") return amx_limit_loops();
   if (isa.starts_with("avx512")) return avx512_limit_loops();
   if (isa == "avx2") return avx2_limit_loops();
   return baseline_limit_loops();

@@ -138,14 +138,15 @@ TEST_CASE("matmul: NaN and infinity reach exactly their row and column") {
 }
 
 TEST_CASE("matmul: rounding stays within the bound of blocked sums") {
-  std::mt19937 random(4);
   for_each_isa([&] {
+    std::mt19937 random(4);
+    const double most = cpu::isa_name() == "baseline" ? 64 : 40;  // products round there, too
     for (auto [m, n, k] : {std::array<int64_t, 3>{30, 40, 2000}, {30, 1, 2000}, {1, 40, 2000}}) {
       Array a(DType::float32, {m, k}), b(DType::float32, {k, n}), c(DType::float32, {m, n});
       fill_normal(a, random);
       fill_normal(b, random);
       matmul(a.view(), b.view(), c.view());
-      CHECK(largest_error(c, reference(a, b, 1, m, n, k), 0x1p-24 * std::sqrt(double(k))) < 40);
+      CHECK(largest_error(c, reference(a, b, 1, m, n, k), 0x1p-24 * std::sqrt(double(k))) < most);
     }
   });
 }

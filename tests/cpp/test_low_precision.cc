@@ -1,7 +1,10 @@
 // Products of 16-bit floats and of integers whose sums are wider than the operands.
+#include <atomic>
+
 #include "backend/cpu/cpu_backend.h"
 #include "contraction_harness.h"
 #include "runtime/buffer.h"
+#include "runtime/thread_pool.h"
 
 using namespace tegula;
 using namespace tegula::testing;
@@ -86,7 +89,7 @@ TEST_CASE(
 TEST_CASE("low precision: 8-bit integers across block edges and layouts") {
   std::mt19937 random(2);
   for_each_isa([&] {
-    for (int64_t m : {1, 2, 13, 14, 15, 28, 29})
+    for (int64_t m : {1, 2, 13, 14, 15, 16, 17, 28, 29, 32, 33})
       for (int64_t n : {1, 15, 16, 17, 31, 32, 33, 64})
         for (int64_t k : {1, 3, 4, 7, 63, 64, 65})
           check_integers(DType::int8, DType::int8, DType::int32, m, n, k, Layout::dense,
@@ -134,6 +137,11 @@ TEST_CASE("low precision: 16-bit floats keep float32 sums") {
                              {15, 33, 1},
                              {14, 32, 64},
                              {31, 17, 767},
+                             {16, 16, 31},
+                             {17, 48, 32},
+                             {32, 31, 33},
+                             {40, 33, 640},
+                             {64, 64, 1280},
                              {33, 35, 1601}})
         for (Layout layout : kSome) {
           Array a(dtype, {m, k}, layout), b(dtype, {k, n}, layout);
@@ -170,7 +178,7 @@ TEST_CASE("low precision: NaN and infinity reach exactly their row and column") 
   });
 }
 
-TEST_CASE("low precision: subnormal numbers are kept, or zero by the dot instruction") {
+TEST_CASE("low precision: subnormal numbers are kept, or zero by dot and matrix instructions") {
   for_each_isa([&] {
     Array a(DType::bfloat16, {2, 2}), b(DType::bfloat16, {2, 2}), c(DType::float32, {2, 2});
     for (int64_t i = 0; i < 4; ++i) a.set(i, 0x1p-130), b.set(i, 1);
@@ -209,6 +217,56 @@ TEST_CASE("low precision: the same bits for every layout and number of threads")
       }
   });
 }
+
+// The sum as Intel's manual defines tdpbf16ps: for each 32 of k, the chains over even and over odd
+// k from zero, their sum, and that added to what there was.
+TEST_CASE("low precision: the order of sums of matrix instructions is the documented one") {
+  std::mt19937 random(8);
+  for_each_isa([&] {
+    if (!cpu::isa_has_amx()) return;
+    for (auto [m, n, k] : {std::array<int64_t, 3>{33, 35, 1601}, {2, 17, 45}, {70, 40, 2048}}) {
+      Array a(DType::bfloat16, {m, k}), b(DType::bfloat16, {k, n}), c(DType::float32, {m, n});
+      fill_normal(a, random);
+      fill_normal(b, random);
+      matmul(a.view(), b.view(), c.view());
+      bool same = true;
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j) {
+          float sum = 0;
+          for (int64_t start = 0; start < k; start += 32) {
+            float chains[2] = {};
+            for (int64_t l = start; l < std::min(k, start + 32); ++l)
+              chains[l % 2] =
+                  std::fma(float(a.get(i * k + l)), float(b.get(l * n + j)), chains[l % 2]);
+            sum += chains[0] + chains[1];
+          }
+          same &= c.at<float>(i * n + j) == sum;
+        }
+      CHECK(same);
+    }
+  });
+}
+
+#if defined(__x86_64__)
+TEST_CASE("low precision: no thread keeps a configuration of tile registers") {
+  for_each_isa([&] {
+    if (!cpu::isa_has_amx()) return;
+    Array a(DType::bfloat16, {300, 200}), b(DType::bfloat16, {200, 300}),
+        c(DType::float32, {300, 300});
+    const int before = num_threads();
+    set_num_threads(4);
+    matmul(a.view(), b.view(), c.view());
+    std::atomic<int> configured = 0;
+    parallel_for(64, [&](int64_t) {
+      alignas(64) uint8_t sizes[64];
+      asm volatile("sttilecfg %0" : "=m"(sizes));
+      configured += std::any_of(sizes, sizes + 64, [](uint8_t byte) { return byte != 0; });
+    });
+    CHECK(configured == 0);
+    set_num_threads(before);
+  });
+}
+#endif
 
 TEST_CASE("low precision: sums of nothing are zero") {
   for (auto [from, to] :

@@ -7,6 +7,11 @@
 
 #include "base/error.h"
 
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "backend/cpu/targets.h"
 #include <hwy/highway.h>
 
@@ -16,12 +21,16 @@ namespace {
 struct Isa {
   const char* name;
   int64_t target;
-  bool dot = false;
+  bool dot = false, amx = false;
 };
 
 // Best first. In Highway's masks a better set has a lower bit.
 constexpr Isa kIsas[] = {
-    {"avx512_dot", HWY_AVX3, true},  {"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"neon", HWY_NEON},
+    {"amx", HWY_AVX3, true, true},
+    {"avx512_dot", HWY_AVX3, true},
+    {"avx512", HWY_AVX3},
+    {"avx2", HWY_AVX2},
+    {"neon", HWY_NEON},
     {"baseline", HWY_STATIC_TARGET},
 };
 
@@ -40,8 +49,24 @@ bool processor_has_dot() {
 #endif
 }
 
+// The kernel lets a process use tile registers, some 8 KiB of state a thread, when it asks.
+bool may_use_amx() {
+#if HWY_ARCH_X86_64 && defined(__linux__)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  __builtin_cpu_init();
+  static const bool granted = __builtin_cpu_supports("amx-tile") &&
+                              __builtin_cpu_supports("amx-bf16") &&
+                              __builtin_cpu_supports("amx-int8") &&
+                              syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
 bool usable(const Isa& isa) {
-  return (usable_targets() & isa.target) && (!isa.dot || processor_has_dot());
+  return (usable_targets() & isa.target) && (!isa.dot || processor_has_dot()) &&
+         (!isa.amx || may_use_amx());
 }
 
 const Isa*& chosen_isa() {
@@ -73,7 +98,7 @@ void choose_isa() {
   const bool forced = wanted && *wanted;
   const Isa* chosen = nullptr;
   for (const Isa& isa : kIsas)
-    if (usable(isa) && (!forced || isa.name == std::string_view(wanted))) {
+    if ((!forced || isa.name == std::string_view(wanted)) && usable(isa)) {
       chosen = &isa;
       break;
     }
@@ -95,6 +120,11 @@ std::string isa_name() {
 bool isa_has_dot() {
   if (!chosen_isa()) choose_isa();
   return chosen_isa()->dot;
+}
+
+bool isa_has_amx() {
+  if (!chosen_isa()) choose_isa();
+  return chosen_isa()->amx;
 }
 
 std::vector<std::string> supported_isas() {

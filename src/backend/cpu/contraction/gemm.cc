@@ -88,8 +88,22 @@ void multiply(const Block<T>& block) {
 }
 
 template <class T>
-constexpr GemmKernels<T> kKernels = {kTileRows, kPanel<T>, 0,           multiply<T>,
-                                     pack<T>,   pack<T>,   round_to<T>, matvec<T>};
+constexpr GemmKernels<T> kKernels = {
+    .tile_rows = kTileRows,
+    .panel = kPanel<T>,
+    .panel_tail = 0,
+    .step = 1,
+    .depth = kChainDepth<T>,
+    .speed = 1,
+    .task_rows = 224,
+    .task_columns = 256,
+    .whole_registers = false,
+    .multiply = multiply<T>,
+    .pack = pack<T>,
+    .pack_panel = pack<T>,
+    .round = round_to<T>,
+    .matvec = matvec<T>,
+};
 
 const GemmKernels<float>& kernels_f32() { return kKernels<float>; }
 const GemmKernels<double>& kernels_f64() { return kKernels<double>; }

@@ -119,7 +119,8 @@ void multiply_integers(const Block<T>& block) {
   static constexpr auto kTiles = integer_tiles<T>(std::make_integer_sequence<int, kIntegerRows>());
   constexpr int64_t kPanel = kIntegerVectors * kWords<T>;
   const int64_t tiles = block.tiles ? block.tiles : row_tiles(block.m, kIntegerRows);
-  const int64_t depth = packed_depth<T>(block.k), words = depth / GemmTraits<T>::kGroup;
+  constexpr int64_t kGroup = GemmTraits<T>::kGroup;
+  const int64_t words = ceil_div(block.k, kGroup), depth = words * kGroup;
   for (int64_t j = 0; j < block.n; j += kPanel) {
     const int64_t columns = std::min(kPanel, block.n - j);
     const auto* b = reinterpret_cast<const S*>(block.b + j / kPanel * block.b_panel);
@@ -145,7 +146,7 @@ template <class E, class T>
 void pack_elements(const E* src, int64_t lane_stride, int64_t depth_stride, int64_t lanes,
                    int64_t width, int64_t k, T* dst) {
   constexpr int64_t kGroup = GemmTraits<T>::kGroup;
-  if (lanes < width || k % kGroup != 0) std::fill_n(dst, packed_depth<T>(k) * width, T(0));
+  if (lanes < width || k % kGroup != 0) std::fill_n(dst, round_up(k, kGroup) * width, T(0));
   if (lane_stride == 1) {
     for (int64_t i = 0; i < k; ++i) {
       T* out = dst + i / kGroup * kGroup * width + i % kGroup;
@@ -185,6 +186,12 @@ constexpr GemmKernels<T> kIntegerKernels = {
     .tile_rows = kIntegerRows,
     .panel = kIntegerVectors * kWords<T>,
     .panel_tail = 0,
+    .step = GemmTraits<T>::kGroup,
+    .depth = kChainDepth<T>,
+    .speed = 1,
+    .task_rows = 224,
+    .task_columns = 256,
+    .whole_registers = false,
     .multiply = multiply_integers<T>,
     .pack = pack_integers<T>,
     .pack_panel = pack_integers<T>,

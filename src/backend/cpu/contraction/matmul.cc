@@ -45,6 +45,12 @@ void matmul_vectors(const Product& whole, const Batch& batch) {
   });
 }
 
+template <class T>
+void multiply_words(const Product& p, const Batch& batch) {
+  note_algorithm(isa_has_amx() ? "matrix instructions" : "dot instructions");
+  multiply_batch(gemm_kernels<T>(), p, batch);
+}
+
 void matmul_floating(const Product& p, const Batch& batch) {
   const bool vectors = p.m == 1 || p.n == 1;
   if (vectors) note_algorithm("matrix times vector");
@@ -53,8 +59,7 @@ void matmul_floating(const Product& p, const Batch& batch) {
   } else if (vectors) {
     matmul_vectors<float>(p, batch);
   } else if (p.a.dtype == DType::bfloat16 && isa_has_dot()) {
-    note_algorithm("dot instructions");
-    multiply_batch(gemm_kernels<bfloat16>(), p, batch);
+    multiply_words<bfloat16>(p, batch);
   } else {
     multiply_batch(gemm_kernels<float>(), p, batch);
   }
@@ -83,11 +88,9 @@ void matmul_integer(Product p, const Batch& batch) {
   } else if (!left_byte || !right_byte || !isa_has_dot()) {
     multiply_batch(gemm_kernels<int16_t>(), p, batch);
   } else if (p.a.dtype == DType::int8) {
-    note_algorithm("dot instructions");
-    multiply_batch(gemm_kernels<int8_t>(), p, batch);
+    multiply_words<int8_t>(p, batch);
   } else {
-    note_algorithm("dot instructions");
-    multiply_batch(gemm_kernels<uint8_t>(), p, batch);
+    multiply_words<uint8_t>(p, batch);
   }
 }
 

@@ -15,7 +15,8 @@
 
 namespace tegula::cpu {
 
-// Multiply-adds that a thread gets done, about, and as many as are worth a piece of their own.
+// Multiply-adds of float32 that a thread gets done, about, and as many as are worth a piece of
+// their own.
 constexpr double kWorkPerMicrosecond = 40e3;
 constexpr double kPieceWork = 125e3;
 
@@ -88,13 +89,14 @@ inline void fold_batch_into_rows(Product& p, Batch& batch) {
 // A whole packed operand: depth block after depth block, each as pack_rows or pack_columns leaves
 // it. These give the elements it takes.
 template <class T>
-int64_t packed_left_size(const GemmKernels<T>&, int64_t m, int64_t k) {
-  return m * packed_depth<T>(k);
+int64_t packed_left_size(const GemmKernels<T>& kernels, int64_t m, int64_t k) {
+  return m * packed_depth(kernels, k);
 }
 template <class T>
 int64_t packed_right_size(const GemmKernels<T>& kernels, int64_t k, int64_t n) {
   const int64_t depth = depth_block<T>(k), panels = ceil_div(n, kernels.panel);
-  return panels * (packed_depth<T>(k) * kernels.panel + ceil_div(k, depth) * kernels.panel_tail);
+  return panels *
+         (packed_depth(kernels, k) * kernels.panel + ceil_div(k, depth) * kernels.panel_tail);
 }
 // Where the depth block that starts at k begins, given the operand's rows or columns.
 template <class T>
@@ -124,7 +126,7 @@ void pack_left(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_
     const int64_t count = std::min(kTiles, tiles - first), length = std::min(depth, k - start);
     const int64_t row = tile_start(m, tiles, first);
     pack_rows(kernels, a.at(row, start), tile_start(m, tiles, first + count) - row, count, length,
-              dst + packed_left_offset(kernels, m, start) + row * packed_depth<T>(length));
+              dst + packed_left_offset(kernels, m, start) + row * packed_depth(kernels, length));
   });
 }
 template <class T>
@@ -160,11 +162,11 @@ Cut choose_cut(const GemmKernels<T>& kernels, int64_t m, int64_t n, int64_t k, i
     cut.column_parts = std::min(cut.panels, ceil_div(n, forced));
     return cut;
   }
-  // A task's blocks of A and B fit the second-level cache together.
-  constexpr int64_t kRows = 224, kColumns = 256, kTasks = 8, kTaskWork = 500'000;
-  const double work = double(m) * double(n) * double(k);
-  cut.row_parts = ceil_div(cut.tiles * kernels.tile_rows, kRows + kRows / 4);
-  cut.column_parts = ceil_div(n, kColumns);
+  constexpr int64_t kTasks = 8, kTaskWork = 500'000;
+  const double work = double(m) * double(n) * double(k) / kernels.speed;
+  cut.row_parts =
+      ceil_div(cut.tiles * kernels.tile_rows, kernels.task_rows + kernels.task_rows / 4);
+  cut.column_parts = ceil_div(n, kernels.task_columns);
   while (batch * cut.tasks() < kTasks && work >= 2.0 * kTaskWork * double(cut.tasks())) {
     if (m / cut.row_parts >= n / cut.column_parts && cut.tiles >= 4 * cut.row_parts) {
       cut.row_parts *= 2;
@@ -186,12 +188,13 @@ constexpr bool reads_in_place = GemmTraits<T>::kGroup == 1 && !std::is_integral_
 // Whether the register tiles read A where it is. Rows that share a cache set, and columns that
 // are far apart, are better packed when many columns of B reuse them.
 template <class T>
-bool readable_rows(const Matrix& a, int64_t n) {
-  if (!reads_in_place<T> || a.dtype != kNative<T>) return false;
+bool readable_rows(const GemmKernels<T>& kernels, const Matrix& a, int64_t n, int64_t k) {
   const int64_t size = int64_t(sizeof(T));
+  const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0 && n >= 64;
+  if (kernels.whole_registers) return a.column == 1 && k % kernels.step == 0 && !crowded;
+  if (!reads_in_place<T> || a.dtype != kNative<T>) return false;
   if (a.row == 1) return n <= 64 || std::abs(a.column) * size < kCacheSetBytes / 4;
-  const bool crowded = a.row != 0 && a.row * size % kCacheSetBytes == 0;
-  return a.column == 1 && !(crowded && n >= 64) && n <= 2048;
+  return a.column == 1 && !crowded && n <= 2048;
 }
 // B's rows come one after another, so a long stride costs an address translation each, as often as
 // there are tiles of A's rows.
@@ -213,8 +216,8 @@ class ProductRun {
         p_(product),
         cut_(cut),
         depth_(depth_block<T>(p_.k)),
-        direct_(p_.dtype == kNative<Sum<T>>),
-        a_direct_(!p_.packed_a && readable_rows<T>(p_.a, p_.n)),
+        direct_(p_.dtype == kNative<Sum<T>> && !(kernels.whole_registers && crowds(p_))),
+        a_direct_(!p_.packed_a && readable_rows(kernels, p_.a, p_.n, p_.k)),
         b_direct_(!p_.packed_b && readable_columns<T>(p_.b, p_.m)) {}
 
   bool packs_a() const { return !a_direct_ && !p_.packed_a; }
@@ -222,7 +225,9 @@ class ProductRun {
 
   // The task's part of C.
   void run_task(int64_t task) const {
-    const int64_t row_part = task % cut_.row_parts, column_part = task / cut_.row_parts;
+    const bool by_rows = kernels_.whole_registers;
+    const int64_t row_part = by_rows ? task / cut_.column_parts : task % cut_.row_parts;
+    const int64_t column_part = by_rows ? task % cut_.column_parts : task / cut_.row_parts;
     const int64_t t0 = tile_start(cut_.tiles, cut_.row_parts, row_part);
     const int64_t t1 = tile_start(cut_.tiles, cut_.row_parts, row_part + 1);
     const int64_t p0 = tile_start(cut_.panels, cut_.column_parts, column_part);
@@ -232,7 +237,7 @@ class ProductRun {
     const int64_t rows = m1 - m0, columns = n1 - n0;
     const int64_t pitch = columns + kernels_.panel;
     const Scratch<Sum<T>> sums(ScratchUse::tile, direct_ ? 0 : rows * pitch);
-    const Scratch<T> left(ScratchUse::left, packs_a() ? rows * packed_depth<T>(depth_) : 0);
+    const Scratch<T> left(ScratchUse::left, packs_a() ? rows * packed_depth(kernels_, depth_) : 0);
     const Scratch<T> right(ScratchUse::right,
                            packs_b() ? (p1 - p0) * panel_size(kernels_, depth_) : 0);
     Block<T> block;
@@ -260,10 +265,14 @@ class ProductRun {
   }
 
  private:
+  // Whether the rows of C share a cache set.
+  static bool crowds(const Product& p) {
+    return p.m > 1 && p.n * int64_t(sizeof(Sum<T>)) % kCacheSetBytes == 0;
+  }
   void set_left(Block<T>& block, int64_t m0, int64_t k, T* space) const {
     if (p_.packed_a) {
       block.a = reinterpret_cast<const T*>(p_.packed_a) + packed_left_offset(kernels_, p_.m, k) +
-                m0 * packed_depth<T>(block.k);
+                m0 * packed_depth(kernels_, block.k);
     } else if (a_direct_) {
       block.a = reinterpret_cast<const T*>(p_.a.at(m0, k).data);
     } else {
@@ -336,7 +345,7 @@ void multiply_large(const GemmKernels<T>& kernels, Product p, const Cut& cut) {
     p.packed_b = reinterpret_cast<const std::byte*>(right.get());
   }
   const ProductRun<T> run(kernels, p, cut);
-  for_pieces(cut.tasks(), double(p.m) * double(p.n) * double(p.k),
+  for_pieces(cut.tasks(), double(p.m) * double(p.n) * double(p.k) / kernels.speed,
              [&](int64_t task) { run.run_task(task); });
 }
 
@@ -344,7 +353,7 @@ void multiply_large(const GemmKernels<T>& kernels, Product p, const Cut& cut) {
 template <class T>
 void multiply_batch(const GemmKernels<T>& kernels, const Product& whole, const Batch& batch) {
   constexpr double kLarge = 4e6;
-  const double each = double(whole.m) * double(whole.n) * double(whole.k);
+  const double each = double(whole.m) * double(whole.n) * double(whole.k) / kernels.speed;
   const Cut cut = choose_cut(kernels, whole.m, whole.n, whole.k, batch.count);
   if (each >= kLarge && cut.tasks() > 1) {
     for (int64_t i = 0; i < batch.count; ++i)
