@@ -42,17 +42,13 @@ class _Flat:
         return self.structure.unflatten(leaves)
 
 
-def _flows(x: Tensor | TensorSpec) -> bool:
+def _flows(x: Any) -> bool:
     return x.dtype.name in FLOATING
 
 
 def _checked(where: str, given: Any, flat: _Flat, name: str, what: str) -> list[Tensor | None]:
     """What a rule gave for the tensors of a tree: None for none, else of their shape and dtype."""
-    found, built = tree.flatten(given, is_leaf=lambda x: x is None)
-    expected = flat.structure
-    if built != expected:
-        parts = expected.flatten_up_to(given, name=f"{where}: {name}")
-        found = [None if p is None else p for p in parts]
+    found = flat.structure.flatten_up_to(given, name=f"{where}: {name}")
     result: list[Tensor | None] = []
     for i, path in zip(flat.places, flat.paths(), strict=True):
         part, x = found[i], flat.leaves[i]
