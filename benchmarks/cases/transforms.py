@@ -22,6 +22,16 @@ def _directions(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {k: random.normal(size=x.shape).astype(np.float32) for k, x in weights.items()}
 
 
+def _norms(gradients: Mapping[str, Any]) -> Any:
+    """The squared norm of each example's gradient."""
+    return sum((g * g).sum(axis=tuple(range(1, g.ndim))) for g in gradients.values())
+
+
+def _part(weights: Mapping[str, Any], block: int) -> dict[str, Any]:
+    """The weights of one block."""
+    return {name: x for name, x in weights.items() if name.startswith(f"{block}.")}
+
+
 def _timed(call: Callable[[], Any], count: int) -> float:
     """Milliseconds of the fastest call."""
     times = []
@@ -86,16 +96,11 @@ def _tegula() -> Runner:
     one = tg.grad(lambda w, x, y: MLP.loss(f, w, x[None], y[None]))
     every = tg.vmap(one, in_axes=(None, 0, 0))
 
-    def norms(w: dict[str, tg.Tensor]) -> tg.Tensor:
-        found = every(w, x, y).values()
-        return sum((g * g).sum(axis=tuple(range(1, g.ndim))) for g in found)
-
     deep = tensors(DEEP.weights())
     tokens = [tg.asarray(a) for a in DEEP.data()]
 
     def block(f: Any, w: dict[str, tg.Tensor], i: int, x: tg.Tensor) -> tg.Tensor:
-        part = {name: value for name, value in w.items() if name.startswith(f"{i}.")}
-        return tg.checkpoint(lambda part, x: DEEP.block(f, part, i, x))(part, x)
+        return tg.checkpoint(lambda part, x: DEEP.block(f, part, i, x))(_part(w, i), x)
 
     def loss_and_gradient(block: Any) -> Callable[..., Any]:
         return tg.jit(tg.value_and_grad(lambda w: DEEP.loss(f, w, *tokens, block=block)))
@@ -119,7 +124,7 @@ def _tegula() -> Runner:
         "hvp": ran(hvp, w),
         "batch_gradient": ran(batch_gradient, m),
         "per_example": ran(tg.jit(lambda w: every(w, x, y)), m),
-        "norms": ran(tg.jit(norms), m),
+        "norms": ran(tg.jit(lambda w: _norms(every(w, x, y))), m),
         "plain": ran(plain, deep),
         "checkpointed": ran(checkpointed, deep),
         "jit_grad": ran(batch_gradient, m),
@@ -157,16 +162,11 @@ def _jax() -> Runner:
         jax.grad(lambda w, x, y: MLP.loss(f, w, x[None], y[None])), in_axes=(None, 0, 0)
     )
 
-    def norms(w: dict[str, jax.Array]) -> jax.Array:
-        found = every(w, x, y).values()
-        return sum((g * g).sum(axis=tuple(range(1, g.ndim))) for g in found)
-
     deep = arrays(DEEP.weights())
     tokens = [jnp.asarray(a) for a in DEEP.data()]
 
     def block(f: Any, w: dict[str, jax.Array], i: int, x: jax.Array) -> jax.Array:
-        part = {name: value for name, value in w.items() if name.startswith(f"{i}.")}
-        return jax.checkpoint(lambda part, x: DEEP.block(f, part, i, x))(part, x)
+        return jax.checkpoint(lambda part, x: DEEP.block(f, part, i, x))(_part(w, i), x)
 
     def step(block: Any) -> Callable[..., Any]:
         return jax.jit(jax.value_and_grad(lambda w: DEEP.loss(f, w, *tokens, block=block)))
@@ -176,7 +176,7 @@ def _jax() -> Runner:
         "hvp": ran(jax.jit(lambda w: jax.jvp(gradient, (w,), (v,))[1]), w),
         "batch_gradient": ran(jax.jit(jax.grad(lambda w: MLP.loss(f, w, x, y))), m),
         "per_example": ran(jax.jit(lambda w: every(w, x, y)), m),
-        "norms": ran(jax.jit(norms), m),
+        "norms": ran(jax.jit(lambda w: _norms(every(w, x, y))), m),
         "plain": ran(step(None), deep),
         "checkpointed": ran(step(block), deep),
     }

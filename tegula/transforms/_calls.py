@@ -172,3 +172,37 @@ def matched(
 def basis(x: Tensor) -> Tensor:
     """Every unit tensor of x's shape, stacked in front."""
     return _core.reshape(_core.eye(x.size, dtype=x.dtype), (x.size, *x.shape))
+
+
+class FlatFunction:
+    """``fn`` as a function of the tensors among its arguments, which returns a list of tensors.
+
+    Attributes:
+        places: where in the arguments' leaves the tensors are.
+        structure: of what fn returned, once it has been called.
+    """
+
+    def __init__(
+        self, op: str, fn: Callable[..., Any], leaves: Sequence[Any], arguments: tree.Structure
+    ) -> None:
+        self.op, self.fn, self.leaves, self.arguments = op, fn, leaves, arguments
+        self.places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+        self.structure: tree.Structure | None = None
+
+    def __call__(self, *tensors: Tensor) -> list[Tensor]:
+        given = list(self.leaves)
+        for i, x in zip(self.places, tensors, strict=True):
+            given[i] = x
+        positional, named = self.arguments.unflatten(given)
+        found, self.structure = tree.flatten(self.fn(*positional, **named))
+        pairs = zip(found, self.structure.paths(), strict=True)
+        return [self._result(x, path) for x, path in pairs]
+
+    def _result(self, x: Any, path: str) -> Tensor:
+        if isinstance(x, (bool, int, float)):
+            return _core.asarray(x)
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{self.op}: it must return tensors, but its result{path} is {type(x).__name__}"
+            )
+        return x

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from tegula import _core, tree
-from tegula._core import Tensor
-from tegula.transforms._calls import name_of, require_callable
+from tegula.transforms._calls import FlatFunction, name_of, require_callable
 
 Policy = Collection[str] | Callable[[str], bool] | None
 
@@ -46,25 +45,10 @@ def checkpoint(fn: Callable[..., Any], policy: Policy = None) -> Callable[..., A
     @functools.wraps(fn)
     def recomputed(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = tree.flatten((list(args), kwargs))
-        places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
-        built: list[tree.Structure] = []
-
-        def flat(*values: Tensor) -> list[Tensor]:
-            given = list(leaves)
-            for i, value in zip(places, values, strict=True):
-                given[i] = value
-            positional, named = structure.unflatten(given)
-            found, result = tree.flatten(fn(*positional, **named))
-            built[:] = [result]
-            for x, path in zip(found, result.paths(), strict=True):
-                if not isinstance(x, Tensor):
-                    raise TypeError(
-                        f"{op}: it must return tensors, but its result{path} is {type(x).__name__}"
-                    )
-            return found
-
-        values = _core._checkpoint(flat, [leaves[i] for i in places], keeps)
-        return built[0].unflatten(values)
+        flat = FlatFunction(op, fn, leaves, structure)
+        values = _core._checkpoint(flat, [leaves[i] for i in flat.places], keeps)
+        assert flat.structure is not None
+        return flat.structure.unflatten(values)
 
     return recomputed
 

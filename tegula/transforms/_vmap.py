@@ -11,7 +11,7 @@ import numpy as np
 from tegula import _core, tree
 from tegula._core import Tensor
 from tegula.transforms._axis import named_axis
-from tegula.transforms._calls import name_of, require_callable
+from tegula.transforms._calls import FlatFunction, name_of, require_callable
 
 
 def vmap(
@@ -57,23 +57,13 @@ def vmap(
         paths = [f"argument {path[4:].replace(']', '', 1)}" for path in structure.paths()]
         spread = _spread(op, "in_axes", axes, structure)
         inputs, has_batch, size = _inputs(op, leaves, spread, paths, axis_size)
-        places = [i for i, x in enumerate(inputs) if isinstance(x, Tensor)]
-        result_structure: list[tree.Structure] = []
-
-        def flat(*values: Tensor) -> list[Tensor]:
-            given = list(inputs)
-            for i, value in zip(places, values, strict=True):
-                given[i] = value
-            positional, named = structure.unflatten(given)
-            found, built = tree.flatten(fn(*positional, **named))
-            result_structure[:] = [built]
-            return [_result(op, x, path) for x, path in zip(found, built.paths(), strict=True)]
-
+        flat = FlatFunction(op, fn, inputs, structure)
         with named_axis(axis_name, size) as number:
-            values, flags = _core._batch(
-                flat, [inputs[i] for i in places], [has_batch[i] for i in places], size, number
-            )
-        built = result_structure[0]
+            tensors = [inputs[i] for i in flat.places]
+            flags = [has_batch[i] for i in flat.places]
+            values, flags = _core._batch(flat, tensors, flags, size, number)
+        built = flat.structure
+        assert built is not None
         targets = _spread(op, "out_axes", out_axes, built)
         rows = zip(values, flags, targets, built.paths(), strict=True)
         return built.unflatten([_placed(op, *row, size) for row in rows])
@@ -151,14 +141,6 @@ def _inputs(
     if size < 0:
         raise ValueError(f"{op}: axis_size must not be negative, got {size}")
     return inputs, [axis is not None for axis in axes], size
-
-
-def _result(op: str, x: Any, path: str) -> Tensor:
-    if isinstance(x, (bool, int, float)):
-        return _core.asarray(x)
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{op}: it must return tensors, but its result{path} is {type(x).__name__}")
-    return x
 
 
 def _placed(op: str, x: Tensor, has_batch: bool, axis: int | None, path: str, size: int) -> Tensor:
