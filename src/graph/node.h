@@ -117,6 +117,7 @@ class Node {
   NodeState state = NodeState::evaluated;
   bool on_tape = false;  // keeps inputs for a backward pass
   bool tape_released = false;  // was on a tape that backward() used up
+  bool without_grad = false;  // recorded where no gradients are, as every recording of it again is
   bool weak_scalar = false;  // takes the dtype of what it meets
   uint32_t trace = 0;  // of the trace that made it; 0 for none
   uint64_t sequence = 0;  // order of recording, over all threads

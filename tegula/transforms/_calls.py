@@ -53,7 +53,8 @@ class Call:
 
     Attributes:
         variables: one for each leaf of these arguments, in order.
-        differentiable: whether the derivatives are to have derivatives themselves.
+        differentiable: whether the derivatives are to have derivatives themselves: where they are
+            nested, and where an argument or a tensor from outside that ``fn`` reads requires grad.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class Call:
             self.variables += variables
             self.paths += paths
             self.structures.append(structure)
-        connected = _core.is_grad_enabled()
+        self.connected = _core.is_grad_enabled()
         nested = _nesting.depth > 0 or any(not x.is_leaf for x in self.variables)
-        self.differentiable = connected and nested
+        self.differentiable = self.connected and nested
 
     def _leaf(self, x: Any, path: str) -> Tensor:
         if isinstance(x, float):
@@ -104,6 +105,9 @@ class Call:
                 result = self.fn(*self.args, **kwargs)
         finally:
             _nesting.depth -= 1
+        if self.connected and not self.differentiable:
+            found = [x for x in tree.leaves(result) if isinstance(x, Tensor)]
+            self.differentiable = _core._depends_on_others(found, self.variables)
         if not has_aux:
             return result, None
         if not isinstance(result, tuple) or len(result) != 2:
