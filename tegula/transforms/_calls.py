@@ -28,11 +28,26 @@ def name_of(fn: Any) -> str:
 
 def numbered(op: str, argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
     """``argnums`` as indices of ``count`` arguments."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
     for n in numbers:
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"{op}: argnums must be an int or a sequence of ints, not {argnums!r}")
         if not -count <= n < count:
             raise ValueError(f"{op}: argnums has {n}, but there are {count} arguments")
-    return tuple(n % count for n in numbers)
+    result = tuple(n % count for n in numbers)
+    for n in result:
+        if result.count(n) > 1:
+            raise ValueError(f"{op}: argnums names argument {n} twice")
+    return result
+
+
+def fitted(op: str, structure: tree.Structure, given: Any, name: str, what: str) -> list[Any]:
+    """What of a tree stands at each leaf of a structure; errors name it and what it belongs to."""
+    try:
+        return structure.flatten_up_to(given, name=name)
+    except ValueError as error:
+        text = str(error).removeprefix("tree.flatten_up_to: ")
+        raise ValueError(f"{op}: {text.replace('the structure', what)}") from None
 
 
 def require_callable(op: str, fn: Any) -> None:

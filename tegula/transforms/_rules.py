@@ -9,7 +9,7 @@ from typing import Any
 from tegula import _core, tree
 from tegula._core import Tensor, enable_grad, no_grad
 from tegula._host import TensorSpec
-from tegula.transforms._calls import FLOATING, name_of, or_zeros, require_callable
+from tegula.transforms._calls import FLOATING, fitted, name_of, or_zeros, require_callable
 
 
 def stop_gradient(x: Any) -> Any:
@@ -49,7 +49,7 @@ def _flows(x: Any) -> bool:
 
 def _checked(where: str, given: Any, flat: _Flat, name: str, what: str) -> list[Tensor | None]:
     """What a rule gave for the tensors of a tree: None for none, else of their shape and dtype."""
-    found = flat.structure.flatten_up_to(given, name=f"{where}: {name}")
+    found = fitted(where, flat.structure, given, f"{name.rstrip()}s", f"{what.rstrip()}s")
     result: list[Tensor | None] = []
     for i, path in zip(flat.places, flat.paths(), strict=True):
         part, x = found[i], flat.leaves[i]
@@ -130,7 +130,7 @@ class _VjpRules(_Rules):
                 f"not {type(given).__name__}"
             )
         like = self.args
-        gradients = _checked(where, tuple(given), like, "the gradient ", "argument ")
+        gradients = _checked(where, tuple(given), like, "the gradient ", "the argument ")
         return gradients + [None] * (len(inputs) - count)
 
 
