@@ -422,6 +422,56 @@ def test_effects_of_differentiated_functions(wrap):
     assert seen == [3, 9]
 
 
+def test_recomputing_repeats_no_effect():
+    seen = []
+
+    def f(x):
+        tg.debug.callback(lambda v: seen.append(float(v)), x)
+        y = tg.sin(x)
+        tg.debug.callback(lambda v: seen.append(float(v)), y)
+        return y * y
+
+    x = tg.asarray(0.5, dtype="float64")
+    g = tg.checkpoint(f)
+    for derivative in (tg.grad(g), lambda x: tg.jvp(g, (x,), (tg.ones_like(x),))[1]):
+        seen.clear()
+        close(derivative(x), np.sin(1.0))
+        tg.synchronize()
+        assert seen == [0.5, np.sin(0.5)]
+
+
+@pytest.mark.parametrize("wrap", [keep, tg.jit])
+def test_checks_and_calls_of_the_host_by_example(wrap):
+    def small(x):
+        tg.debug.check(x < 2.5, "too large: {}", x)
+        return x
+
+    with pytest.raises(Exception, match="too large: 3"):
+        wrap(tg.vmap(small))(f64(1, 3)).numpy()
+        tg.synchronize()
+    calls = []
+
+    def doubled(x):
+        def on_host(v):
+            calls.append(float(v))
+            return np.asarray(v) * 2
+
+        y = tg.host_call(on_host, tg.TensorSpec((), "float64"), tg.stop_gradient(x))
+        return tg.after(x * y, y)
+
+    x = f64(1, 2)
+    close(wrap(tg.vmap(doubled))(x), [2, 8])
+    close(wrap(tg.grad(lambda x: tg.vmap(doubled)(x).sum()))(x), [2, 4])
+    assert sorted(set(calls)) == [1, 2]
+
+
+def test_forward_mode_through_checkpoints_needs_no_limit():
+    f = tg.checkpoint(lambda x: tg.while_loop(lambda c: c > 1, lambda c: c * 0.5, x))
+    x = tg.asarray(40.0, dtype="float64")
+    close(tg.jvp(f, (x,), (tg.ones_like(x),))[1], 1 / 64)
+    close(tg.jvp(tg.vmap(f), (f64(3, 40),), (f64(1, 1),))[1], [0.25, 1 / 64])
+
+
 # ---- checkpoint ----------------------------------------------------------------------------------
 def deep(x, block):
     for _ in range(12):
