@@ -1,6 +1,5 @@
 #include "transform/checkpoint.h"
 
-#include <bit>
 #include <unordered_map>
 
 #include "graph/custom.h"
@@ -12,10 +11,6 @@
 
 namespace tegula {
 namespace {
-
-bool is_ordered_effect(const Node& node) {
-  return node.host && read_attrs<HostCallAttrs>(node.attrs).ordered;
-}
 
 class NoForwardRules : public CustomRules {
  public:
@@ -50,16 +45,14 @@ class Recording : public RefCounted<Recording> {
  public:
   Recording(BodyDraft draft, const std::function<bool(std::string_view)>& keeps)
       : draft_(std::move(draft)) {
-    for (const Graph::Draw& draw : draft_.graph.draws) draws_[draw.node.get()] = &draw;
+    for (const Graph::Draw& draw : draft_.graph.draws) {
+      const Graph::Stream& stream = draft_.graph.streams[size_t(draw.generator)];
+      draws_[draw.node.get()] = stream.generator ? stream.generator.get() : &default_generator();
+    }
     for (const Ref<Node>& node : draft_.graph.nodes) {
       const bool named =
           node->primitive->kind == Kind::opaque && !node->host && keeps(operation_name(*node));
-      if (named || is_ordered_effect(*node)) kept_.push_back(node.get());
-    }
-    for (const Graph::Stream& s : draft_.graph.streams) {
-      Generator& generator = s.generator ? *s.generator : default_generator();
-      streams_.push_back({int64_t(generator.key), generator.offset});
-      generator.offset += s.length;
+      if (named || happens_once(*node)) kept_.push_back(node.get());
     }
   }
 
@@ -78,11 +71,6 @@ class Recording : public RefCounted<Recording> {
     for (const Ref<Node>& node : draft_.graph.nodes) {
       Tensors from;
       for (const Value& input : node->inputs) from.push_back(value_of(input));
-      SmallVector<int64_t, 2> dynamic = node->dynamic;
-      if (const auto draw = draws_.find(node.get()); draw != draws_.end()) {
-        const auto& [key, offset] = streams_[size_t(draw->second->generator)];
-        dynamic = {key, std::bit_cast<int64_t>(offset + draw->second->offset)};
-      }
       const bool is_kept = next < kept_.size() && kept_[next] == node.get();
       Tensors values;
       if (is_kept) {
@@ -94,10 +82,14 @@ class Recording : public RefCounted<Recording> {
         }
       }
       Tensors results;
-      if (given && is_ordered_effect(*node)) {
-        results = values;  // it has had its effect
+      if (given && happens_once(*node)) {
+        results = values;
+      } else if (const auto draw = draws_.find(node.get()); draw != draws_.end()) {
+        const Output& like = node->outputs[0];
+        results = {
+            random_tensor(*draw->second, RandomKind(node->attrs[0]), like.shape, like.dtype)};
       } else {
-        results = record_again(*node, from, dynamic);
+        results = record_again(*node, from, node->dynamic);
         if (!values.empty() && results[0].node().on_tape)
           values = with_rules(values, from,
                               Ref<CustomRules>(new KeptRules(Ref<Node>(&results[0].node()))));
@@ -112,10 +104,15 @@ class Recording : public RefCounted<Recording> {
   }
 
  private:
+  // Draws and ordered effects. Draws are kept, so each example of a batch has those it had, and
+  // each run of tg.jit; the planner makes them again instead of storing them.
+  bool happens_once(const Node& node) const {
+    return draws_.count(&node) || (node.host && read_attrs<HostCallAttrs>(node.attrs).ordered);
+  }
+
   BodyDraft draft_;
-  std::unordered_map<const Node*, const Graph::Draw*> draws_;
+  std::unordered_map<const Node*, Generator*> draws_;
   std::vector<const Node*> kept_;
-  std::vector<std::pair<int64_t, uint64_t>> streams_;  // key and offset that the function found
 };
 
 class CheckpointRules : public NoForwardRules {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 
@@ -21,6 +22,10 @@ def close(got, want, tolerance=1e-10):
 
 
 X = (1.0, -2.0, 0.5)
+
+
+def keep(f):
+    return f
 
 
 # ---- arguments and results -----------------------------------------------------------------------
@@ -153,10 +158,6 @@ def test_gradients_have_gradients_by_what_the_function_reads():
         close(w.grad, want)
     with tg.no_grad():
         assert not tg.grad(lambda z: (z * w).sum())(x).requires_grad
-
-
-def keep(f):
-    return f
 
 
 WRAPPED = {
@@ -292,6 +293,29 @@ def test_dropout_within(wrap):
     close(rows.sum(), value, 1e-5)  # the same elements are dropped in both passes
     assert set(np.unique(rows)) == {0.0, 6.0}
     assert len({row.tobytes() for row in rows}) == 4
+
+
+@pytest.mark.parametrize("wrap", [keep, tg.jit])
+def test_draws_of_checkpoints_are_new_with_each_example_and_run(wrap):
+    @tg.checkpoint
+    def f(x):
+        return x * tg.random.uniform((), dtype="float64")
+
+    x = f64(1, 1, 1)
+    one = wrap(f)
+    assert one(x[0]).item() != one(x[0]).item()
+    ways = [
+        tg.vmap(tg.value_and_grad(f)),
+        lambda x: tg.vmap(lambda r: tg.jvp(f, (r,), (tg.ones_like(r),)))(x),
+        lambda x: (lambda y, pull: (y, pull(tg.ones_like(y))[0]))(*tg.vjp(tg.vmap(f), x)),
+    ]
+    for way in map(wrap, ways):
+        seen = set()
+        for _ in range(2):
+            value, gradient = way(x)
+            np.testing.assert_array_equal(np.asarray(value), np.asarray(gradient))
+            seen |= set(np.asarray(value).tolist())
+        assert len(seen) == 6
 
 
 def test_gather_and_scatter_of_each_example():
@@ -446,9 +470,11 @@ def test_checks_and_calls_of_the_host_by_example(wrap):
         tg.debug.check(x < 2.5, "too large: {}", x)
         return x
 
+    tg.eval(wrap(tg.vmap(small))(f64(1, 3)))
     with pytest.raises(Exception, match="too large: 3"):
-        wrap(tg.vmap(small))(f64(1, 3)).numpy()
         tg.synchronize()
+    with contextlib.suppress(Exception):
+        tg.synchronize()  # which raises it once more
     calls = []
 
     def doubled(x):
