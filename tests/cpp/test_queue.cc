@@ -263,8 +263,11 @@ TEST_CASE("Ctrl-C while waiting to submit: the work gives up in its turn") {
   std::atomic<int> ran = 0;
   for (size_t i = 0; i < Queue::kMaxAhead; ++i)
     queue.submit(work([&] {
-                   while (!open && !cancel_requested()) std::this_thread::sleep_for(200us);
                    ++ran;
+                   while (!open) {
+                     check_cancel();
+                     std::this_thread::sleep_for(200us);
+                   }
                  }),
                  false);
   struct Given : Work {
