@@ -33,8 +33,12 @@ bool is_interruption(const std::exception_ptr& error) {
   }
 }
 
-std::exception_ptr run_and_destroy(std::unique_ptr<Work> work) {
+std::exception_ptr run_and_destroy(std::unique_ptr<Work> work, bool given_up) {
   try {
+    if (given_up) {
+      work->give_up();
+      fail(ErrorKind::interrupted, "the work that computes this was given up");
+    }
     work->run();
   } catch (...) {
     return std::current_exception();
@@ -65,19 +69,23 @@ Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Eve
   const int64_t bytes = work->held_bytes();
   const bool runs_here = alone || about_to_wait || work->cost_us() < kInlineMicroseconds;
 
+  if (!event) event = make_ref<Event>();
   Lock lock(mutex_);
-  if (alone) {
-    help_until(lock, [this] { return outstanding() == 0 && cancelling_ == 0; });
-  } else {
-    help_until(lock, [&] { return has_room(bytes); });
+  try {
+    if (alone) {
+      help_until(lock, [this] { return outstanding() == 0 && cancelling_ == 0; });
+    } else {
+      help_until(lock, [&] { return has_room(bytes); });
+    }
+  } catch (...) {
+    append({std::move(work), event, bytes, true});
+    changed_.notify_all();
+    throw;
   }
   const bool run_now = runs_here && outstanding() == 0 && cancelling_ == 0;
   if (!run_now && !thread_.joinable())
     thread_ = start_thread("tegula-queue", [this] { thread_main(); });
-  if (!event) event = make_ref<Event>();
-  entries_.push_back({std::move(work), event, bytes});
-  held_ += bytes;
-  ++submitted_;
+  append({std::move(work), event, bytes});
   if (run_now) {
     const InterruptScope scope;
     run_next(lock);
@@ -85,6 +93,12 @@ Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Eve
     changed_.notify_all();
   }
   return event;
+}
+
+void Queue::append(Entry entry) {
+  held_ += entry.bytes;
+  ++submitted_;
+  entries_.push_back(std::move(entry));
 }
 
 void Queue::wait(const Ref<Event>& event) {
@@ -145,7 +159,7 @@ void Queue::run_next(Lock& lock) {
   running_ = true;
   lock.unlock();
   const Queue* outer = std::exchange(running_queue, this);
-  std::exception_ptr error = run_and_destroy(std::move(entry.work));
+  std::exception_ptr error = run_and_destroy(std::move(entry.work), entry.given_up);
   const bool keep = error && !is_interruption(error);
   running_queue = outer;
   lock.lock();
