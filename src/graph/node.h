@@ -41,8 +41,7 @@ struct SourceHooks {
   void (*retain)(const void* token) = nullptr;
   void (*release)(const void* token) = nullptr;
   std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"; from any thread
-  // How the statement could be written without the value it asks for; "" where that is not known.
-  std::string (*rewrite)(SourceLocation) = nullptr;
+  std::string (*rewrite)(SourceLocation) = nullptr;   // how to do without its value; "" if unknown
 };
 SourceHooks& source_hooks();
 std::string describe(SourceLocation where);  // "" when unknown
