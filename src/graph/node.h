@@ -41,7 +41,7 @@ struct SourceHooks {
   void (*retain)(const void* token) = nullptr;
   void (*release)(const void* token) = nullptr;
   std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"; from any thread
-  std::string (*rewrite)(SourceLocation) = nullptr;   // how to do without its value; "" if unknown
+  std::string (*rewrite)(SourceLocation) = nullptr;  // the statement without asking for a value
 };
 SourceHooks& source_hooks();
 std::string describe(SourceLocation where);  // "" when unknown
