@@ -42,8 +42,7 @@ struct SourceHooks {
   void (*retain)(const void* token) = nullptr;
   void (*release)(const void* token) = nullptr;
   std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"; from any thread
-  // How the statement could be written without the value it asks for; "" where that is not known.
-  std::string (*rewrite)(SourceLocation) = nullptr;
+  std::string (*rewrite)(SourceLocation) = nullptr;  // the statement without asking for a value
 };
 SourceHooks& source_hooks();
 std::string describe(SourceLocation where);  // "" when unknown
@@ -60,7 +59,7 @@ struct GroupHook {
 struct GradCell : RefCounted<GradCell> {
   using Hook = std::function<Tensor(const Tensor&)>;
 
-  bool is_leaf = true;  // gradients accumulate here
+  bool is_leaf = true;      // gradients accumulate here
   bool keeps_grad = false;  // retain_grad() of a value that is not a leaf
   std::vector<std::pair<int64_t, Hook>> hooks;  // by id, in the order added
   std::unique_ptr<GroupHook> group_hook;
@@ -89,7 +88,7 @@ struct Output {
   bool requires_grad = false;
   uint32_t handles = 0;  // live Tensors that refer to it
   Shape shape;
-  Ref<Buffer> buffer;  // null while pending, and where the value was not kept
+  Ref<Buffer> buffer;    // null while pending, and where the value was not kept
   Layout layout;
   Ref<GradCell> cell;
   // The last value its handle had before it was rebound to this one, until this one is there: a
@@ -102,9 +101,9 @@ struct Output {
 };
 
 enum class NodeState : uint8_t {
-  pending,  // recorded, in its thread's list
+  pending,    // recorded, in its thread's list
   evaluated,  // submitted or done: outputs that somebody needed have buffers
-  scalar,  // a Python number: `scalar_bits` holds it
+  scalar,     // a Python number: `scalar_bits` holds it
 };
 
 class Node {
@@ -112,16 +111,16 @@ class Node {
   static Ref<Node> create();
 
   const Primitive* primitive = nullptr;  // null for a leaf
-  const Primitive* made_by = nullptr;  // of a leaf: what computed it, where that is known
+  const Primitive* made_by = nullptr;    // of a leaf: what computed it, where that is known
   Backend* device = nullptr;
   NodeState state = NodeState::evaluated;
-  bool on_tape = false;  // keeps inputs for a backward pass
+  bool on_tape = false;        // keeps inputs for a backward pass
   bool tape_released = false;  // was on a tape that backward() used up
-  bool weak_scalar = false;  // takes the dtype of what it meets
-  uint32_t trace = 0;  // of the trace that made it; 0 for none
-  uint64_t sequence = 0;  // order of recording, over all threads
-  uint64_t scalar_bits = 0;  // the value of a scalar, in the bits of its dtype
-  int32_t plan_index = -1;  // scratch of the planner
+  bool weak_scalar = false;    // takes the dtype of what it meets
+  uint32_t trace = 0;          // of the trace that made it; 0 for none
+  uint64_t sequence = 0;       // order of recording, over all threads
+  uint64_t scalar_bits = 0;    // the value of a scalar, in the bits of its dtype
+  int32_t plan_index = -1;     // scratch of the planner
   SourceLocation where;
   SmallVector<Value, 3> inputs;
   SmallVector<Output, 1> outputs;
@@ -162,7 +161,7 @@ class NodeList {
  public:
   void append(Node* node);
   static void remove(Node* node);  // from whichever list it is in; ends what nobody else holds
-  void hold(Node* node);  // one of its own, an ordered effect
+  void hold(Node* node);           // one of its own, an ordered effect
   Node* last_held() const { return last_held_; }  // null if that one has left
   Node* first() const { return first_; }
   static Node* next(const Node* node) { return node->next_; }

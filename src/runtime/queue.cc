@@ -16,12 +16,6 @@ constexpr auto kPollInterval = std::chrono::milliseconds(20);
 // The queue whose work this thread runs.
 thread_local const Queue* running_queue = nullptr;
 
-// Waiting for a queue inside its own work would never end.
-void refuse_inside_work(const Queue* queue, const char* what) {
-  if (running_queue == queue)
-    fail(ErrorKind::runtime, what, ": called by work that runs on the same queue");
-}
-
 bool is_interruption(const std::exception_ptr& error) {
   if (!error) return false;
   try {
@@ -62,9 +56,14 @@ Queue::~Queue() {
   thread_.join();
 }
 
+void Queue::refuse_inside_work(const char* what) const {
+  if (running_queue == this)
+    fail(ErrorKind::runtime, what, ": called by work that runs on the same queue");
+}
+
 Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Event> event) {
   use_engine();
-  refuse_inside_work(this, "submit");
+  refuse_inside_work("submit");
   const bool alone = num_threads() == 1;
   const int64_t bytes = work->held_bytes();
   const bool runs_here = alone || about_to_wait || work->cost_us() < kInlineMicroseconds;
@@ -105,7 +104,7 @@ void Queue::wait(const Ref<Event>& event) {
   if (!event) return;
   if (!event->done()) {
     use_engine();
-    refuse_inside_work(this, "wait");
+    refuse_inside_work("wait");
     Lock lock(mutex_);
     help_until(lock, [&] { return event->done(); });
   }
@@ -114,7 +113,7 @@ void Queue::wait(const Ref<Event>& event) {
 
 void Queue::synchronize() {
   use_engine();
-  refuse_inside_work(this, "synchronize");
+  refuse_inside_work("synchronize");
   Lock lock(mutex_);
   const uint64_t target = submitted_;
   help_until(lock, [&] { return finished_ >= target; });

@@ -54,6 +54,9 @@ class Queue {
   // interruption is no failure of the work and is not repeated here.
   void synchronize();
 
+  // Throws where work of this queue runs on this thread: waiting for the queue would never end.
+  void refuse_inside_work(const char* what) const;
+
   static constexpr size_t kMaxAhead = 8;
   static constexpr int64_t kMaxBytesAhead = int64_t(1) << 30;
   static constexpr double kInlineMicroseconds = 50;
