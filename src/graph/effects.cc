@@ -86,6 +86,7 @@ Tensor after(const Tensor& x, std::span<const Tensor> earlier) {
 
 Tensors record_again(const Node& node, std::span<const Tensor> inputs,
                      std::span<const int64_t> dynamic) {
+  const GradMode mode(grad_enabled() && !node.without_grad);
   if (node.primitive == &kHostCall) {
     const auto attrs = read_attrs<HostCallAttrs>(node.attrs);
     return record_call(node.host, inputs.first(size_t(attrs.inputs)), host_results(node.attrs),

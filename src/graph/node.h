@@ -116,11 +116,12 @@ class Node {
   NodeState state = NodeState::evaluated;
   bool on_tape = false;        // keeps inputs for a backward pass
   bool tape_released = false;  // was on a tape that backward() used up
-  bool weak_scalar = false;    // takes the dtype of what it meets
-  uint32_t trace = 0;          // of the trace that made it; 0 for none
-  uint64_t sequence = 0;       // order of recording, over all threads
-  uint64_t scalar_bits = 0;    // the value of a scalar, in the bits of its dtype
-  int32_t plan_index = -1;     // scratch of the planner
+  bool without_grad = false;  // recorded where no gradients are, as every recording of it again is
+  bool weak_scalar = false;  // takes the dtype of what it meets
+  uint32_t trace = 0;  // of the trace that made it; 0 for none
+  uint64_t sequence = 0;  // order of recording, over all threads
+  uint64_t scalar_bits = 0;  // the value of a scalar, in the bits of its dtype
+  int32_t plan_index = -1;  // scratch of the planner
   SourceLocation where;
   SmallVector<Value, 3> inputs;
   SmallVector<Output, 1> outputs;
@@ -161,7 +162,7 @@ class NodeList {
  public:
   void append(Node* node);
   static void remove(Node* node);  // from whichever list it is in; ends what nobody else holds
-  void hold(Node* node);           // one of its own, an ordered effect
+  void hold(Node* node);  // one of its own, an ordered effect
   Node* last_held() const { return last_held_; }  // null if that one has left
   Node* first() const { return first_; }
   static Node* next(const Node* node) { return node->next_; }

@@ -101,6 +101,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
     needs_grad |= input.requires_grad();
     node->inputs.push_back(input.value());
   }
+  node->without_grad = !grad_enabled();
   needs_grad = needs_grad && grad_enabled();
   node->primitive = &primitive;
   node->device = device ? device : &default_device();

@@ -33,6 +33,8 @@ inline constexpr uint32_t uses_input(size_t i) { return 1u << (i < 30 ? i : 30);
 inline constexpr uint32_t kUsesNothing = 0;
 // By input; an input past the end has the last entry.
 using Uses = std::array<uint32_t, 4>;
+// The same for whichever input's gradient.
+constexpr Uses uses_for_every_input(uint32_t used) { return {used, used, used, used}; }
 
 // For each input of a node: whether its derivative is asked for.
 using Wanted = SmallVector<bool, 4>;

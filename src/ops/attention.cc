@@ -23,18 +23,18 @@ Tensor repeat_heads(const Tensor& x, int64_t times) {
   return reshape(wide, {s[0], s[1] * times, s[2], s[3]});
 }
 
-// The definition. Rows that see no key are zero, as in PyTorch.
-Tensors expand_attention(std::span<const Tensor> inputs, std::span<const int64_t> attrs) {
-  const auto [is_causal, scale] = read_attrs<AttentionAttrs>(attrs);
-  const DType dtype = inputs[0].dtype(), wide = statistics_dtype(dtype);
-  const int64_t groups = inputs[0].shape()[1] / std::max<int64_t>(1, inputs[1].shape()[1]);
-  const Tensor q = astype(inputs[0], wide);
-  const Tensor k = astype(repeat_heads(inputs[1], groups), wide);
-  const Tensor v = astype(repeat_heads(inputs[2], groups), wide);
+// A key or value for every head of the query, in the dtype that sums have.
+Tensor for_every_head(const Tensor& x, const Tensor& query) {
+  const int64_t times = query.shape()[1] / std::max<int64_t>(1, x.shape()[1]);
+  return astype(repeat_heads(x, times), statistics_dtype(query.dtype()));
+}
+
+// What the values of each row are multiplied with: (N, H, L, S), S not 0.
+Tensor weights_of(std::span<const Tensor> inputs, const AttentionAttrs& attrs) {
+  const auto [is_causal, scale] = attrs;
+  const DType wide = statistics_dtype(inputs[0].dtype());
+  const Tensor q = astype(inputs[0], wide), k = for_every_head(inputs[1], inputs[0]);
   const int64_t rows = q.shape()[2], keys = k.shape()[2];
-  Shape shape = q.shape();
-  shape[3] = v.shape()[3];
-  if (keys == 0) return {zeros(shape, dtype)};
   Tensor scores = matmul(q * constant(scale), matrix_transpose(k));
   const Tensor hidden = constant(-kInfinity);
   if (is_causal) {
@@ -51,8 +51,27 @@ Tensors expand_attention(std::span<const Tensor> inputs, std::span<const int64_t
     top = where(equal(top, hidden), constant(0), top);
   }
   const Tensor powers = exp(scores - top), total = sum(powers, {3}, true);
-  const Tensor weights = powers / where(equal(total, constant(0)), constant(1), total);
-  return {astype(matmul(weights, v), dtype)};
+  return powers / where(equal(total, constant(0)), constant(1), total);
+}
+
+// The definition. Rows that see no key are zero, as in PyTorch.
+Tensors expand_attention(std::span<const Tensor> inputs, std::span<const int64_t> attrs) {
+  const DType dtype = inputs[0].dtype();
+  Shape shape = inputs[0].shape();
+  shape[3] = inputs[2].shape()[3];
+  if (inputs[1].shape()[2] == 0) return {zeros(shape, dtype)};
+  const Tensor weights = weights_of(inputs, read_attrs<AttentionAttrs>(attrs));
+  return {astype(matmul(weights, for_every_head(inputs[2], inputs[0])), dtype)};
+}
+
+// The gradient of an added mask, which the kernels do not give: it stores the scores.
+Tensor mask_grad(VjpContext& c) {
+  const Tensor inputs[] = {c.input(0), c.input(1), c.input(2), c.input(3)};
+  const Tensor weights = weights_of(inputs, read_attrs<AttentionAttrs>(c.attrs()));
+  const Tensor value = for_every_head(inputs[2], inputs[0]);
+  const Tensor flowing = matmul(astype(c.grad(), weights.dtype()), matrix_transpose(value));
+  const Tensor gradient = weights * (flowing - sum(weights * flowing, {3}, true));
+  return astype(gradient, c.input_dtype(3));
 }
 
 // query, key, value, output, log-sum-exp, upstream gradient[, mask] -> dquery, dkey, dvalue.
@@ -88,8 +107,10 @@ const Primitive kAttention = {
           const Tensors gradients =
               record_all(kAttentionGrad, inputs, Attrs(c.attrs().begin(), c.attrs().end()));
           for (size_t i = 0; i < 3; ++i) c.give(i, gradients[i]);
+          const bool mask_varies = c.input_count() > 3 && c.needs(3);
+          if (mask_varies && c.input_shape(1)[2] > 0) c.give(3, mask_grad(c));
         },
-    .uses = {kQuery | kKey | kValue | kMask | kUsesOutput},
+    .uses = uses_for_every_input(kQuery | kKey | kValue | kMask | kUsesOutput),
     .batch = batch_by_merging,
     .expand = expand_attention,
 };
@@ -186,11 +207,7 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
   }
   const Attrs attrs = write_attrs(AttentionAttrs{is_causal, scale});
   const DeviceScope scope(query.device());
-  // The kernels give no gradient of a mask.
-  const bool learned_mask = mask && mask.requires_grad() && grad_enabled();
-  const Tensor y =
-      learned_mask ? expand_attention(inputs, attrs)[0] : record(kAttention, inputs, attrs);
-  return reshape(y, shape);
+  return reshape(record(kAttention, inputs, attrs), shape);
 }
 
 }  // namespace tegula

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "graph/trace.h"
 #include "ops/op.h"
 
 namespace tegula {
@@ -19,6 +20,7 @@ const Primitive kNonzero = {
 };
 
 int64_t count_true(const Tensor& mask) {
+  require_known(mask, "how many elements a mask selects");
   return item_as_int(sum(mask, all_axes(mask), false, DType::int64));
 }
 

@@ -110,7 +110,7 @@ const Primitive kLstm = {
           if (c.needs(3)) c.give(3, state_weights_grad(gradients[0], h0, y));
           if (c.needs(4)) c.give(4, sum(gradients[0], {0, 1}, false));
         },
-    .uses = {kLstmUses, kLstmUses, kLstmUses, kLstmUses},
+    .uses = uses_for_every_input(kLstmUses),
     .batch = batch_rows<3, 2>,
     .expand = expand_lstm,
 };
@@ -169,7 +169,7 @@ const Primitive kGru = {
           if (c.needs(2)) c.give(2, state_weights_grad(gradients[1], h0, y));
           if (c.needs(3)) c.give(3, sum(gradients[1], {0, 1}, false));
         },
-    .uses = {kGruUses, kGruUses, kGruUses, kGruUses},
+    .uses = uses_for_every_input(kGruUses),
     .batch = batch_rows<2, 2>,
     .expand = expand_gru,
 };

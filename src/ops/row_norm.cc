@@ -99,7 +99,7 @@ const Primitive kRowNorm = {
               record_all(kRowNormGrad, inputs, Attrs(c.attrs().begin(), c.attrs().end()));
           for (size_t i = 0; i < c.input_count(); ++i) c.give(i, gradients[i]);
         },
-    .uses = {kX | kWeight | kUsesOutput},
+    .uses = uses_for_every_input(kX | kWeight | kUsesOutput),
     .batch = batch_row_norm,
     .expand = expand_row_norm,
 };

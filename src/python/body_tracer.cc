@@ -67,7 +67,9 @@ BodyDraft BodyTracer::take() {
     if (h.written)
       fail(ErrorKind::trace, op_, ": ", which_,
            " writes to a tensor from outside; return the new value instead, as part of the "
-           "result or the carry");
+           "result or the carry (a batch norm in training mode writes its running statistics: use "
+           ".eval(), or "
+           "track_running_stats=False)");
     const Tensor& outside = raw_tensor(h.object);
     if (outside.node().state != NodeState::scalar)
       draft_.captured.emplace_back(Value{h.input, 0}, outside);

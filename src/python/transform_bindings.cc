@@ -5,6 +5,7 @@
 #include "transform/batch.h"
 #include "transform/checkpoint.h"
 #include "transform/forward.h"
+#include "transform/tape.h"
 
 namespace nb = nanobind;
 
@@ -93,6 +94,10 @@ void add_transforms(nb::module_& m) {
         nb::sig("def _checkpoint(function: Callable[..., list[Tensor]], inputs: Sequence[Tensor], "
                 "keeps: Callable[[str], bool]) -> list[Tensor]"),
         "What a function gives, without keeping for derivatives what lies in between.");
+  m.def("_depends_on_others", &depends_on_others, nb::arg("outputs"), nb::arg("variables"),
+        nb::sig("def _depends_on_others(outputs: Sequence[Tensor], variables: Sequence[Tensor]) -> "
+                "bool"),
+        "Whether outputs also depend on other tensors that require grad than the variables.");
   m.def("_axis_index", &axis_index, nb::arg("axis"), "tg.axis_index, by the axis's number.");
   m.def("_all_gather", &all_gather, nb::arg("x"), nb::arg("axis"), nb::arg("size"),
         "tg.all_gather, by the axis's number.");

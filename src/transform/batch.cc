@@ -96,6 +96,7 @@ class Batcher {
   std::vector<Batched> call(const Node& node, const std::vector<Batched>& inputs,
                             std::span<const int64_t> dynamic) {
     const DeviceScope scope(*node.device);
+    const GradMode mode(grad_enabled() && !node.without_grad);
     if (names_axis(node, axis_)) return {along_axis(node, inputs)};
     const bool any =
         std::any_of(inputs.begin(), inputs.end(), [](const Batched& x) { return x.has_batch; });
@@ -215,7 +216,6 @@ class Batcher {
     Graph graph;
     {
       Trace trace;
-      const GradMode off(false);
       Tensors given;
       for (size_t i = 0; i < inputs.size(); ++i) {
         const Output& like = node.inputs[i].node->outputs[node.inputs[i].index];

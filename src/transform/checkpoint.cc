@@ -6,11 +6,16 @@
 #include "graph/custom.h"
 #include "graph/effects.h"
 #include "ops/ops.h"
+#include "transform/forward.h"
 #include "transform/reverse.h"
 #include "transform/transformed_body.h"
 
 namespace tegula {
 namespace {
+
+bool is_ordered_effect(const Node& node) {
+  return node.host && read_attrs<HostCallAttrs>(node.attrs).ordered;
+}
 
 class NoForwardRules : public CustomRules {
  public:
@@ -46,9 +51,11 @@ class Recording : public RefCounted<Recording> {
   Recording(BodyDraft draft, const std::function<bool(std::string_view)>& keeps)
       : draft_(std::move(draft)) {
     for (const Graph::Draw& draw : draft_.graph.draws) draws_[draw.node.get()] = &draw;
-    for (const Ref<Node>& node : draft_.graph.nodes)
-      if (node->primitive->kind == Kind::opaque && !node->host && keeps(operation_name(*node)))
-        kept_.push_back(node.get());
+    for (const Ref<Node>& node : draft_.graph.nodes) {
+      const bool named =
+          node->primitive->kind == Kind::opaque && !node->host && keeps(operation_name(*node));
+      if (named || is_ordered_effect(*node)) kept_.push_back(node.get());
+    }
     for (const Graph::Stream& s : draft_.graph.streams) {
       Generator& generator = s.generator ? *s.generator : default_generator();
       streams_.push_back({int64_t(generator.key), generator.offset});
@@ -76,21 +83,27 @@ class Recording : public RefCounted<Recording> {
         const auto& [key, offset] = streams_[size_t(draw->second->generator)];
         dynamic = {key, std::bit_cast<int64_t>(offset + draw->second->offset)};
       }
-      Tensors results = record_again(*node, from, dynamic);
-      if (next < kept_.size() && kept_[next] == node.get()) {
+      const bool is_kept = next < kept_.size() && kept_[next] == node.get();
+      Tensors values;
+      if (is_kept) {
         ++next;
         if (given) {
-          const Tensors values(kept.begin() + int64_t(taken),
-                               kept.begin() + int64_t(taken + results.size()));
+          const auto first = kept.begin() + int64_t(taken);
+          values.assign(first, first + int64_t(node->outputs.size()));
           taken += values.size();
-          if (results[0].node().on_tape)
-            results = with_rules(values, from,
-                                 Ref<CustomRules>(new KeptRules(Ref<Node>(&results[0].node()))));
-          else results = values;
-        } else {
-          kept.insert(kept.end(), results.begin(), results.end());
         }
       }
+      Tensors results;
+      if (given && is_ordered_effect(*node)) {
+        results = values;  // it has had its effect
+      } else {
+        results = record_again(*node, from, dynamic);
+        if (!values.empty() && results[0].node().on_tape)
+          values = with_rules(values, from,
+                              Ref<CustomRules>(new KeptRules(Ref<Node>(&results[0].node()))));
+        if (!values.empty()) results = values;
+      }
+      if (is_kept && !given) kept.insert(kept.end(), results.begin(), results.end());
       made[node.get()] = std::move(results);
     }
     Tensors outputs;
@@ -113,34 +126,53 @@ class CheckpointRules : public NoForwardRules {
   Tensors vjp(std::span<const Tensor> inputs, std::span<const Tensor>,
               std::span<const Tensor> upstream) override {
     const bool differentiable = grad_enabled();
-    // Looked at anew, operands are others to the planner: what is computed of them is computed
-    // again, and not shared with what was computed before.
-    Tensors anew, variables, kept(inputs.begin() + int64_t(operands_), inputs.end());
-    Tensors outputs;
-    {
-      const GradMode on(true);
-      for (const Tensor& x : inputs.first(operands_)) {
-        const bool is_number = x.node().state == NodeState::scalar;
-        anew.push_back(is_number ? x : own_view(x));
-        if (anew.back().requires_grad()) variables.push_back(anew.back());
-      }
-      outputs = recording_->record(anew, kept);
-    }
-    Tensors ends, seeds;
-    for (size_t k = 0; k < outputs.size(); ++k) {
-      if (!upstream[k] || !outputs[k].requires_grad()) continue;
-      ends.push_back(outputs[k]);
+    const Again again = record_again(inputs);
+    Tensors ends, seeds, variables;
+    for (size_t k = 0; k < again.outputs.size(); ++k) {
+      if (!upstream[k] || !again.outputs[k].requires_grad()) continue;
+      ends.push_back(again.outputs[k]);
       seeds.push_back(upstream[k]);
     }
     Tensors result(inputs.size());
     if (ends.empty()) return result;
+    for (const Tensor& x : again.operands)
+      if (x.requires_grad()) variables.push_back(x);
     const Tensors found = gradients(ends, seeds, variables, {.create_graph = differentiable});
     for (size_t i = 0, n = 0; i < operands_; ++i)
-      if (anew[i].requires_grad()) result[i] = found[n++];
+      if (again.operands[i].requires_grad()) result[i] = found[n++];
     return result;
   }
 
+  bool has_jvp() const override { return true; }
+  Tensors jvp(std::span<const Tensor> inputs, std::span<const Tensor>,
+              std::span<const Tensor> tangents) override {
+    const bool differentiable = grad_enabled();
+    const Again again = record_again(inputs);
+    Tensors variables, along;
+    for (size_t i = 0; i < operands_; ++i) {
+      if (!tangents[i] || !again.operands[i].requires_grad()) continue;
+      variables.push_back(again.operands[i]);
+      along.push_back(tangents[i]);
+    }
+    return tegula::jvp(again.outputs, variables, along, differentiable);
+  }
+
  private:
+  struct Again {
+    Tensors operands, outputs;
+  };
+  // Looked at anew, operands are others to the planner: what is computed of them is computed again,
+  // and not shared with what was computed before.
+  Again record_again(std::span<const Tensor> inputs) const {
+    const GradMode on(true);
+    Again again;
+    Tensors kept(inputs.begin() + int64_t(operands_), inputs.end());
+    for (const Tensor& x : inputs.first(operands_))
+      again.operands.push_back(x.node().state == NodeState::scalar ? x : own_view(x));
+    again.outputs = recording_->record(again.operands, kept);
+    return again;
+  }
+
   Ref<Recording> recording_;
   size_t operands_;
 };

@@ -72,18 +72,16 @@ Tensors batch_scan(BatchContext& c) {
   const Node& node = c.node();
   const auto attrs = read_attrs<ScanAttrs>(node.attrs);
   const size_t carries = size_t(attrs.carries), rows = size_t(attrs.rows);
+  Tensors init, xs;
+  for (size_t j = 0; j < carries; ++j) init.push_back(c.batched(j));
+  for (size_t i = carries; i < carries + rows; ++i)
+    xs.push_back(c.has_batch(i) ? first_axes_exchanged(c.input(i)) : c.input(i));
   TransformedBody body(*node.device);
   std::vector<Batched> operands;
-  Tensors init, xs;
-  for (size_t j = 0; j < carries; ++j) {
-    init.push_back(c.batched(j));
-    operands.push_back(batched_parameter(c, j, body));
-  }
-  for (size_t i = carries; i < carries + rows; ++i) {
-    xs.push_back(c.has_batch(i) ? first_axes_exchanged(c.input(i)) : c.input(i));
+  for (size_t j = 0; j < carries; ++j) operands.push_back(batched_parameter(c, j, body));
+  for (size_t n = 0; n < rows; ++n)
     operands.push_back(
-        {body.parameter(row_shape(xs.back().shape()), xs.back().dtype()), c.has_batch(i)});
-  }
+        {body.parameter(row_shape(xs[n].shape()), xs[n].dtype()), c.has_batch(carries + n)});
   for (size_t i = carries + rows; i < c.input_count(); ++i)
     operands.push_back(shared_operand(c, i, body));
   for (const Batched& x :

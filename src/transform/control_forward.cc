@@ -60,17 +60,16 @@ void scan_jvp(JvpContext& c) {
   const size_t carries = size_t(attrs.carries), rows = size_t(attrs.rows);
   const size_t stacks = body.graph.outputs.size();
 
-  TransformedBody dual(*node.device);
-  Variation variation;
   Tensors init, xs, inputs, before;
   std::vector<size_t> floating;
   for (size_t j = 0; j < carries; ++j) {
-    const Tensor x = c.input(j);
-    if (!is_floating(x.dtype())) continue;
+    if (!is_floating(c.input(j).dtype())) continue;
     floating.push_back(j);
     init.push_back(tangent_or_zeros(c, j));
-    before.push_back(dual.parameter(x.shape(), x.dtype()));
   }
+  TransformedBody dual(*node.device);
+  Variation variation;
+  for (const Tensor& t : init) before.push_back(dual.parameter(t.shape(), t.dtype()));
   const auto row_of = [&](const Tensor& x, bool variable) {
     xs.push_back(x);
     return dual.parameter(row_shape(x.shape()), x.dtype(), variable);

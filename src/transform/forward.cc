@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 #include "transform/reverse.h"
 #include "transform/tape.h"
+#include "transform/transformed_body.h"
 
 namespace tegula {
 namespace {
@@ -49,16 +50,16 @@ Tensors through_expansion(const Node& node, const Tensors& tangents) {
 
 // A vjp is linear in what flows in from above: the forward derivative is its transpose. So the vjp
 // is recorded for upstream gradients that are unknown, and the sum of what it gives times the
-// tangents is differentiated by them. No value of theirs is left in the result.
+// tangents is differentiated by them. No result depends on their values, which are zeros: a loop of
+// the result may go along them all the same.
 Tensors transposed_vjp(const Node& node, const Tensors& tangents) {
   const bool differentiable = grad_enabled();
   Tensors upstream(node.outputs.size()), unknown;
   for (size_t k = 0; k < node.outputs.size(); ++k) {
     const Output& output = node.outputs[k];
     if (!output.requires_grad) continue;
-    Ref<Node> leaf = make_leaf(output.dtype, output.shape, *node.device);
-    leaf->outputs[0].requires_grad = true;
-    upstream[k] = Tensor(std::move(leaf));
+    upstream[k] = own_view(zeros(output.shape, output.dtype));
+    upstream[k].output().requires_grad = true;
     unknown.push_back(upstream[k]);
   }
   Wanted wanted;

@@ -1,6 +1,7 @@
 #include "transform/tape.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace tegula {
 namespace {
@@ -53,6 +54,24 @@ Tape tape_between(const Tensors& targets, const Tensors& outputs, bool stop_at_t
     return true;
   });
   return tape;
+}
+
+bool depends_on_others(const Tensors& outputs, const Tensors& variables) {
+  std::unordered_set<const Node*> seen;
+  for (const Tensor& x : variables) seen.insert(&x.node());
+  std::vector<const Node*> stack;
+  const auto visit = [&](const Value& v) {
+    if (v.node->outputs[v.index].requires_grad && seen.insert(v.node.get()).second)
+      stack.push_back(v.node.get());
+  };
+  for (const Tensor& x : outputs) visit(x.value());
+  while (!stack.empty()) {
+    const Node* node = stack.back();
+    stack.pop_back();
+    if (!node->on_tape) return true;
+    for (const Value& input : node->inputs) visit(input);
+  }
+  return false;
 }
 
 }  // namespace tegula

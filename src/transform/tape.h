@@ -23,4 +23,7 @@ struct Tape {
 // targets themselves were computed from is left out.
 Tape tape_between(const Tensors& targets, const Tensors& outputs, bool stop_at_targets);
 
+// Whether outputs also depend on tensors that require grad by other ways than through `variables`.
+bool depends_on_others(const Tensors& outputs, const Tensors& variables);
+
 }  // namespace tegula

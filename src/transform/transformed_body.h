@@ -11,7 +11,8 @@ namespace tegula {
 // The same value as a value of its own, differentiably.
 Tensor own_view(const Tensor& x);
 
-// A body while it is traced.
+// A body while it is traced: from its making to take(), what this thread records is of the body.
+// What the node itself is called with is recorded before.
 class TransformedBody {
  public:
   explicit TransformedBody(Backend& device) : device_(device) {}

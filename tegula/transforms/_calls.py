@@ -28,11 +28,26 @@ def name_of(fn: Any) -> str:
 
 def numbered(op: str, argnums: int | Sequence[int], count: int) -> tuple[int, ...]:
     """``argnums`` as indices of ``count`` arguments."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
     for n in numbers:
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"{op}: argnums must be an int or a sequence of ints, not {argnums!r}")
         if not -count <= n < count:
             raise ValueError(f"{op}: argnums has {n}, but there are {count} arguments")
-    return tuple(n % count for n in numbers)
+    result = tuple(n % count for n in numbers)
+    for n in result:
+        if result.count(n) > 1:
+            raise ValueError(f"{op}: argnums names argument {n} twice")
+    return result
+
+
+def fitted(op: str, structure: tree.Structure, given: Any, name: str, what: str) -> list[Any]:
+    """What of a tree stands at each leaf of a structure; errors name it and what it belongs to."""
+    try:
+        return structure.flatten_up_to(given, name=name)
+    except ValueError as error:
+        text = str(error).removeprefix("tree.flatten_up_to: ")
+        raise ValueError(f"{op}: {text.replace('the structure', what)}") from None
 
 
 def require_callable(op: str, fn: Any) -> None:
@@ -53,7 +68,8 @@ class Call:
 
     Attributes:
         variables: one for each leaf of these arguments, in order.
-        differentiable: whether the derivatives are to have derivatives themselves.
+        differentiable: whether the derivatives are to have derivatives themselves: where they are
+            nested, and where an argument or a tensor from outside that ``fn`` reads requires grad.
     """
 
     def __init__(
@@ -77,9 +93,9 @@ class Call:
             self.variables += variables
             self.paths += paths
             self.structures.append(structure)
-        connected = _core.is_grad_enabled()
+        self.connected = _core.is_grad_enabled()
         nested = _nesting.depth > 0 or any(not x.is_leaf for x in self.variables)
-        self.differentiable = connected and nested
+        self.differentiable = self.connected and nested
 
     def _leaf(self, x: Any, path: str) -> Tensor:
         if isinstance(x, float):
@@ -104,6 +120,9 @@ class Call:
                 result = self.fn(*self.args, **kwargs)
         finally:
             _nesting.depth -= 1
+        if self.connected and not self.differentiable:
+            found = [x for x in tree.leaves(result) if isinstance(x, Tensor)]
+            self.differentiable = _core._depends_on_others(found, self.variables)
         if not has_aux:
             return result, None
         if not isinstance(result, tuple) or len(result) != 2:

@@ -39,6 +39,10 @@ def checkpoint(fn: Callable[..., Any], policy: Policy = None) -> Callable[..., A
         keeps: Callable[[str], bool] = lambda _: False  # noqa: E731
     elif callable(policy):
         keeps = policy
+    elif isinstance(policy, str) or not isinstance(policy, Collection):
+        raise TypeError(
+            f"{op}: policy must be names of operations or a function of a name, not {policy!r}"
+        )
     else:
         keeps = frozenset(policy).__contains__
 

@@ -12,6 +12,7 @@ from tegula.transforms._calls import (
     Call,
     basis,
     matched,
+    name_of,
     numbered,
     or_zeros,
     require_callable,
@@ -58,6 +59,11 @@ def jvp(
         ValueError: tangents differ from primals in number, structure, shape or dtype.
     """
     require_callable("jvp", fn)
+    if not isinstance(primals, (tuple, list)):
+        raise TypeError(
+            f"jvp of {name_of(fn)}: primals must be a tuple or list of arguments, "
+            f"not {type(primals).__name__}"
+        )
     call = Call("jvp", fn, primals, range(len(primals)))
     given = _directions(call, tangents, len(primals))
     result, aux = call.run({}, has_aux)

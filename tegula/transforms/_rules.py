@@ -9,7 +9,7 @@ from typing import Any
 from tegula import _core, tree
 from tegula._core import Tensor, enable_grad, no_grad
 from tegula._host import TensorSpec
-from tegula.transforms._calls import FLOATING, name_of, or_zeros, require_callable
+from tegula.transforms._calls import FLOATING, fitted, name_of, or_zeros, require_callable
 
 
 def stop_gradient(x: Any) -> Any:
@@ -25,11 +25,12 @@ class _Flat:
         self.places = [i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)]
         self.tensors = [self.leaves[i] for i in self.places]
 
-    def release(self) -> None:
+    def release(self) -> _Flat:
         """Keeps what the tensors are like instead of them: the engine holds those it needs."""
         for i in self.places:
             self.leaves[i] = TensorSpec(self.leaves[i].shape, self.leaves[i].dtype)
         self.tensors = []
+        return self
 
     def paths(self) -> list[str]:
         paths = self.structure.paths()
@@ -48,7 +49,7 @@ def _flows(x: Any) -> bool:
 
 def _checked(where: str, given: Any, flat: _Flat, name: str, what: str) -> list[Tensor | None]:
     """What a rule gave for the tensors of a tree: None for none, else of their shape and dtype."""
-    found = flat.structure.flatten_up_to(given, name=f"{where}: {name}")
+    found = fitted(where, flat.structure, given, f"{name.rstrip()}s", f"{what.rstrip()}s")
     result: list[Tensor | None] = []
     for i, path in zip(flat.places, flat.paths(), strict=True):
         part, x = found[i], flat.leaves[i]
@@ -66,6 +67,33 @@ def _checked(where: str, given: Any, flat: _Flat, name: str, what: str) -> list[
             )
         result.append(part)
     return result
+
+
+def _pulled(
+    ends: Sequence[Tensor | None],
+    upstream: Sequence[Tensor | None],
+    variables: Sequence[Tensor | None],
+    differentiable: bool,
+) -> list[Tensor | None]:
+    """What flows from upstream at the ends into the variables."""
+    pairs = [
+        (y, g)
+        for y, g in zip(ends, upstream, strict=True)
+        if y is not None and g is not None and y.requires_grad
+    ]
+    wanted = [x for x in variables if x is not None and x.requires_grad]
+    if not pairs or not wanted:
+        return [None] * len(variables)
+    gradients = iter(
+        _core.gradients(
+            [y for y, _ in pairs],
+            [g for _, g in pairs],
+            wanted,
+            retain_graph=True,
+            create_graph=differentiable,
+        )
+    )
+    return [next(gradients) if x is not None and x.requires_grad else None for x in variables]
 
 
 class _Rules:
@@ -102,8 +130,27 @@ class _VjpRules(_Rules):
                 f"not {type(given).__name__}"
             )
         like = self.args
-        gradients = _checked(where, tuple(given), like, "the gradient ", "argument ")
+        gradients = _checked(where, tuple(given), like, "the gradient ", "the argument ")
         return gradients + [None] * (len(inputs) - count)
+
+
+class _KeptRules(_Rules):
+    """Of what ``fwd`` keeps, which second derivatives see varying: by way of ``fwd`` itself."""
+
+    kinds = ("vjp",)
+
+    def __init__(self, fwd: Callable[..., Any], args: _Flat) -> None:
+        self.fwd, self.args = fwd, args
+
+    def vjp(
+        self, inputs: list[Tensor], outputs: list[Tensor], upstream: list[Tensor | None]
+    ) -> list[Tensor | None]:
+        """Gradients of the arguments."""
+        differentiable = _core.is_grad_enabled()
+        with enable_grad():
+            variables = [_core._alias(x) for x in inputs]
+            found = _Flat(self.fwd(*self.args.build(variables))[1]).tensors
+        return _pulled(found, upstream, variables, differentiable)
 
 
 class custom_vjp:  # noqa: N801 - a decorator
@@ -155,9 +202,13 @@ class custom_vjp:  # noqa: N801 - a decorator
                 f"not {type(pair).__name__}"
             )
         out, kept = _Flat(pair[0]), _Flat(pair[1])
-        values, inputs = out.tensors, given.tensors + kept.tensors
+        values, kept_values = out.tensors, kept.tensors
         if not values:
             return pair[0]
+        if kept_values:
+            rules_of_kept = _KeptRules(fwd, _Flat(tuple(args)).release())
+            kept_values = _core._with_rules(kept_values, given.tensors, rules_of_kept)
+        inputs = given.tensors + list(kept_values)
         rules = _VjpRules(bwd, name, given, kept, out)
         return out.build(_core._with_rules(values, inputs, rules))
 
@@ -196,24 +247,7 @@ class _JvpRules(_Rules):
                 _core.zeros_like(x.detach()).requires_grad_() if _flows(x) else None for x in inputs
             ]
             found = self.jvp(inputs, outputs, list(tangents))
-        ends = [
-            (t, g)
-            for t, g in zip(found, upstream, strict=True)
-            if t is not None and g is not None and t.requires_grad
-        ]
-        variables = [t for t in tangents if t is not None]
-        if not ends:
-            return [None] * len(inputs)
-        gradients = iter(
-            _core.gradients(
-                [t for t, _ in ends],
-                [g for _, g in ends],
-                variables,
-                retain_graph=True,
-                create_graph=differentiable,
-            )
-        )
-        return [None if t is None else next(gradients) for t in tangents]
+        return _pulled(found, upstream, tangents, differentiable)
 
 
 class custom_jvp:  # noqa: N801 - a decorator

@@ -11,7 +11,7 @@ import numpy as np
 from tegula import _core, tree
 from tegula._core import Tensor
 from tegula.transforms._axis import named_axis
-from tegula.transforms._calls import FlatFunction, name_of, require_callable
+from tegula.transforms._calls import FlatFunction, fitted, name_of, require_callable
 
 
 def vmap(
@@ -51,22 +51,27 @@ def vmap(
 
     @functools.wraps(fn)
     def batched(*args: Any, **kwargs: Any) -> Any:
-        axes = (_axes_of_args(op, in_axes, len(args)), 0)
         leaves, structure = tree.flatten((list(args), kwargs))
         # "[0][2]['w']" of the pair is "argument 2['w']", "[1]['x']" is "argument 'x'".
         paths = [f"argument {path[4:].replace(']', '', 1)}" for path in structure.paths()]
-        spread = _spread(op, "in_axes", axes, structure)
+        spread: list[int | None] = []
+        for n, (axis, arg) in enumerate(
+            zip(_axes_of_args(op, in_axes, len(args)), args, strict=True)
+        ):
+            built = tree.flatten(arg)[1]
+            spread += _spread(op, f"in_axes[{n}]", axis, built, f"argument {n}")
+        spread += [0] * (len(leaves) - len(spread))  # of keyword arguments
         inputs, has_batch, size = _inputs(op, leaves, spread, paths, axis_size)
         flat = FlatFunction(op, fn, inputs, structure)
         with named_axis(axis_name, size) as number:
             tensors = [inputs[i] for i in flat.places]
             flags = [has_batch[i] for i in flat.places]
             values, flags = _core._batch(flat, tensors, flags, size, number)
-        built = flat.structure
-        assert built is not None
-        targets = _spread(op, "out_axes", out_axes, built)
-        rows = zip(values, flags, targets, built.paths(), strict=True)
-        return built.unflatten([_placed(op, *row, size) for row in rows])
+        result = flat.structure
+        assert result is not None
+        targets = _spread(op, "out_axes", out_axes, result, "the result")
+        rows = zip(values, flags, targets, result.paths(), strict=True)
+        return result.unflatten([_placed(op, *row, size) for row in rows])
 
     return batched
 
@@ -75,9 +80,9 @@ def _is_axis(x: Any) -> bool:
     return x is None or (isinstance(x, int) and not isinstance(x, bool))
 
 
-def _axes_of_args(op: str, in_axes: Any, count: int) -> Any:
+def _axes_of_args(op: str, in_axes: Any, count: int) -> list[Any]:
     if _is_axis(in_axes):
-        return in_axes
+        return [in_axes] * count
     if not isinstance(in_axes, (tuple, list)):
         raise TypeError(
             f"{op}: in_axes must be an int, None, or a tuple of them, not {type(in_axes).__name__}"
@@ -87,7 +92,9 @@ def _axes_of_args(op: str, in_axes: Any, count: int) -> Any:
     return list(in_axes)
 
 
-def _spread(op: str, name: str, axes: Any, structure: tree.Structure) -> list[int | None]:
+def _spread(
+    op: str, name: str, axes: Any, structure: tree.Structure, what: str
+) -> list[int | None]:
     """The axis of each leaf: an int or None of `axes` stands for all leaves below its place."""
     found, built = tree.flatten(axes, is_leaf=_is_axis)
     for axis, path in zip(found, built.paths(), strict=True):
@@ -95,10 +102,7 @@ def _spread(op: str, name: str, axes: Any, structure: tree.Structure) -> list[in
             raise TypeError(f"{op}: {name}{path} must be an int or None, not {axis!r}")
     numbered = structure.unflatten(range(structure.num_leaves))
     result: list[int | None] = [None] * structure.num_leaves
-    try:
-        below = built.flatten_up_to(numbered, name="the arguments")
-    except ValueError as error:
-        raise ValueError(f"{op}: {name} does not fit: {error}") from None
+    below = fitted(f"{op}: {name} does not fit", built, numbered, what, name)
     for axis, part in zip(found, below, strict=True):
         for leaf in tree.leaves(part):
             result[leaf] = axis

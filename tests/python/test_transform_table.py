@@ -184,6 +184,23 @@ def test_vjp_is_the_transpose_of_jvp(name, text):
     assert abs(forward - reverse) <= 1e-10 * max(1.0, abs(forward)), (forward, reverse)
 
 
+SEVERAL = [sample for sample in DIFFERENTIABLE if len(Entry(*sample).floating) > 1]
+
+
+@pytest.mark.parametrize(("name", "text"), SEVERAL)
+def test_vjp_of_each_argument_alone(name, text):
+    """A rule that is asked for one gradient gives it as where it is asked for all."""
+    total, primals = scalarized(Entry(name, text))
+    every = tg.grad(total, argnums=tuple(range(len(primals))))(*primals)
+    for i, want in enumerate(every):
+        alone = tg.grad(total, argnums=i)(*primals)
+        # Of terms that cancel nothing is left but rounding.
+        scale = max(float(np.max(np.abs(np.asarray(want)), initial=0)), 1.0)
+        np.testing.assert_allclose(
+            np.asarray(alone), np.asarray(want), rtol=1e-10, atol=1e-12 * scale, err_msg=text
+        )
+
+
 # ---- batches -----------------------------------------------------------------------------------
 def subsets(count: int) -> list[tuple[int, ...]]:
     if count > 3:
