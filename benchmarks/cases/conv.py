@@ -11,7 +11,7 @@ from benchmarks.peer_calls import jax_call, onnx_nodes, torch_call
 
 METHOD = (
     "Convolutions, forward and both gradients. Rows without a mark have operands that are "
-    "channels-last in memory, as they travel inside Tegula; NCHW marks row-major ones. Every row "
+    "channels-last in memory; NCHW marks row-major ones, which the planner uses. Every row "
     "is beside PyTorch in both layouts. The operations counted are those of the definition; of "
     "rows with the default algorithm, what a user gets, those that Winograd needs."
 )

@@ -42,8 +42,7 @@ struct SourceHooks {
   void (*retain)(const void* token) = nullptr;
   void (*release)(const void* token) = nullptr;
   std::string (*describe)(SourceLocation) = nullptr;  // "train.py:12 in step"; from any thread
-  // How the statement could be written without the value it asks for; "" where that is not known.
-  std::string (*rewrite)(SourceLocation) = nullptr;
+  std::string (*rewrite)(SourceLocation) = nullptr;  // the statement without asking for a value
 };
 SourceHooks& source_hooks();
 std::string describe(SourceLocation where);  // "" when unknown
@@ -60,7 +59,7 @@ struct GroupHook {
 struct GradCell : RefCounted<GradCell> {
   using Hook = std::function<Tensor(const Tensor&)>;
 
-  bool is_leaf = true;  // gradients accumulate here
+  bool is_leaf = true;      // gradients accumulate here
   bool keeps_grad = false;  // retain_grad() of a value that is not a leaf
   std::vector<std::pair<int64_t, Hook>> hooks;  // by id, in the order added
   std::unique_ptr<GroupHook> group_hook;
@@ -89,7 +88,7 @@ struct Output {
   bool requires_grad = false;
   uint32_t handles = 0;  // live Tensors that refer to it
   Shape shape;
-  Ref<Buffer> buffer;  // null while pending, and where the value was not kept
+  Ref<Buffer> buffer;    // null while pending, and where the value was not kept
   Layout layout;
   Ref<GradCell> cell;
   // The last value its handle had before it was rebound to this one, until this one is there: a
@@ -102,9 +101,9 @@ struct Output {
 };
 
 enum class NodeState : uint8_t {
-  pending,  // recorded, in its thread's list
+  pending,    // recorded, in its thread's list
   evaluated,  // submitted or done: outputs that somebody needed have buffers
-  scalar,  // a Python number: `scalar_bits` holds it
+  scalar,     // a Python number: `scalar_bits` holds it
 };
 
 class Node {
@@ -112,10 +111,10 @@ class Node {
   static Ref<Node> create();
 
   const Primitive* primitive = nullptr;  // null for a leaf
-  const Primitive* made_by = nullptr;  // of a leaf: what computed it, where that is known
+  const Primitive* made_by = nullptr;    // of a leaf: what computed it, where that is known
   Backend* device = nullptr;
   NodeState state = NodeState::evaluated;
-  bool on_tape = false;  // keeps inputs for a backward pass
+  bool on_tape = false;        // keeps inputs for a backward pass
   bool tape_released = false;  // was on a tape that backward() used up
   bool without_grad = false;  // recorded where no gradients are, as every recording of it again is
   bool weak_scalar = false;  // takes the dtype of what it meets

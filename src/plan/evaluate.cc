@@ -149,6 +149,7 @@ void settle(const Snapshot& snapshot, const Plan& plan, Run& run, const Ref<Even
 void evaluate_on(Backend& device, std::span<const Tensor> wanted, bool about_to_wait) {
   const Snapshot snapshot = take_snapshot(wanted, device);
   if (snapshot.nodes.empty()) return;
+  device.queue().refuse_inside_work("evaluation");  // before handles let go of old values
   note_recorded(snapshot);
   std::shared_ptr<Plan> plan;
   try {

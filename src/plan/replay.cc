@@ -99,6 +99,7 @@ Replay::Pending Replay::prepare(const Call& call) {
   Pending pending;
   const Variant* variant = nullptr;
   if (!graph_.nodes.empty()) {
+    graph_.device->queue().refuse_inside_work("jit");  // before numbers are drawn, state is bound
     HeldLines::release_ended();
     struct Release {
       Replay* self;

@@ -93,7 +93,11 @@ void submit(std::unique_ptr<Run> run, bool about_to_wait, const Ref<Event>& even
   const Unlocked unlocked;
   try {
     queue.submit(std::move(run), about_to_wait, event);
-  } catch (...) {  // not taken: what it would have computed has failed
+  } catch (const Error& error) {
+    // What was not taken has failed; interrupted, it will say so itself.
+    if (error.kind() != ErrorKind::interrupted) event->complete(std::current_exception());
+    throw;
+  } catch (...) {
     event->complete(std::current_exception());
     throw;
   }

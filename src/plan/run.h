@@ -37,6 +37,7 @@ class Run : public Work {
   ~Run() override;
 
   void run() override;
+  void give_up() override { restore(); }  // what it was to replace stays
   double cost_us() const override { return plan_->cost_us; }
   int64_t held_bytes() const override { return plan_->held_bytes; }
   // Where a value that outlives the run lies. The run was made from `snapshot`.

@@ -16,12 +16,6 @@ constexpr auto kPollInterval = std::chrono::milliseconds(20);
 // The queue whose work this thread runs.
 thread_local const Queue* running_queue = nullptr;
 
-// Waiting for a queue inside its own work would never end.
-void refuse_inside_work(const Queue* queue, const char* what) {
-  if (running_queue == queue)
-    fail(ErrorKind::runtime, what, ": called by work that runs on the same queue");
-}
-
 bool is_interruption(const std::exception_ptr& error) {
   if (!error) return false;
   try {
@@ -33,8 +27,12 @@ bool is_interruption(const std::exception_ptr& error) {
   }
 }
 
-std::exception_ptr run_and_destroy(std::unique_ptr<Work> work) {
+std::exception_ptr run_and_destroy(std::unique_ptr<Work> work, bool given_up) {
   try {
+    if (given_up) {
+      work->give_up();
+      fail(ErrorKind::interrupted, "the work that computes this was given up");
+    }
     work->run();
   } catch (...) {
     return std::current_exception();
@@ -58,26 +56,35 @@ Queue::~Queue() {
   thread_.join();
 }
 
+void Queue::refuse_inside_work(const char* what) const {
+  if (running_queue == this)
+    fail(ErrorKind::runtime, what, ": called by work that runs on the same queue");
+}
+
 Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Event> event) {
   use_engine();
-  refuse_inside_work(this, "submit");
+  refuse_inside_work("submit");
   const bool alone = num_threads() == 1;
   const int64_t bytes = work->held_bytes();
   const bool runs_here = alone || about_to_wait || work->cost_us() < kInlineMicroseconds;
 
+  if (!event) event = make_ref<Event>();
   Lock lock(mutex_);
-  if (alone) {
-    help_until(lock, [this] { return outstanding() == 0 && cancelling_ == 0; });
-  } else {
-    help_until(lock, [&] { return has_room(bytes); });
+  try {
+    if (alone) {
+      help_until(lock, [this] { return outstanding() == 0 && cancelling_ == 0; });
+    } else {
+      help_until(lock, [&] { return has_room(bytes); });
+    }
+  } catch (...) {
+    append({std::move(work), event, bytes, true});
+    changed_.notify_all();
+    throw;
   }
   const bool run_now = runs_here && outstanding() == 0 && cancelling_ == 0;
   if (!run_now && !thread_.joinable())
     thread_ = start_thread("tegula-queue", [this] { thread_main(); });
-  if (!event) event = make_ref<Event>();
-  entries_.push_back({std::move(work), event, bytes});
-  held_ += bytes;
-  ++submitted_;
+  append({std::move(work), event, bytes});
   if (run_now) {
     const InterruptScope scope;
     run_next(lock);
@@ -87,11 +94,17 @@ Ref<Event> Queue::submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Eve
   return event;
 }
 
+void Queue::append(Entry entry) {
+  held_ += entry.bytes;
+  ++submitted_;
+  entries_.push_back(std::move(entry));
+}
+
 void Queue::wait(const Ref<Event>& event) {
   if (!event) return;
   if (!event->done()) {
     use_engine();
-    refuse_inside_work(this, "wait");
+    refuse_inside_work("wait");
     Lock lock(mutex_);
     help_until(lock, [&] { return event->done(); });
   }
@@ -100,7 +113,7 @@ void Queue::wait(const Ref<Event>& event) {
 
 void Queue::synchronize() {
   use_engine();
-  refuse_inside_work(this, "synchronize");
+  refuse_inside_work("synchronize");
   Lock lock(mutex_);
   const uint64_t target = submitted_;
   help_until(lock, [&] { return finished_ >= target; });
@@ -145,7 +158,7 @@ void Queue::run_next(Lock& lock) {
   running_ = true;
   lock.unlock();
   const Queue* outer = std::exchange(running_queue, this);
-  std::exception_ptr error = run_and_destroy(std::move(entry.work));
+  std::exception_ptr error = run_and_destroy(std::move(entry.work), entry.given_up);
   const bool keep = error && !is_interruption(error);
   running_queue = outer;
   lock.lock();

@@ -18,6 +18,9 @@ class Work {
  public:
   virtual ~Work() = default;
   virtual void run() = 0;
+  // Has its turn instead of run() where the caller of submit was interrupted: for what must be left
+  // behind all the same. Does not throw.
+  virtual void give_up() {}
   // Estimated time on the device in microseconds, to decide who runs it.
   virtual double cost_us() const = 0;
   // Memory that it keeps from being used otherwise until it has run.
@@ -37,8 +40,9 @@ class Queue {
   // waits for the oldest while `kMaxAhead` pieces are outstanding, or two that with this one hold
   // more than `kMaxBytesAhead`.
   // Call without the graph lock if the work may run here (see Unlocked).
-  // Throws only if it has not taken the work: Error(interrupted) while it waits for its turn. Work
-  // that fails or is interrupted here says so in its event (see throw_if_interrupted).
+  // Throws Error(interrupted) if the caller is interrupted while it waits: the work then gives up
+  // in its turn, and its event says so. Throws other errors if it has not taken the work. Work that
+  // fails or is interrupted here says so in its event (see throw_if_interrupted).
   // `event` is completed instead of a new one where the caller has handed it out already.
   Ref<Event> submit(std::unique_ptr<Work> work, bool about_to_wait, Ref<Event> event = {});
 
@@ -50,6 +54,9 @@ class Queue {
   // interruption is no failure of the work and is not repeated here.
   void synchronize();
 
+  // Throws where work of this queue runs on this thread: waiting for the queue would never end.
+  void refuse_inside_work(const char* what) const;
+
   static constexpr size_t kMaxAhead = 8;
   static constexpr int64_t kMaxBytesAhead = int64_t(1) << 30;
   static constexpr double kInlineMicroseconds = 50;
@@ -59,6 +66,7 @@ class Queue {
     std::unique_ptr<Work> work;
     Ref<Event> event;
     int64_t bytes;  // held
+    bool given_up = false;
   };
   using Lock = std::unique_lock<std::mutex>;
 
@@ -67,6 +75,7 @@ class Queue {
     return outstanding() < kMaxAhead && (outstanding() < 2 || held_ + bytes <= kMaxBytesAhead);
   }
   bool can_start() const { return !running_ && cancelling_ == 0; }
+  void append(Entry entry);
   void thread_main();
   void run_next(Lock& lock);
   void help_until(Lock& lock, FunctionRef<bool()> ready);

@@ -256,6 +256,42 @@ TEST_CASE("Ctrl-C while waiting cancels the running work") {
   CHECK(ran);
 }
 
+TEST_CASE("Ctrl-C while waiting to submit: the work gives up in its turn") {
+  const Threads scope(2);
+  Queue queue;
+  std::atomic<bool> open = false;
+  std::atomic<int> ran = 0;
+  for (size_t i = 0; i < Queue::kMaxAhead; ++i)
+    queue.submit(work([&] {
+                   ++ran;
+                   while (!open) {
+                     check_cancel();
+                     std::this_thread::sleep_for(200us);
+                   }
+                 }),
+                 false);
+  struct Given : Work {
+    explicit Given(std::function<void()> note) : note(std::move(note)) {}
+    void run() override { FAIL("it was given up"); }
+    void give_up() override { note(); }
+    double cost_us() const override { return kLarge; }
+    std::function<void()> note;
+  };
+  int before = -1;
+  const Ref<Event> event = make_ref<Event>();
+  {
+    const Interruption interruption(30ms);
+    auto given = std::make_unique<Given>([&] { before = ran; });
+    CHECK(error_of([&] { queue.submit(std::move(given), false, event); }).first ==
+          ErrorKind::interrupted);
+  }
+  open = true;
+  queue.synchronize();
+  CHECK(before == int(Queue::kMaxAhead));
+  CHECK(event->done());
+  CHECK(error_of([&] { queue.wait(event); }).first == ErrorKind::interrupted);
+}
+
 TEST_CASE("Ctrl-C stops work that the caller runs itself") {
   for (int count : {1, 2}) {
     const Threads scope(count);

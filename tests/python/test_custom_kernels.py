@@ -542,7 +542,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     site = Path(tg.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "recurrence.py"], cwd=folder, capture_output=True, text=True,
-        env={"PYTHONPATH": str(site), "PATH": ""}, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(site)}, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("loss ")

@@ -251,6 +251,21 @@ def test_evaluating_inside_a_callback_is_an_error_and_no_deadlock():
         tg.synchronize()
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_state_is_not_lost_by_evaluating_it_inside_a_callback(jit):
+    x = tg.zeros(3) + 0
+    add = tg.jit(lambda: x.__iadd__(1)) if jit else lambda: x.__iadd__(1).numpy()
+    add()
+    tg.synchronize()
+    tg.debug.callback(lambda _: add(), tg.ones(()))
+    tg.submit()
+    with pytest.raises(RuntimeError, match="same queue"):
+        tg.synchronize()
+    assert x.tolist() == ([1.0] * 3 if jit else [2.0] * 3)  # recorded, but only now evaluated
+    add()
+    assert x.tolist() == ([2.0] * 3 if jit else [3.0] * 3)
+
+
 # ---- values ----------------------------------------------------------------------------------
 
 

@@ -79,6 +79,30 @@ def test_a_method_and_its_object() -> None:
     same(two.scale(normal(3)), normal(3) * 5)
 
 
+def test_keyword_arguments() -> None:
+    def f(x: tg.Tensor, /, scale: float = 2.0, *, mode: str = "plus", **more: tg.Tensor) -> Any:
+        y = x * scale
+        for name in sorted(more):
+            y = y + more[name] if mode == "plus" else y - more[name]
+        return {"y": y, "names": tuple(sorted(more))}
+
+    jitted = tg.jit(f)
+    x = normal(3)
+    calls: list[dict[str, Any]] = [
+        {},
+        {"scale": 3.0},
+        {"mode": "minus", "b": x, "a": x + 1},
+        {"a": x + 1, "b": x, "mode": "minus"},
+        {"scale": 0.5, "c": tg.ones(3)},
+    ]
+    for _ in range(2):
+        for given in calls:
+            same(jitted(x, **given), f(x, **given))
+    misses = jitted.cache_info()["misses"]
+    same(jitted(x, scale=5.0), f(x, scale=5.0))  # a number, not another kind of call
+    assert jitted.cache_info()["misses"] == misses
+
+
 def test_python_numbers_may_change() -> None:
     @tg.jit
     def f(x: tg.Tensor, a: float, n: int) -> tg.Tensor:

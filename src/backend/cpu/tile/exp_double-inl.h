@@ -57,20 +57,28 @@ V scale_double(D d, V y, V n) {
                  power_of_two_double(d, hn::Sub(n, half)));
 }
 
+// Below log(2^-1075) exp rounds to 0, which is set, not computed (see exp_float).
+inline constexpr double kVanishes = -745.1332191019412;
+
 // exp(x) 2^-less
 template <class D, class V>
 V exp_double(D d, V x, double less = 0) {
-  const auto [n, p] = reduce_exp_double(d, clamp(d, x, -746, 712));
-  return scale_double(d, hn::Add(p.high, hn::Set(d, 1.0)), hn::Sub(n, hn::Set(d, less)));
+  const auto vanishes = hn::Lt(x, hn::Set(d, kVanishes));
+  const auto [n, p] = reduce_exp_double(d, at_most(d, hn::IfThenZeroElse(vanishes, x), 712));
+  const V y = scale_double(d, hn::Add(p.high, hn::Set(d, 1.0)), hn::Sub(n, hn::Set(d, less)));
+  return hn::IfThenZeroElse(vanishes, y);
 }
 
 // 2^x
 template <class D, class V>
 V exp2_double(D d, V x) {
-  const V inside = clamp(d, x, -1076, 1025), shift = hn::Set(d, kWholeShift);
+  const auto vanishes = hn::Lt(x, hn::Set(d, -1075.0));
+  const V inside = at_most(d, hn::IfThenZeroElse(vanishes, x), 1025);
+  const V shift = hn::Set(d, kWholeShift);
   const V n = hn::Sub(hn::Add(inside, shift), shift);
   const V r = hn::Mul(hn::Sub(inside, n), hn::Set(d, 0x1.62e42fefa39efp-1));
-  return scale_double(d, hn::Add(reduce_exp_double(d, r).p.high, hn::Set(d, 1.0)), n);
+  const V y = scale_double(d, hn::Add(reduce_exp_double(d, r).p.high, hn::Set(d, 1.0)), n);
+  return hn::IfThenZeroElse(vanishes, y);
 }
 
 // exp(x) - 1 for |x| up to 60, below which it is -1 to the last bit.
@@ -109,9 +117,12 @@ V tanh_double(D d, V x) {
 template <class D, class V>
 V sigmoid_double(D d, V x) {
   const V one = hn::Set(d, 1.0), zero = hn::Zero(d);
-  const auto [n, p] = reduce_exp_double(d, clamp(d, hn::Neg(hn::Abs(x)), -746, 0));
+  const V below = hn::Neg(hn::Abs(x));
+  const auto vanishes = hn::Lt(below, hn::Set(d, kVanishes));
+  const auto [n, p] = reduce_exp_double(d, hn::IfThenZeroElse(vanishes, below));
   const auto y = ordered_sum(one, p.high);
-  const Pair<V> e = {scale_double(d, y.high, n), scale_double(d, hn::Add(y.low, p.low), n)};
+  const V high = scale_double(d, y.high, n), low = scale_double(d, hn::Add(y.low, p.low), n);
+  const Pair<V> e = {hn::IfThenZeroElse(vanishes, high), hn::IfThenZeroElse(vanishes, low)};
   auto sum = ordered_sum(one, e.high);
   sum.low = hn::Add(sum.low, e.low);
   const auto negative = hn::Lt(x, zero);

@@ -39,6 +39,17 @@ V clamp(D d, V x, double low, double high) {
 #endif
 }
 
+// x, or `high` where it is larger; a NaN stays.
+template <class D, class V>
+V at_most(D d, V x, double high) {
+  const V top = hn::Set(d, hn::TFromD<D>(high));
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
+  return hn::Min(top, x);
+#else
+  return hn::IfThenElse(hn::Eq(x, x), hn::Min(top, x), x);
+#endif
+}
+
 // The whole number nearest to x, up to 2^22.
 template <class D, class V>
 V nearest(D d, V x) {
@@ -98,20 +109,24 @@ V scale_normal(D d, V y, V n) {
   return hn::Mul(y, power_of_two(d, hn::ConvertTo(hn::RebindToSigned<D>(), n), y));
 }
 
+// Below log(2^-150) the result rounds to 0. It is set, not computed: results that underflow take
+// some processors ten times as long, and masked scores are full of them.
 template <class D, class V>
 V exp_float(D d, V x) {
-  const auto [n, p] = reduce_exp(d, clamp(d, x, -104, 89));
-  return scale(d, hn::Add(p, hn::Set(d, 1.0f)), n);
+  const auto vanishes = hn::Lt(x, hn::Set(d, -103.972084f));
+  const auto [n, p] = reduce_exp(d, at_most(d, hn::IfThenZeroElse(vanishes, x), 89));
+  return hn::IfThenZeroElse(vanishes, scale(d, hn::Add(p, hn::Set(d, 1.0f)), n));
 }
 
 // 2^x: the fit is to (2^r - 1) / r.
 template <class D, class V>
 V exp2_float(D d, V x) {
-  const V inside = clamp(d, x, -151, 129);
+  const auto vanishes = hn::Lt(x, hn::Set(d, -150.0f));
+  const V inside = at_most(d, hn::IfThenZeroElse(vanishes, x), 129);
   const V n = nearest(d, inside), r = hn::Sub(inside, n);
   const V q = polynomial(d, r, 0x1.00a70ap-16, 0x1.44427ep-13, 0x1.5d879ep-10, 0x1.3b2a18p-7,
                          0x1.c6b08ep-5, 0x1.ebfbe0p-3, 0x1.62e430p-1);
-  return scale(d, hn::MulAdd(r, q, hn::Set(d, 1.0f)), n);
+  return hn::IfThenZeroElse(vanishes, scale(d, hn::MulAdd(r, q, hn::Set(d, 1.0f)), n));
 }
 
 // 2^n (1 + p) - 1, apart where 2^n overflows or hides the 1.
