@@ -100,7 +100,15 @@ Tensor Trace::known(const Tensor& x) {
 }
 
 void Trace::note_draw(Generator& generator, Node* node, uint64_t counters) {
-  drawn_.push_back({Ref<Generator>(&generator), node, node->sequence, counters});
+  drawn_.push_back({Ref<Generator>(&generator), node, node->sequence, counters, drawn_.size()});
+}
+
+void Trace::note_drawn_again(const Node& first, Node& again) {
+  for (size_t i = 0; i < drawn_.size(); ++i) {
+    if (drawn_[i].node != &first || drawn_[i].sequence != first.sequence) continue;
+    drawn_.push_back({drawn_[i].generator, &again, again.sequence, 0, drawn_[i].first});
+    return;
+  }
 }
 
 Graph Trace::graph(std::vector<Value> outputs) const {
@@ -136,15 +144,17 @@ Graph Trace::graph_of(std::vector<Value> outputs, const std::vector<Node*>& effe
             [](const Ref<Node>& a, const Ref<Node>& b) { return a->sequence < b->sequence; });
   graph.inputs = inputs_;
   graph.outputs = std::move(outputs);
+  std::vector<uint64_t> offsets;
   for (const Drawn& draw : drawn_) {
     const Ref<Generator> generator = draw.generator.get() == ambient_ ? nullptr : draw.generator;
     auto stream = std::find_if(graph.streams.begin(), graph.streams.end(),
                                [&](const Graph::Stream& s) { return s.generator == generator; });
     if (stream == graph.streams.end()) stream = graph.streams.insert(stream, {generator, 0});
+    offsets.push_back(draw.first < offsets.size() ? offsets[draw.first] : stream->length);
     // The address may belong to a later node: the sequence tells.
     if (seen.count(draw.node) && draw.node->sequence == draw.sequence)
       graph.draws.push_back(
-          {Ref<Node>(draw.node), int32_t(stream - graph.streams.begin()), stream->length});
+          {Ref<Node>(draw.node), int32_t(stream - graph.streams.begin()), offsets.back()});
     stream->length += draw.counters;
   }
   return graph;

@@ -74,6 +74,7 @@ class Trace {
 
   void note_look(const Node& scalar);  // somebody decides by a number's value
   void note_draw(Generator& generator, Node* node, uint64_t counters);
+  void note_drawn_again(const Node& first, Node& again);  // the same numbers
 
  private:
   struct Drawn {
@@ -81,6 +82,7 @@ class Trace {
     Node* node;
     uint64_t sequence;
     uint64_t counters;
+    size_t first;  // which of these drew the numbers; its own place where this did
   };
 
   // What outputs and effects follow from.

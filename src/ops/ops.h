@@ -148,6 +148,9 @@ Tensor arg_reduce(const Tensor& x, std::optional<int64_t> axis, ArgMode mode, bo
 
 // ---- random.cc -----------------------------------------------------------------------------
 Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, DType dtype);
+// The same numbers drawn once more, where x is known to be drawn by this thread's trace, or by none
+// where there is none; else x itself.
+Tensor drawn_again(const Tensor& x);
 
 // ---- neural.cc: composites -----------------------------------------------------------------
 Tensor widened(const Tensor& x);  // in at least float32

@@ -153,4 +153,13 @@ Tensor random_tensor(Generator& generator, RandomKind kind, const Shape& shape, 
   return drawn;
 }
 
+Tensor drawn_again(const Tensor& x) {
+  const Node& node = x.node();
+  Trace* trace = Trace::current();
+  if (node.primitive != &kRandom || (trace ? !trace->made(node) : node.trace != 0)) return x;
+  Tensor again = record(kRandom, std::span<const Tensor>(), node.attrs, node.dynamic);
+  if (trace) trace->note_drawn_again(node, again.node());
+  return again;
+}
+
 }  // namespace tegula

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "graph/custom.h"
@@ -110,11 +111,10 @@ class Batcher {
   }
 
   // Every example draws.
-  std::vector<Batched> draw(const Node& node, Generator& generator) {
+  Tensor draw(const Node& node, Generator& generator) {
     Shape shape{size_};
     shape.append(node.outputs[0].shape.begin(), node.outputs[0].shape.end());
-    return {
-        {random_tensor(generator, RandomKind(node.attrs[0]), shape, node.outputs[0].dtype), true}};
+    return random_tensor(generator, RandomKind(node.attrs[0]), shape, node.outputs[0].dtype);
   }
 
  private:
@@ -383,16 +383,23 @@ Tensors batched_derivative(const Tensors& directions, bool create_graph, Record 
 std::vector<Batched> record_batched(const Graph& graph, const BatchedLeaves& leaves, int64_t size,
                                     int64_t axis) {
   Made made(leaves);
-  std::unordered_map<const Node*, Generator*> draws;
+  std::unordered_map<const Node*, std::pair<Generator*, uint64_t>> draws;
   for (const Graph::Draw& draw : graph.draws) {
     const Graph::Stream& stream = graph.streams[size_t(draw.generator)];
-    draws[draw.node.get()] = stream.generator ? stream.generator.get() : &default_generator();
+    Generator* generator = stream.generator ? stream.generator.get() : &default_generator();
+    draws[draw.node.get()] = {generator, draw.offset};
   }
   Batcher batcher(size, axis);
+  std::map<std::pair<Generator*, uint64_t>, Tensor> drawn;  // by what drew and where
   for (const Ref<Node>& node : graph.nodes) {
     const auto draw = draws.find(node.get());
-    made.add(*node, draw == draws.end() ? batcher.call(*node, made.inputs_of(*node), node->dynamic)
-                                        : batcher.draw(*node, *draw->second));
+    if (draw == draws.end()) {
+      made.add(*node, batcher.call(*node, made.inputs_of(*node), node->dynamic));
+      continue;
+    }
+    Tensor& numbers = drawn[draw->second];
+    numbers = numbers ? drawn_again(numbers) : batcher.draw(*node, *draw->second.first);
+    made.add(*node, {{numbers, true}});
   }
   return made.values(graph.outputs);
 }

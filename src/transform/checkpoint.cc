@@ -84,6 +84,7 @@ class Recording : public RefCounted<Recording> {
       Tensors results;
       if (given && happens_once(*node)) {
         results = values;
+        if (draws_.count(node.get())) results = {drawn_again(values[0])};
       } else if (const auto draw = draws_.find(node.get()); draw != draws_.end()) {
         const Output& like = node->outputs[0];
         results = {
@@ -104,8 +105,8 @@ class Recording : public RefCounted<Recording> {
   }
 
  private:
-  // Draws and ordered effects. Draws are kept, so each example of a batch has those it had, and
-  // each run of tg.jit; the planner makes them again instead of storing them.
+  // Draws and ordered effects. What was drawn is known by the value kept of it, so each example of
+  // a batch has its own, and each run of tg.jit.
   bool happens_once(const Node& node) const {
     return draws_.count(&node) || (node.host && read_attrs<HostCallAttrs>(node.attrs).ordered);
   }
