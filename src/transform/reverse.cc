@@ -9,6 +9,7 @@
 #include "ops/ops.h"
 #include "transform/anomaly.h"
 #include "transform/tape.h"
+#include "transform/transformed_body.h"
 #include "transform/upstream.h"
 
 namespace tegula {
@@ -116,8 +117,7 @@ Tensors expanded_gradients(const Node& node, std::span<const Tensor> upstream,
   Tensors inputs, stop(node.inputs.size());
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     Tensor x(node.inputs[i]);
-    if (x.requires_grad())
-      x = stop[i] = record(reshape_primitive(), {x}, Attrs(x.shape().begin(), x.shape().end()));
+    if (x.requires_grad()) x = stop[i] = own_view(x);
     inputs.push_back(std::move(x));
   }
   Tensors outputs = node.primitive->expand(inputs, node.attrs);
