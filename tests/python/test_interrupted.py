@@ -3,6 +3,7 @@
 import random
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -62,11 +63,16 @@ def test_updates_are_old_or_new(alarms, threads, wait):
         else:
             tg.submit()
 
+    update()
+    start = time.perf_counter()
+    update()
+    tg.synchronize()
+    longest = max(1e-2, 5 * (time.perf_counter() - start))  # on a slow machine too, some steps
     stopped = 0
     try:
         for _ in range(30):
             before = [x[0].item() for x in values]
-            steps = until_stopped(alarms, rng.uniform(1e-4, 1e-2), update)
+            steps = until_stopped(alarms, rng.uniform(1e-4, longest), update)
             stopped += steps > 0
             for x, least in zip(values, before, strict=True):
                 seen = x.numpy()
