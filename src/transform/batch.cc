@@ -105,8 +105,8 @@ class Batcher {
     if (node.primitive == &after_primitive())
       return flagged(once(node, inputs, dynamic), inputs[0].has_batch);
     if (node.primitive == &with_rules_primitive()) return flagged(ruled(node, inputs), true);
-    const bool has_rule = node.rules && node.rules->has_batch();
-    if (node.host && !has_rule) return call_host(node, inputs);
+    if (node.host && read_attrs<HostCallAttrs>(node.attrs).ordered)
+      return call_in_order(node, inputs);
     return flagged(size_ ? many(node, inputs, dynamic) : nothing(node), true);
   }
 
@@ -233,25 +233,23 @@ class Batcher {
     return result;
   }
 
-  // A function of the host is called for each example, in their order.
-  std::vector<Batched> call_host(const Node& node, const std::vector<Batched>& inputs) {
-    const bool ordered = read_attrs<HostCallAttrs>(node.attrs).ordered;
-    const size_t results = node.outputs.size() - (ordered ? 1 : 0);
-    std::vector<Tensors> parts(results);
+  // An ordered effect happens for each example, in their order; its last output is its token.
+  std::vector<Batched> call_in_order(const Node& node, const std::vector<Batched>& inputs) {
     const Tensors values = values_of(inputs);
     const Wanted has_batch = batches_of(inputs);
     const BatchContext context(node, node.dynamic, values, has_batch, size_, axis_);
-    Tensor token = ordered ? zeros({0}, DType::bool_) : Tensor();
+    std::vector<Tensors> parts(node.outputs.size() - 1);
+    Tensor token = zeros({0}, DType::bool_);
     for (int64_t b = 0; b < size_; ++b) {
       const Tensors outputs = record_again(node, context.example(b), node.dynamic);
-      for (size_t k = 0; k < results; ++k) parts[k].push_back(outputs[k]);
-      if (ordered) token = outputs.back();
+      for (size_t k = 0; k < parts.size(); ++k) parts[k].push_back(outputs[k]);
+      token = outputs.back();
     }
     std::vector<Batched> result;
     const Tensors none = size_ ? Tensors() : nothing(node);
-    for (size_t k = 0; k < results; ++k)
+    for (size_t k = 0; k < parts.size(); ++k)
       result.push_back({size_ ? stack(parts[k], 0) : none[k], true});
-    if (ordered) result.push_back({token, false});
+    result.push_back({token, false});
     return result;
   }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bits import normal, same
+from slopes import check_gradient
 
 import tegula as tg
 from tegula import nn
@@ -22,23 +23,6 @@ def plain_scan(f: Any, carry: Any, xs: Any, reverse: bool = False) -> Any:
     for i in reversed(rows) if reverse else rows:
         carry, ys[i] = f(carry, xs[i])
     return carry, tg.stack(ys)
-
-
-def slope(f: Any, x: np.ndarray, h: float = 1e-6) -> np.ndarray:
-    """Central differences of a function of one float64 array."""
-    result = np.zeros_like(x)
-    for i in np.ndindex(x.shape):
-        for sign in (1, -1):
-            moved = x.copy()
-            moved[i] += sign * h
-            result[i] += sign * f(tg.asarray(moved)).item() / (2 * h)
-    return result
-
-
-def check_gradient(f: Any, x: np.ndarray) -> None:
-    expected = slope(f, x)
-    for g in (tg.grad(f), tg.jit(tg.grad(f)), tg.grad(tg.jit(f))):
-        np.testing.assert_allclose(g(tg.asarray(x)).numpy(), expected, rtol=1e-6, atol=1e-8)
 
 
 X = np.linspace(-0.9, 1.1, 6).reshape(2, 3)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bits import normal, same
+from slopes import check_gradient
 
 import tegula as tg
 from tegula._custom_rules import RuleCall
@@ -45,22 +46,6 @@ def _(inputs: Any, y: tg.Tensor, upstream: tg.Tensor, power: int) -> Any:
 @tg.custom_op(infer=lambda x: (x, tg.TensorSpec(x.shape, "int32")))
 def frexp(x):
     return np.frexp(x)
-
-
-def slope(f: Any, x: np.ndarray, h: float = 1e-6) -> np.ndarray:
-    result = np.zeros_like(x)
-    for i in np.ndindex(x.shape):
-        for sign in (1, -1):
-            moved = x.copy()
-            moved[i] += sign * h
-            result[i] += sign * f(tg.asarray(moved)).item() / (2 * h)
-    return result
-
-
-def check_gradient(f: Any, x: np.ndarray) -> None:
-    expected = slope(f, x)
-    for g in (tg.grad(f), tg.jit(tg.grad(f)), tg.grad(tg.jit(f))):
-        np.testing.assert_allclose(g(tg.asarray(x)).numpy(), expected, rtol=1e-6, atol=1e-8)
 
 
 # ---- values ----------------------------------------------------------------------------------
