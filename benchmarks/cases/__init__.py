@@ -17,6 +17,7 @@ from benchmarks.cases import (
     fused,
     gemm,
     gpt,
+    linalg,
     lowp,
     lstm,
     memory,
@@ -66,6 +67,7 @@ CASES: dict[str, Case] = {
         memory,
         bits,
         transforms,
+        linalg,
         package,
     )
 }

@@ -29,6 +29,8 @@ const char* kind_text(ArgKind kind) {
       return "DTypeLike";
     case ArgKind::text:
       return "str";
+    case ArgKind::order:
+      return "float | str";
   }
   return "Any";
 }
