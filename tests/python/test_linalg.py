@@ -352,8 +352,7 @@ def test_nan_passes_through_factors():
     assert np.isnan(np.asarray(la.solve(x, np.ones(3)))).any()
     assert np.isnan(float(la.det(x)))
     assert np.isnan(np.asarray(la.qr(x).R)).any()
-    with pytest.raises(la.LinAlgError):
-        np.asarray(la.cholesky(x))
+    assert np.isnan(np.asarray(la.cholesky(x))).any()
 
 
 @pytest.mark.parametrize(
