@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from tegula import _core
 
@@ -46,7 +47,7 @@ def _from_openblas() -> dict[str, int]:
     return {}
 
 
-def _address(function: ctypes._CFuncPtr) -> int:
+def _address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 

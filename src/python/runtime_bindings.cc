@@ -195,7 +195,8 @@ void add_runtime_functions(nb::module_& m) {
           return at == addresses.end() ? nullptr : reinterpret_cast<void*>(at->second);
         });
       },
-      nb::arg("addresses"), "Gives the engine LAPACK's functions, by their addresses.");
+      nb::arg("addresses"), nb::sig("def _set_lapack(addresses: dict[str, int]) -> None"),
+      "Gives the engine LAPACK's functions, by their addresses.");
   m.def("_readable_bytes", &readable_bytes, nb::arg("bytes"), "So many bytes in words.");
   m.def("_start_profile", &start_profile, "Begins to note what is planned and run.");
   m.def("_stop_profile", finish_profile,
