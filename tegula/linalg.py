@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tegula import _core, _lapack
 from tegula._core import (
     EighResult,
+    EigResult,
     LinAlgError,
     LstsqResult,
     QRResult,
@@ -27,7 +28,9 @@ from tegula._core import linalg_cholesky as cholesky
 from tegula._core import linalg_cross as cross
 from tegula._core import linalg_det as det
 from tegula._core import linalg_diagonal as diagonal
+from tegula._core import linalg_eig as eig
 from tegula._core import linalg_eigh as eigh
+from tegula._core import linalg_eigvals as eigvals
 from tegula._core import linalg_eigvalsh as eigvalsh
 from tegula._core import linalg_expm as expm
 from tegula._core import linalg_inv as inv
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from tegula._core import TensorLike
 
 __all__ = [
+    "EigResult",
     "EighResult",
     "LinAlgError",
     "LstsqResult",
@@ -60,7 +64,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "expm",
     "inv",

@@ -17,9 +17,11 @@ Tensor from_diagonal(const Tensor& x);
 Tensor identity(int64_t n, DType dtype);
 Tensor lower_triangle(const Tensor& x);  // with the diagonal
 Tensor upper_triangle(const Tensor& x);
-inline Tensor adjoint(const Tensor& x) { return matrix_transpose(x); }
+inline Tensor adjoint(const Tensor& x) { return conj(matrix_transpose(x)); }
 // (x + x^H) / 2
 inline Tensor hermitian_part(const Tensor& x) { return (x + adjoint(x)) * constant(0.5); }
+// |x|^2, real.
+Tensor squared_size(const Tensor& x);
 // x without rows and columns past the first ones.
 Tensor corner(const Tensor& x, int64_t rows, int64_t columns);
 
@@ -27,8 +29,8 @@ Tensor corner(const Tensor& x, int64_t rows, int64_t columns);
 // Throw for what is no matrix, or no square one; `argument` is its name.
 void check_matrix(const Tensor& x, const char* op, const char* argument = "x");
 void check_square(const Tensor& x, const char* op, const char* argument = "x");
-// Throws TypeError unless the dtype is a floating one.
-void check_floating(const Tensor& x, const char* op, const char* argument = "x");
+// Throws TypeError unless the dtype is a floating or complex one.
+void check_inexact(const Tensor& x, const char* op, const char* argument = "x");
 // The batch that a's and b's matrices broadcast to, and x with it.
 Shape batch_shape(const Tensor& a, const Tensor& b, const char* op);
 Tensor with_batch(const Tensor& x, const Shape& batch);
@@ -39,7 +41,7 @@ Tensors by_lapack(const char* op, Tensors xs, F&& f) {
   require_lapack(op);
   DType dtype = xs[0].dtype();
   for (const Tensor& x : xs) {
-    check_floating(x, op);
+    check_inexact(x, op);
     dtype = promote(dtype, x.dtype());
   }
   const bool narrow = itemsize(dtype) == 2;

@@ -14,10 +14,10 @@ void check_square(const Tensor& x, const char* op, const char* argument) {
           " must be square matrices, got shape ", x.shape());
 }
 
-void check_floating(const Tensor& x, const char* op, const char* argument) {
-  if (!is_floating(x.dtype()))
-    fail(ErrorKind::type, op, ": ", argument, " must have a floating dtype, got ", x.dtype(),
-         "; use astype first");
+void check_inexact(const Tensor& x, const char* op, const char* argument) {
+  if (!is_inexact(x.dtype()))
+    fail(ErrorKind::type, op, ": ", argument, " must have a floating or complex dtype, got ",
+         x.dtype(), "; use astype first");
 }
 
 Shape batch_shape(const Tensor& a, const Tensor& b, const char* op) {

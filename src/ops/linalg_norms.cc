@@ -27,7 +27,7 @@ Tensor zeros_without(const Tensor& x, const Dims& axes, bool keepdims) {
 
 // Of the numbers along axes, which are normalised.
 Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double order) {
-  if (order == 2) return root(sum(square(x), axes, keepdims));
+  if (order == 2) return root(sum(squared_size(x), axes, keepdims));
   const Tensor size = abs(x);
   if (order == 1) return sum(size, axes, keepdims);
   if (order == kInfinity)
@@ -37,7 +37,7 @@ Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double orde
             x.shape());
     return min(size, axes, keepdims);
   }
-  if (order == 0) return sum(astype(not_equal(x, constant(0)), x.dtype()), axes, keepdims);
+  if (order == 0) return sum(astype(not_equal(x, constant(0)), size.dtype()), axes, keepdims);
   return pow(sum(pow(size, constant(order)), axes, keepdims), constant(1 / order));
 }
 
@@ -79,8 +79,8 @@ Tensor matrix_norm(const Tensor& x, const std::string& order, bool keepdims) {
 // 16-bit floats are summed up in float32.
 template <class F>
 Tensors widened_norm(const Tensor& x, const char* op, F&& norm) {
-  check_floating(x, op);
-  return {astype(norm(widened(x)), x.dtype())};
+  check_inexact(x, op);
+  return {astype(norm(is_complex(x.dtype()) ? x : widened(x)), real_dtype(x.dtype()))};
 }
 
 bool needs_lapack(const std::string& order) {
@@ -103,7 +103,8 @@ const Family kLinalgNorms("Linear algebra: norms", {
          },
      .samples = "f(5);;f(3, 4), axis=1;;f(2, 3, 4), axis=(0, 2), keepdims=True;;f(3, 4), ord=1;;"
                 "f(3, 4), axis=0, ord=float('inf');;f(3, 4), ord=-float('inf');;f(5), ord=0;;"
-                "pos(3, 4), ord=3.5, axis=-1;;f(2, 0), axis=1;;f(3, 4), keepdims=True",
+                "pos(3, 4), ord=3.5, axis=-1;;f(2, 0), axis=1;;f(3, 4), keepdims=True;;"
+                "c(3, 4), axis=0;;c(3, 4), ord=3",
      .reference = "numpy.linalg.vector_norm",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -123,7 +124,8 @@ const Family kLinalgNorms("Linear algebra: norms", {
          },
      .samples = "f(3, 4);;f(2, 3, 4), keepdims=True;;f(3, 4), ord='nuc';;f(2, 3, 3), ord=2;;"
                 "f(3, 4), ord=-2, keepdims=True;;f(2, 3, 4), ord=1;;f(3, 4), ord=-1;;"
-                "f(3, 4), ord=float('inf'), keepdims=True;;f(3, 4), ord=-float('inf');;f(0, 3)",
+                "f(3, 4), ord=float('inf'), keepdims=True;;f(3, 4), ord=-float('inf');;f(0, 3);;"
+                "c(3, 4);;c(3, 4), ord='nuc';;c(3, 4), ord=1",
      .reference = "numpy.linalg.matrix_norm",
      .differentiable = true,
      .tolerance = 1e-5},

@@ -70,6 +70,10 @@ Tensor from_diagonal(const Tensor& x) {
   return expand_dims(x, -1) * identity(x.shape().back(), x.dtype());
 }
 
+Tensor squared_size(const Tensor& x) {
+  return is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(x);
+}
+
 Tensor lower_triangle(const Tensor& x) {
   const Tensor row = expand_dims(iota(x.shape()[x.rank() - 2]), 1);
   return where(greater_equal(row, iota(x.shape().back())), x, constant(0));

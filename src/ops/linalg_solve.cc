@@ -44,14 +44,19 @@ const Primitive kDeterminant = {
     .infer =
         [](const InferContext& c, OutputSpecs& out) {
           const Shape& x = c.shape(0);
-          for (int64_t i = 0; i <= c.attrs[0]; ++i)
-            out.push_back({c.dtype(0), Shape(x.begin(), x.end() - 2)});
+          const Shape batch(x.begin(), x.end() - 2);
+          out.push_back({c.dtype(0), batch});
+          if (c.attrs[0]) out.push_back({real_dtype(c.dtype(0)), batch});
         },
     .vjp =
         [](VjpContext& c) {
           const bool logarithm = c.attrs()[0];
-          Tensor g = logarithm ? c.grad(1) : c.grad() * c.output();
-          if (!g) return;  // of the sign, which is constant
+          Tensor g = logarithm ? c.grad(1) : c.grad() * conj(c.output());
+          if (logarithm && c.grad() && is_complex(c.input_dtype(0))) {  // the sign turns
+            const Tensor turn = imag(c.grad() * conj(c.output()));
+            g = complex(g ? g : zeros(turn.shape(), turn.dtype()), turn);
+          }
+          if (!g) return;  // of a real sign, which is constant
           g = expand_dims(expand_dims(g, -1), -1);
           c.give(0, g * adjoint(inv(c.input(0))));
         },
@@ -199,7 +204,8 @@ const Family kLinalgSolve("Linear algebra: solving", {
              return Tensors{record(kCholesky, {xs[0]}, {int64_t(a.boolean(1))})};
            });
          },
-     .samples = "spd(3);;spd(2, 4);;spd(3), upper=True;;spd(2, 0);;spd(0, 3)",
+     .samples = "spd(3);;spd(2, 4);;spd(3), upper=True;;spd(2, 0);;spd(0, 3);;hpd(2, 3);;"
+                "hpd(3), upper=True",
      .reference = "numpy.linalg.cholesky",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -214,7 +220,7 @@ const Family kLinalgSolve("Linear algebra: solving", {
              return Tensors{record(kDeterminant, {xs[0]}, {0})};
            });
          },
-     .samples = "square(3);;square(2, 4);;square(1);;square(0);;square(0, 3)",
+     .samples = "square(3);;square(2, 4);;square(1);;square(0);;square(0, 3);;c(2, 3, 3)",
      .reference = "numpy.linalg.det",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -229,7 +235,7 @@ const Family kLinalgSolve("Linear algebra: solving", {
              return record_all(kDeterminant, xs, {1});
            });
          },
-     .samples = "square(3);;-square(2, 3);;square(0);;square(0, 3)",
+     .samples = "square(3);;-square(2, 3);;square(0);;square(0, 3);;c(2, 3, 3)",
      .reference = "numpy.linalg.slogdet",
      .differentiable = true,
      .tolerance = 1e-5,
@@ -246,7 +252,7 @@ const Family kLinalgSolve("Linear algebra: solving", {
              return Tensors{inv(xs[0])};
            });
          },
-     .samples = "square(3);;square(2, 4);;square(0);;square(0, 3)",
+     .samples = "square(3);;square(2, 4);;square(0);;square(0, 3);;c(2, 3, 3)",
      .reference = "numpy.linalg.inv",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -257,7 +263,8 @@ const Family kLinalgSolve("Linear algebra: solving", {
             "that is singular.",
      .call = [](const Args& a) { return solved(a, "linalg.solve", solve); },
      .samples = "square(3), f(3);;square(3), f(3, 2);;square(2, 3), f(2, 3, 1);;"
-                "square(2, 3), f(3);;square(3), f(2, 3, 4);;square(0), f(0, 2);;square(3), f(3, 0)",
+                "square(2, 3), f(3);;square(3), f(2, 3, 4);;square(0), f(0, 2);;square(3), f(3, 0);;"
+                "c(3, 3), c(3);;square(2, 3), c(3, 2)",
      .reference = "lambda a, b: numpy.linalg.solve(a, b)",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -273,7 +280,8 @@ const Family kLinalgSolve("Linear algebra: solving", {
            });
          },
      .samples = "square(3), f(3);;square(2, 3), f(2, 3, 2), upper=True;;"
-                "square(3), f(2, 3, 2), unit_diagonal=True;;square(0), f(0, 2)",
+                "square(3), f(2, 3, 2), unit_diagonal=True;;square(0), f(0, 2);;"
+                "c(3, 3), c(3, 2), upper=True",
      .reference = "reference.solve_triangular",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -281,7 +289,7 @@ const Family kLinalgSolve("Linear algebra: solving", {
      .parameters = "x: Tensor, n: int, /",
      .doc = "Matrices (..., N, N) multiplied by themselves; the inverse's power for negative n.",
      .call = [](const Args& a) { return Tensors{matrix_power(a.tensor(0), a.integer(1))}; },
-     .samples = "square(3), 3;;square(2, 3), -2;;f(3, 3), 0;;f(2, 2), 1;;f(0, 0), 2",
+     .samples = "square(3), 3;;square(2, 3), -2;;f(3, 3), 0;;f(2, 2), 1;;f(0, 0), 2;;c(2, 2, 2), 2",
      .reference = "numpy.linalg.matrix_power",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -296,7 +304,7 @@ const Family kLinalgSolve("Linear algebra: solving", {
              return Tensors{expm(xs[0])};
            });
          },
-     .samples = "f(3, 3);;f(2, 4, 4) * 0.1;;f(3, 3) * 9;;f(2, 2) * 0.01;;f(0, 0)",
+     .samples = "f(3, 3);;f(2, 4, 4) * 0.1;;f(3, 3) * 9;;f(2, 2) * 0.01;;f(0, 0);;c(3, 3)",
      .reference = "reference.expm",
      .differentiable = true,
      .tolerance = 2e-5},

@@ -100,7 +100,7 @@ const Primitive kQr = {
 
 // ---- symmetric matrices ------------------------------------------------------------------------
 void infer_eigenvalues(const InferContext& c, OutputSpecs& out) {
-  out.push_back({c.dtype(0), extended(batch_of(c.shape(0)), {c.shape(0).back()})});
+  out.push_back({real_dtype(c.dtype(0)), extended(batch_of(c.shape(0)), {c.shape(0).back()})});
 }
 
 // (x + x^H) / 2 -> its eigenvalues in ascending order and its eigenvectors.
@@ -143,10 +143,65 @@ const Primitive kEigvalsh = {
     .can_fail = true,
 };
 
+// ---- any square matrices -----------------------------------------------------------------------
+void infer_complex_eigenvalues(const InferContext& c, OutputSpecs& out) {
+  const int64_t n = c.shape(0).back();
+  out.push_back({complex_dtype(c.dtype(0)), extended(batch_of(c.shape(0)), {n})});
+}
+
+// Gives what flows from eigenvalues, times inner where there is more, to x = v diag(w) v^-1.
+void give_eigen_gradient(VjpContext& c, const Tensor& v, const Tensor& inner) {
+  const Tensor vh = adjoint(v);
+  const Tensor g = solve(vh, matmul(inner, vh));
+  c.give(0, is_complex(c.input_dtype(0)) ? g : real(g));
+}
+
+// x -> its eigenvalues and its eigenvectors, of length 1. Boeddeker et al. 2017, "On the
+// computation of complex-valued gradients", arXiv:1701.00392, (4.77).
+const Primitive kEig = {
+    .name = "eig",
+    .kind = Kind::opaque,
+    .infer =
+        [](const InferContext& c, OutputSpecs& out) {
+          infer_complex_eigenvalues(c, out);
+          out.push_back({out[0].dtype, c.shape(0)});
+        },
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor w = c.output(0), v = c.output(1), &gw = c.grad(0), &gv = c.grad(1);
+          Tensor inner = gw ? from_diagonal(gw) : Tensor();
+          if (gv) {
+            const Tensor vh = adjoint(v), part = matmul(vh, gv);
+            const Tensor lengths = real(diagonal(part, 0));
+            const Tensor across = part - columns_times(matmul(vh, v), lengths);
+            const Tensor between = across * conj(reciprocal_differences(w));
+            inner = inner ? inner + between : between;
+          }
+          give_eigen_gradient(c, v, inner);
+        },
+    .uses = {kUsesOutput},
+    .batch = batch_in_place,
+    .can_fail = true,
+};
+
+const Primitive kEigvals = {
+    .name = "eigvals",
+    .kind = Kind::opaque,
+    .infer = infer_complex_eigenvalues,
+    .vjp =
+        [](VjpContext& c) {
+          const Tensor x = c.input(0);
+          give_eigen_gradient(c, record_all(kEig, std::span(&x, 1))[1], from_diagonal(c.grad()));
+        },
+    .uses = {kX},
+    .batch = batch_in_place,
+    .can_fail = true,
+};
+
 // ---- singular values ---------------------------------------------------------------------------
 void infer_singular_values(const InferContext& c, OutputSpecs& out) {
   const int64_t k = std::min(c.shape(0).end()[-2], c.shape(0).back());
-  out.push_back({c.dtype(0), extended(batch_of(c.shape(0)), {k})});
+  out.push_back({real_dtype(c.dtype(0)), extended(batch_of(c.shape(0)), {k})});
 }
 
 // x (..., M, N) -> u, s, vh; the attribute is a SvdMode.
@@ -177,7 +232,10 @@ const Primitive kSvd = {
           Tensor inner = gs ? from_diagonal(gs) : zeros(extended(s.shape(), {k}), s.dtype());
           if (gu) {
             const Tensor part = matmul(adjoint(u), gu);
-            inner = inner + columns_times((part - adjoint(part)) * across, s);
+            const Tensor skew = part - adjoint(part);
+            inner = inner + columns_times(skew * across, s);
+            if (is_complex(skew.dtype()))  // turned vectors of U, and of V the other way
+              inner = inner + from_diagonal(diagonal(skew, 0) * one_over_s * constant(0.5));
           }
           if (gvh) {
             const Tensor part = matmul(vh, adjoint(gvh));
@@ -243,11 +301,12 @@ const Primitive kPinv = {
 
 // A tolerance of the caller's, or rounding errors' size, as (..., 1, 1).
 Tensor tolerance(const Tensor& given, const Tensor& x) {
-  if (given) return expand_dims(expand_dims(astype(given, x.dtype()), -1), -1);
-  const double eps = x.dtype() == DType::float64 ? std::numeric_limits<double>::epsilon()
-                                                 : std::numeric_limits<float>::epsilon();
+  const DType dtype = real_dtype(x.dtype());
+  if (given) return expand_dims(expand_dims(astype(given, dtype), -1), -1);
+  const double eps = dtype == DType::float64 ? std::numeric_limits<double>::epsilon()
+                                             : std::numeric_limits<float>::epsilon();
   const double size = double(std::max(x.shape()[x.rank() - 2], x.shape().back()));
-  return full({1, 1}, scalar(size * eps, x.dtype()));
+  return full({1, 1}, scalar(size * eps, dtype));
 }
 
 Tensor matrix_rank(const Tensor& x, const Tensor& rtol) {
@@ -266,7 +325,7 @@ Tensors lstsq(const Tensor& a, const Tensor& given, const Tensor& rtol) {
   require(a.shape()[a.rank() - 2] == b.shape()[b.rank() - 2], op, ": x1 of shape ", a.shape(),
           " and x2 of shape ", given.shape(), " differ in their number of rows");
   const Tensor x = matmul(pinv(a, tolerance(rtol, a)), b);
-  const Tensor residuals = sum(square(matmul(a, x) - b), {-2}, false);
+  const Tensor residuals = sum(squared_size(matmul(a, x) - b), {-2}, false);
   return {vector ? squeeze(x, {-1}) : x, vector ? squeeze(residuals, {-1}) : residuals,
           matrix_rank(a, rtol), svdvals(a)};
 }
@@ -290,7 +349,7 @@ const Family kLinalgSpectral("Linear algebra: factors and spectra", {
            });
          },
      .samples = "f(4, 3);;f(2, 3, 4);;f(3, 3);;f(3, 3), mode='complete';;"
-                "f(2, 4), mode='complete';;f(3, 0);;f(0, 3)",
+                "f(2, 4), mode='complete';;f(3, 0);;f(0, 3);;c(4, 3);;c(2, 2, 3)",
      .reference = "lambda x, mode='reduced': numpy.linalg.qr(x, mode)",
      .differentiable = true,
      .tolerance = 1e-5,
@@ -327,8 +386,41 @@ const Family kLinalgSpectral("Linear algebra: factors and spectra", {
              return record_all(kEigvalsh, xs);
            });
          },
-     .samples = "spd(3);;spd(2, 4);;spd(0);;spd(0, 2)",
+     .samples = "spd(3);;spd(2, 4);;spd(0);;spd(0, 2);;hpd(2, 3)",
      .reference = "numpy.linalg.eigvalsh",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "linalg.eig",
+     .parameters = "x: Tensor, /",
+     .doc = "The eigenvalues (..., N), in no order, and eigenvectors (..., N, N), as columns of "
+            "length 1, of matrices (..., N, N); always complex. The derivative is for different "
+            "eigenvalues, and right for functions that do not depend on the vectors' phases. "
+            "LinAlgError for NaN and infinity.",
+     .call =
+         [](const Args& a) {
+           return by_lapack("linalg.eig", {a.tensor(0)}, [](const Tensors& xs) {
+             check_square(xs[0], "linalg.eig");
+             return record_all(kEig, xs);
+           });
+         },
+     .samples = "square(3);;c(2, 3, 3);;square(0)",
+     .reference = "reference.eig",
+     .tolerance = 1e-5,
+     .returns_tuple = true,
+     .result = "EigResult: eigenvalues, eigenvectors"},
+    {.name = "linalg.eigvals",
+     .parameters = "x: Tensor, /",
+     .doc = "The eigenvalues (..., N), in no order, of matrices (..., N, N); always complex. The "
+            "derivative is for different ones. LinAlgError for NaN and infinity.",
+     .call =
+         [](const Args& a) {
+           return by_lapack("linalg.eigvals", {a.tensor(0)}, [](const Tensors& xs) {
+             check_square(xs[0], "linalg.eigvals");
+             return Tensors{record(kEigvals, {xs[0]})};
+           });
+         },
+     .samples = "square(3);;c(2, 3, 3);;square(0)",
+     .reference = "reference.eigvals",
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "linalg.svd",
@@ -364,7 +456,7 @@ const Family kLinalgSpectral("Linear algebra: factors and spectra", {
              return Tensors{svdvals(xs[0])};
            });
          },
-     .samples = "f(4, 3);;f(2, 3, 4);;f(3, 0)",
+     .samples = "f(4, 3);;f(2, 3, 4);;f(3, 0);;c(3, 2)",
      .reference = "numpy.linalg.svdvals",
      .differentiable = true,
      .tolerance = 1e-5},
@@ -380,7 +472,7 @@ const Family kLinalgSpectral("Linear algebra: factors and spectra", {
              return Tensors{pinv(xs[0], tolerance(a.optional_tensor(1), xs[0]))};
            });
          },
-     .samples = "f(4, 3);;f(2, 3, 4);;f(3, 3), rtol=0.01;;f(0, 3);;f(4, 0)",
+     .samples = "f(4, 3);;f(2, 3, 4);;f(3, 3), rtol=0.01;;f(0, 3);;f(4, 0);;c(4, 3);;c(2, 2, 3)",
      .reference = "lambda x, rtol=None: numpy.linalg.pinv(x, rtol=rtol)",
      .differentiable = true,
      .tolerance = 2e-5},
@@ -395,7 +487,7 @@ const Family kLinalgSpectral("Linear algebra: factors and spectra", {
              return Tensors{matrix_rank(xs[0], a.optional_tensor(1))};
            });
          },
-     .samples = "f(4, 3);;f(2, 3, 1) * f(2, 1, 4);;f(3, 3), rtol=2.0;;f(0, 3)",
+     .samples = "f(4, 3);;f(2, 3, 1) * f(2, 1, 4);;f(3, 3), rtol=2.0;;f(0, 3);;c(3, 4)",
      .reference = "lambda x, rtol=None: numpy.linalg.matrix_rank(x, rtol=rtol)"},
     {.name = "linalg.lstsq",
      .parameters = "x1: Tensor, x2: Tensor, /, *, rtol: Tensor? = None",
@@ -408,7 +500,7 @@ const Family kLinalgSpectral("Linear algebra: factors and spectra", {
              return lstsq(xs[0], xs[1], a.optional_tensor(2));
            });
          },
-     .samples = "f(5, 3), f(5, 2);;f(5, 3), f(5);;f(2, 4, 3), f(2, 4, 1);;f(0, 3), f(0, 2)",
+     .samples = "f(5, 3), f(5, 2);;f(5, 3), f(5);;f(2, 4, 3), f(2, 4, 1);;f(0, 3), f(0, 2);;c(4, 3), f(4)",
      .reference = "reference.lstsq",
      .differentiable = true,
      .tolerance = 2e-5,

@@ -8,11 +8,15 @@ namespace {
 struct Tables {
   Lapack<float> s;
   Lapack<double> d;
+  Lapack<complex64> c;
+  Lapack<complex128> z;
 
   template <class F>
   void each(F&& visit) {
     s.each([&](const char* name, auto& function) { visit(std::string("s") + name, function); });
     d.each([&](const char* name, auto& function) { visit(std::string("d") + name, function); });
+    c.each([&](const char* name, auto& function) { visit(std::string("c") + name, function); });
+    z.each([&](const char* name, auto& function) { visit(std::string("z") + name, function); });
   }
 };
 
@@ -28,6 +32,15 @@ const Lapack<float>& lapack<float>() {
 template <>
 const Lapack<double>& lapack<double>() {
   return tables.d;
+}
+
+template <>
+const Lapack<complex64>& lapack<complex64>() {
+  return tables.c;
+}
+template <>
+const Lapack<complex128>& lapack<complex128>() {
+  return tables.z;
 }
 
 std::vector<std::string> lapack_names() {

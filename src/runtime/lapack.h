@@ -10,15 +10,73 @@
 #include <string>
 #include <vector>
 
+#include "base/complex.h"
 #include "base/error.h"
 
 namespace tegula {
 
-// The functions for matrices of T; names are LAPACK's without the first letter.
+using LapackInt = const int*;
+using LapackText = const char*;
+
+// Spectra: what complex matrices have other arguments for. Names are LAPACK's without the first
+// letter.
 template <class T>
-struct Lapack {
-  using Int = const int*;
-  using Text = const char*;
+struct LapackSpectra {
+  using Int = LapackInt;
+  using Text = LapackText;
+
+  // clang-format off
+  void (*orgqr)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int work_size,
+                int* info);
+  void (*syevd)(Text job, Text uplo, Int n, T* a, Int lda, T* w, T* work, Int work_size,
+                int* int_work, Int int_work_size, int* info, size_t, size_t);
+  void (*gesdd)(Text job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt,
+                T* work, Int work_size, int* int_work, int* info, size_t);
+  void (*geev)(Text left, Text right, Int n, T* a, Int lda, T* real, T* imaginary, T* vl, Int ldvl,
+               T* vr, Int ldvr, T* work, Int work_size, int* info, size_t, size_t);
+  // clang-format on
+
+  template <class F>
+  void each_spectral(F&& visit) {
+    visit("orgqr", orgqr);
+    visit("syevd", syevd);
+    visit("gesdd", gesdd);
+    visit("geev", geev);
+  }
+};
+
+template <class R>
+struct LapackSpectra<Complex<R>> {
+  using Int = LapackInt;
+  using Text = LapackText;
+  using T = Complex<R>;
+
+  // clang-format off
+  void (*orgqr)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int work_size,
+                int* info);
+  void (*heevd)(Text job, Text uplo, Int n, T* a, Int lda, R* w, T* work, Int work_size,
+                R* real_work, Int real_work_size, int* int_work, Int int_work_size, int* info,
+                size_t, size_t);
+  void (*gesdd)(Text job, Int m, Int n, T* a, Int lda, R* s, T* u, Int ldu, T* vt, Int ldvt,
+                T* work, Int work_size, R* real_work, int* int_work, int* info, size_t);
+  void (*geev)(Text left, Text right, Int n, T* a, Int lda, T* w, T* vl, Int ldvl, T* vr, Int ldvr,
+               T* work, Int work_size, R* real_work, int* info, size_t, size_t);
+  // clang-format on
+
+  template <class F>
+  void each_spectral(F&& visit) {
+    visit("ungqr", orgqr);
+    visit("heevd", heevd);
+    visit("gesdd", gesdd);
+    visit("geev", geev);
+  }
+};
+
+// The functions for matrices of T.
+template <class T>
+struct Lapack : LapackSpectra<T> {
+  using Int = LapackInt;
+  using Text = LapackText;
 
   // clang-format off
   void (*gemm)(Text transpose_a, Text transpose_b, Int m, Int n, Int k, const T* alpha, const T* a,
@@ -31,14 +89,6 @@ struct Lapack {
                 int* info, size_t);
   void (*getri)(Int n, T* a, Int lda, Int pivots, T* work, Int work_size, int* info);
   void (*geqrf)(Int m, Int n, T* a, Int lda, T* tau, T* work, Int work_size, int* info);
-  void (*orgqr)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int work_size,
-                int* info);
-  void (*syevd)(Text job, Text uplo, Int n, T* a, Int lda, T* w, T* work, Int work_size,
-                int* int_work, Int int_work_size, int* info, size_t, size_t);
-  void (*gesdd)(Text job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt,
-                T* work, Int work_size, int* int_work, int* info, size_t);
-  void (*geev)(Text left, Text right, Int n, T* a, Int lda, T* real, T* imaginary, T* vl, Int ldvl,
-               T* vr, Int ldvr, T* work, Int work_size, int* info, size_t, size_t);
   // clang-format on
 
   // visit(name, pointer) for each.
@@ -51,10 +101,7 @@ struct Lapack {
     visit("getrs", getrs);
     visit("getri", getri);
     visit("geqrf", geqrf);
-    visit("orgqr", orgqr);
-    visit("syevd", syevd);
-    visit("gesdd", gesdd);
-    visit("geev", geev);
+    this->each_spectral(visit);
   }
 };
 

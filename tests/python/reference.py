@@ -340,7 +340,17 @@ def svd(x, full_matrices=True) -> tuple[Array, Array, Array]:
 def lstsq(x1, x2) -> tuple[Array, ...]:
     b = x2[:, None] if x2.ndim == 1 else x2
     x = np.linalg.pinv(x1) @ b
-    residuals = np.sum((x1 @ x - b) ** 2, -2)
+    residuals = np.sum(np.abs(x1 @ x - b) ** 2, -2)
     if x2.ndim == 1:
         x, residuals = x[..., 0], residuals[0]
     return x, residuals, np.linalg.matrix_rank(x1), np.linalg.svd(x1, compute_uv=False)
+
+
+def eig(x) -> tuple[Array, Array]:
+    w, v = np.linalg.eig(x)
+    dtype = np.result_type(x.dtype, np.complex64)
+    return w.astype(dtype), v.astype(dtype)
+
+
+def eigvals(x) -> Array:
+    return np.linalg.eigvals(x).astype(np.result_type(x.dtype, np.complex64))

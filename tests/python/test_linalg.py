@@ -176,10 +176,119 @@ def test_tensordot():
         la.tensordot(a, b, axes=((3,), (0,)))
 
 
+# ---- complex matrices ----------------------------------------------------------------------------
+COMPLEX = {"complex64": 2e-4, "complex128": 1e-12}
+
+
+def complexes(*shape: int, dtype: str = "complex128") -> np.ndarray:
+    return (normal(*shape) + 1j * normal(*shape)[::-1]).astype(dtype)
+
+
+def hermitian(n: int, dtype: str = "complex128") -> np.ndarray:
+    x = complexes(n, n)
+    return (x @ x.conj().T / n + np.eye(n)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+@pytest.mark.parametrize("n", [1, 2, 5, 17, 64])
+def test_complex_square_matrices(n, dtype):
+    tolerance = COMPLEX[dtype]
+    a = complexes(n, n, dtype=dtype) + np.asarray(3 * np.sqrt(n) * np.eye(n), dtype)
+    b = complexes(n, 3, dtype=dtype)
+    close(la.solve(a, b), np.linalg.solve(a, b), tolerance)
+    close(la.solve(a, b[:, 0]), np.linalg.solve(a, b[:, 0]), tolerance)
+    close(la.inv(a), np.linalg.inv(a), tolerance)
+    close(la.slogdet(a)[0], np.linalg.slogdet(a)[0], 10 * tolerance)
+    close(la.slogdet(a)[1], np.linalg.slogdet(a)[1], tolerance)
+    close(la.solve_triangular(a, b), scipy.linalg.solve_triangular(a, b, lower=True), tolerance)
+    close(la.expm(a / n), scipy.linalg.expm(a / n), 10 * tolerance)
+    x = hermitian(n, dtype)
+    close(la.cholesky(x), np.linalg.cholesky(x), tolerance)
+    close(la.cholesky(x, upper=True), np.linalg.cholesky(x).conj().T, tolerance)
+    w, v = map(np.asarray, la.eigh(x))
+    assert w.dtype == np.zeros(0, dtype).real.dtype
+    close(w, np.linalg.eigvalsh(x), tolerance)
+    close(v * w @ v.conj().T, x, tolerance)
+    close(la.eigvalsh(x), w, tolerance)
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (4, 3), (3, 4), (40, 9), (9, 40), (33, 33)])
+def test_complex_orthogonal_factors(m, n, dtype):
+    x, tolerance, k = complexes(m, n, dtype=dtype), COMPLEX[dtype], min(m, n)
+    for mode in ("reduced", "complete"):
+        q, r = map(np.asarray, la.qr(x, mode=mode))
+        close(q @ r, x, tolerance)
+        close(q.conj().T @ q, np.eye(q.shape[1]), tolerance)
+    for full in (False, True):
+        u, s, vh = map(np.asarray, la.svd(x, full_matrices=full))
+        close(s, np.linalg.svd(x, compute_uv=False), tolerance)
+        close(u[:, :k] * s @ vh[:k], x, tolerance)
+        close(u.conj().T @ u, np.eye(u.shape[1]), tolerance)
+        close(vh @ vh.conj().T, np.eye(vh.shape[0]), tolerance)
+    close(la.svdvals(x), np.linalg.svd(x, compute_uv=False), tolerance)
+    close(la.pinv(x), np.linalg.pinv(x), 10 * tolerance)
+    for order in ("fro", "nuc", 1, 2, -2, np.inf):
+        close(la.matrix_norm(x, ord=order), np.linalg.norm(x, order), tolerance)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, *COMPLEX])
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 60])
+def test_eigenvalues(n, dtype):
+    x = complexes(n, n, dtype=dtype) if "complex" in dtype else normal(n, n, dtype=dtype)
+    tolerance = 1e-3 if dtype in {"float32", "complex64"} else 1e-11
+    w, v = map(np.asarray, la.eig(x))
+    assert w.dtype == v.dtype == np.result_type(dtype, np.complex64)
+    close(x @ v, v * w, tolerance)
+    close(np.linalg.norm(v, axis=0), np.ones(n), tolerance)
+    close(np.sort_complex(la.eigvals(x)), np.sort_complex(w), tolerance)
+
+
+def test_complex_derivatives_of_what_does_not_depend_on_phases():
+    """A product rebuilt from its factors has the derivative of the product."""
+    x, g = tg.asarray(complexes(4, 3)), tg.asarray(complexes(3, 4).T)
+    square, h = tg.asarray(complexes(4, 4)), tg.asarray(complexes(4, 4)[::-1].copy())
+
+    def inner(y, g):
+        return tg.real(tg.conj(g) * y).sum()
+
+    def svd(x):
+        u, s, vh = la.svd(x, full_matrices=False)
+        return inner((u * s) @ vh, g)
+
+    def qr(x):
+        q, r = la.qr(x)
+        return inner(q @ r, g)
+
+    def eigh(x):
+        w, v = la.eigh(x)
+        return inner((v * w) @ tg.conj(v.mT), h)
+
+    def cholesky(x):
+        factor = la.cholesky(x)
+        return inner(factor @ tg.conj(factor.mT), h)
+
+    def eig(x):
+        w, v = la.eig(x)
+        return inner((v * w * w) @ la.inv(v), h)
+
+    close(tg.grad(svd)(x), g, 1e-11)
+    close(tg.grad(qr)(x), g, 1e-11)
+    symmetric = (np.asarray(h) + np.asarray(h).conj().T) / 2
+    close(tg.grad(eigh)(square), symmetric, 1e-11)
+    close(tg.grad(cholesky)(tg.asarray(hermitian(4))), symmetric, 1e-11)
+    close(tg.grad(eig)(square), tg.grad(lambda x: inner(x @ x, h))(square), 1e-11)
+    values = tg.real(square)
+    want = tg.grad(lambda x: tg.real((x @ x) * h).sum())(values)
+    close(tg.grad(lambda x: tg.real((lambda w, v: (v * w * w) @ la.inv(v))(*la.eig(x)) * h).sum())(
+        values), want, 1e-11)  # fmt: skip
+
+
 # ---- batches and layouts -------------------------------------------------------------------------
 FUNCTIONS = {
     "cholesky": lambda x: la.cholesky(x),
     "det": lambda x: la.det(x),
+    "eig": lambda x: la.eig(x),
     "eigh": lambda x: la.eigh(x),
     "expm": lambda x: la.expm(x),
     "inv": lambda x: la.inv(x),
@@ -364,7 +473,7 @@ def test_nan_passes_through_factors():
             ValueError,
             r"must be square matrices, got shape \(2, 3\)",
         ),
-        (lambda: la.inv(np.ones((2, 2), int)), TypeError, "floating dtype, got int64"),
+        (lambda: la.inv(np.ones((2, 2), int)), TypeError, "floating or complex dtype, got int64"),
         (lambda: la.eigh(np.ones((2, 3))), ValueError, "linalg.eigh: x must be square"),
         (lambda: la.solve(np.eye(3), np.ones(2)), ValueError, "number of rows"),
         (lambda: la.solve(np.eye(3), 1.0), ValueError, "x2 must have at least 1"),

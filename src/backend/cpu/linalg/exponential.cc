@@ -70,18 +70,18 @@ class Exponential {
   void find(T* a) {
     const double norm = one_norm(a);
     if (!std::isfinite(norm)) {
-      std::fill_n(a, size_, std::numeric_limits<T>::quiet_NaN());
+      std::fill_n(a, size_, T(std::numeric_limits<Real<T>>::quiet_NaN()));
       return;
     }
     std::span<const Degree> degrees(kDoubleDegrees);
-    if (sizeof(T) == sizeof(float)) degrees = kFloatDegrees;
+    if (std::is_same_v<Real<T>, float>) degrees = kFloatDegrees;
     int degree = degrees.back().degree, halvings = 0;
     for (size_t i = degrees.size(); i-- > 0;)
       if (norm <= degrees[i].norm) degree = degrees[i].degree;
     if (norm > degrees.back().norm) {
       halvings = std::max(0, int(std::ceil(std::log2(norm / degrees.back().norm))));
-      const T factor = std::ldexp(T(1), -halvings);
-      for (int64_t i = 0; i < size_; ++i) a[i] *= factor;
+      const T factor = std::ldexp(Real<T>(1), -halvings);
+      for (int64_t i = 0; i < size_; ++i) a[i] = a[i] * factor;
     }
     approximate(a, degree);
     T* square = block_[0];
@@ -98,7 +98,7 @@ class Exponential {
     double most = 0;
     for (int64_t j = 0; j < n_; ++j) {
       double sum = 0;
-      for (int64_t i = 0; i < n_; ++i) sum += std::abs(a[j * n_ + i]);
+      for (int64_t i = 0; i < n_; ++i) sum += double(magnitude(a[j * n_ + i]));
       if (!(sum <= most)) most = sum;  // NaN stays
     }
     return most;
@@ -113,7 +113,7 @@ class Exponential {
   void even_part(std::span<const double> c, int odd, int first, int last, T* to) {
     std::fill_n(to, size_, T(0));
     for (int i = first; i <= last; ++i) {
-      const T factor = T(c[size_t(2 * i + odd)]);
+      const T factor = T(Real<T>(c[size_t(2 * i + odd)]));
       if (i == 0) {
         for (int64_t k = 0; k < n_; ++k) to[k * (n_ + 1)] += factor;
       } else {
@@ -144,7 +144,7 @@ class Exponential {
     multiply(a, other, u);
     for (int64_t k = 0; k < size_; ++k) {
       a[k] = v[k] + u[k];
-      v[k] -= u[k];
+      v[k] = v[k] - u[k];
     }
     int info = 0;
     lapack<T>().getrf(&n_, &n_, v, &n_, pivots_, &info);
@@ -156,7 +156,7 @@ class Exponential {
     T* const sum = block_[3];
     std::fill_n(sum, size_, T(0));
     for (int i = 4; 2 * i + odd <= 13; ++i) {
-      const T factor = T(c[size_t(2 * i + odd)]);
+      const T factor = T(Real<T>(c[size_t(2 * i + odd)]));
       const T* power = powers_[i - 4];
       for (int64_t k = 0; k < size_; ++k) sum[k] += factor * power[k];
     }

@@ -7,7 +7,9 @@ std::span<const KernelEntry> linalg_kernels() {
   static const KernelEntry kernels[] = {
       {"cholesky", {.run = run_cholesky, .can_fail = true}},
       {"determinant", {.run = run_determinant}},
+      {"eig", {.run = run_eig, .can_fail = true}},
       {"eigh", {.run = run_eigh, .can_fail = true}},
+      {"eigvals", {.run = run_eig, .can_fail = true}},
       {"eigvalsh", {.run = run_eigh, .can_fail = true}},
       {"expm", {.run = run_expm}},
       {"inv", {.run = run_inverse, .can_fail = true}},

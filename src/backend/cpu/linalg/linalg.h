@@ -16,6 +16,7 @@ void run_eigh(const KernelArgs& args);
 void run_svd(const KernelArgs& args);
 void run_pinv(const KernelArgs& args);
 
+void run_eig(const KernelArgs& args);
 void run_expm(const KernelArgs& args);
 
 }  // namespace tegula::cpu

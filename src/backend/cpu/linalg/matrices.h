@@ -19,6 +19,43 @@
 
 namespace tegula::cpu {
 
+// What a number is made of, and functions of numbers that may be real.
+template <class T>
+struct PartsOf {
+  using Real = T;
+};
+template <class R>
+struct PartsOf<Complex<R>> {
+  using Real = R;
+};
+template <class T>
+using Real = typename PartsOf<T>::Real;
+template <class T>
+inline constexpr bool kComplex = !std::is_same_v<T, Real<T>>;
+
+template <class T>
+T conjugate(T x) {
+  if constexpr (kComplex<T>) return T(x.re, -x.im);
+  else return x;
+}
+template <class T>
+Real<T> real_part(T x) {
+  if constexpr (kComplex<T>) return x.re;
+  else return x;
+}
+template <class T>
+Real<T> magnitude(T x) {
+  if constexpr (kComplex<T>) return std::hypot(x.re, x.im);
+  else return std::abs(x);
+}
+
+// x / |x|
+template <class T>
+T unit(T x) {
+  if constexpr (kComplex<T>) return x / T(magnitude(x));
+  else return x == x ? std::copysign(T(1), x) : x;
+}
+
 // A stack of matrices, (..., rows, columns).
 template <class T>
 class Matrices {
@@ -107,11 +144,13 @@ void for_matrices(int64_t count, double flops, F&& body) {
                microseconds * double(count));
 }
 
-// Calls f(T{}) for the float that a view holds.
+// Calls f(T{}) for the numbers that a view holds.
 template <class F>
 void dispatch_lapack(DType dtype, F&& f) {
   if (dtype == DType::float64) return f(double{});
   if (dtype == DType::float32) return f(float{});
+  if (dtype == DType::complex128) return f(complex128{});
+  if (dtype == DType::complex64) return f(complex64{});
   fail(ErrorKind::runtime, "linalg: no kernel for ", dtype);
 }
 
@@ -124,23 +163,26 @@ template <class T, class... Parts>
        " ", what...);
 }
 
-// An element of (x + x^T) / 2, from the two it is made of. It is their value where they are equal.
+// An element of (x + x^H) / 2 from the two of x that it is made of. It is the first where x is
+// Hermitian.
 template <class T>
-T symmetric_part(T a, T b) {
+T hermitian_part(T a, T opposite) {
+  const T b = conjugate(opposite);
   return a == b ? a : T(0.5) * a + T(0.5) * b;
 }
 
 template <class T>
 bool all_finite(const T* x, int64_t count) {
-  T sum = 0;  // of zeros, or NaN
-  for (int64_t i = 0; i < count; ++i) sum += x[i] * T(0);
+  const Real<T>* parts = reinterpret_cast<const Real<T>*>(x);
+  Real<T> sum = 0;  // of zeros, or NaN
+  for (int64_t i = 0; i < count * (kComplex<T> ? 2 : 1); ++i) sum += parts[i] * 0;
   return sum == 0;
 }
 
-// The size of workspace that LAPACK answers with.
+// The size of workspace that LAPACK answers with, rounded up where the number could not hold it.
 template <class T>
 int work_size(T answer) {
-  return int(std::nextafter(answer, std::numeric_limits<T>::infinity()));
+  return int(std::nextafter(real_part(answer), std::numeric_limits<Real<T>>::infinity()));
 }
 
 // An order as LAPACK takes it.

@@ -20,10 +20,12 @@ void cholesky(const KernelArgs& args) {
       const T* from = x.at(b);
       T* to = out.at(b);
       std::fill_n(to, n * n, T(0));
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j <= i; ++j)
-          to[upper ? j * n + i : i * n + j] =
-              symmetric_part(from[i * row + j * column], from[j * row + i * column]);
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j <= i; ++j) {
+          const T part = hermitian_part(from[i * row + j * column], from[j * row + i * column]);
+          to[upper ? j * n + i : i * n + j] = upper ? conjugate(part) : part;
+        }
+      }
       int info = 0;
       lapack<T>().potrf(upper ? "L" : "U", &order, to, &order, &info, 1);
       if (info > 0)
@@ -49,30 +51,27 @@ void determinant(const KernelArgs& args) {
   const int64_t n = x.rows();
   const int order = lapack_int(n, "det");
   T* const first = args.outputs[0].as<T>();
-  T* const second = apart ? args.outputs[1].as<T>() : nullptr;
+  Real<T>* const second = apart ? args.outputs[1].as<Real<T>>() : nullptr;
   for_matrices(x.count(), double(n * n * n) * 2 / 3, [&](int64_t begin, int64_t end) {
     const Scratch<T> a(n * n);
     const Scratch<int> pivots(n);
     for (int64_t b = begin; b < end; ++b) {
       x.load_rows(b, a);
       const bool singular = n > 0 && factor<T>(a, order, pivots);
-      T sign = 1, product = 1, logarithm = 0;
+      T product = 1;  // or its sign
+      Real<T> logarithm = 0;
       for (int64_t i = 0; i < n; ++i) {
         const T d = a[i * n + i];
-        if (pivots[i] != i + 1) sign = -sign;
+        if (pivots[i] != i + 1) product = -product;
         if (apart) {
-          if (!(d > 0)) sign = d < 0 ? -sign : d;
-          logarithm += std::log(std::abs(d));
+          product = product * unit(d);
+          logarithm += std::log(magnitude(d));
         } else {
-          product *= d;
+          product = product * d;
         }
       }
-      if (!apart) {
-        first[b] = singular ? T(0) : sign * product;
-      } else {
-        first[b] = singular ? T(0) : sign;
-        second[b] = singular ? -std::numeric_limits<T>::infinity() : logarithm;
-      }
+      first[b] = singular ? T(0) : product;
+      if (apart) second[b] = singular ? -std::numeric_limits<Real<T>>::infinity() : logarithm;
     }
   });
 }
