@@ -301,9 +301,7 @@ const Primitive& primitive(size_t i) {
 }
 
 bool is_weak(const Tensor& x) { return x.node().weak_scalar; }
-int category(DType d) {
-  return d == DType::bool_ ? 0 : is_integer(d) ? 1 : is_floating(d) ? 2 : 3;
-}
+int category(DType d) { return d == DType::bool_ ? 0 : is_integer(d) ? 1 : is_floating(d) ? 2 : 3; }
 
 Tensor convert(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
