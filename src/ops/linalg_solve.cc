@@ -36,6 +36,21 @@ const Primitive kCholesky = {
     .can_fail = true,
 };
 
+Tensor determinant(const Tensor& x);
+
+// The inverse times the determinant; singular matrices have one too.
+const Primitive kAdjugate = {
+    .name = "adjugate",
+    .kind = Kind::opaque,
+    .infer = infer_same,
+    .batch = batch_in_place,
+    .expand =
+        [](std::span<const Tensor> inputs, std::span<const int64_t>) {
+          const Tensor size = expand_dims(expand_dims(determinant(inputs[0]), -1), -1);
+          return Tensors{inv(inputs[0]) * size};
+        },
+};
+
 // x (..., N, N) -> its determinant (...), or with attribute 1 its sign and the logarithm of its
 // absolute value.
 const Primitive kDeterminant = {
@@ -51,18 +66,21 @@ const Primitive kDeterminant = {
     .vjp =
         [](VjpContext& c) {
           const bool logarithm = c.attrs()[0];
-          Tensor g = logarithm ? c.grad(1) : c.grad() * conj(c.output());
+          Tensor g = c.grad(logarithm);
           if (logarithm && c.grad() && is_complex(c.input_dtype(0))) {  // the sign turns
             const Tensor turn = imag(c.grad() * conj(c.output()));
             g = complex(g ? g : zeros(turn.shape(), turn.dtype()), turn);
           }
           if (!g) return;  // of a real sign, which is constant
           g = expand_dims(expand_dims(g, -1), -1);
-          c.give(0, g * adjoint(inv(c.input(0))));
+          const Tensor x = c.input(0);
+          c.give(0, g * adjoint(logarithm ? inv(x) : record(kAdjugate, {x})));
         },
     .uses = {kX | kUsesOutput},
     .batch = batch_in_place,
 };
+
+Tensor determinant(const Tensor& x) { return record(kDeterminant, {x}, {0}); }
 
 const Primitive kInverse = {
     .name = "inv",
@@ -211,13 +229,12 @@ const Family kLinalgSolve("Linear algebra: solving", {
      .tolerance = 1e-5},
     {.name = "linalg.det",
      .parameters = "x: Tensor, /",
-     .doc = "The determinants (...) of matrices (..., N, N). Its derivative needs the inverse: "
-            "LinAlgError for a singular matrix.",
+     .doc = "The determinants (...) of matrices (..., N, N).",
      .call =
          [](const Args& a) {
            return by_lapack("linalg.det", {a.tensor(0)}, [](const Tensors& xs) {
              check_square(xs[0], "linalg.det");
-             return Tensors{record(kDeterminant, {xs[0]}, {0})};
+             return Tensors{determinant(xs[0])};
            });
          },
      .samples = "square(3);;square(2, 4);;square(1);;square(0);;square(0, 3);;c(2, 3, 3)",

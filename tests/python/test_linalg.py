@@ -416,6 +416,25 @@ def test_derivative_of_what_does_not_depend_on_signs():
     close(tg.grad(rebuilt_svd)(tg.asarray(normal(4, 6))), normal(4, 6), 1e-12)
 
 
+def test_determinants_of_singular_matrices_have_derivatives():
+    x = normal(3, 3)
+    x[2] = x[0] + 2 * x[1]
+    zero = np.zeros((2, 2))
+
+    def cofactors(x):
+        n = len(x)
+        rows = [np.delete(x, i, 0) for i in range(n)]
+        return np.array([
+            [(-1) ** (i + j) * np.linalg.det(np.delete(rows[i], j, 1)) for j in range(n)]
+            for i in range(n)
+        ])  # fmt: skip
+
+    close(tg.grad(la.det)(tg.asarray(x)), cofactors(x), 1e-12)
+    close(tg.grad(la.det)(tg.asarray(np.ones((2, 2)))), [[1, -1], [-1, 1]], 1e-15)
+    close(tg.grad(la.det)(tg.asarray([[0.0]], dtype="float64")), [[1]], 1e-15)
+    np.testing.assert_allclose(np.asarray(tg.grad(la.det)(tg.asarray(zero))), zero, atol=1e-15)
+
+
 def test_equal_eigenvalues_give_no_nan():
     got = tg.grad(lambda x: la.eigh(x).eigenvectors.sum())(tg.asarray(np.eye(3)))
     assert np.isfinite(np.asarray(got)).all()

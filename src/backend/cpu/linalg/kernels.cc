@@ -5,6 +5,7 @@ namespace tegula::cpu {
 
 std::span<const KernelEntry> linalg_kernels() {
   static const KernelEntry kernels[] = {
+      {"adjugate", {.run = run_adjugate}},
       {"cholesky", {.run = run_cholesky, .can_fail = true}},
       {"determinant", {.run = run_determinant}},
       {"eig", {.run = run_eig, .can_fail = true}},

@@ -5,6 +5,7 @@
 
 namespace tegula::cpu {
 
+void run_adjugate(const KernelArgs& args);
 void run_cholesky(const KernelArgs& args);
 void run_determinant(const KernelArgs& args);
 void run_inverse(const KernelArgs& args);

@@ -43,6 +43,15 @@ bool factor(T* a, int n, int* pivots) {
   return info > 0;
 }
 
+// The determinant of factors, with its sign's changes by exchanged rows.
+template <class T>
+T product_of_pivots(const T* factors, int64_t n, const int* pivots) {
+  T product = 1;
+  for (int64_t i = 0; i < n; ++i)
+    product = product * factors[i * (n + 1)] * T(pivots[i] == i + 1 ? Real<T>(1) : Real<T>(-1));
+  return product;
+}
+
 // One output: the determinant. Two: its sign, and the logarithm of its size.
 template <class T>
 void determinant(const KernelArgs& args) {
@@ -58,20 +67,43 @@ void determinant(const KernelArgs& args) {
     for (int64_t b = begin; b < end; ++b) {
       x.load_rows(b, a);
       const bool singular = n > 0 && factor<T>(a, order, pivots);
-      T product = 1;  // or its sign
       Real<T> logarithm = 0;
-      for (int64_t i = 0; i < n; ++i) {
-        const T d = a[i * n + i];
-        if (pivots[i] != i + 1) product = -product;
-        if (apart) {
-          product = product * unit(d);
-          logarithm += std::log(magnitude(d));
-        } else {
-          product = product * d;
-        }
+      for (int64_t i = 0; apart && i < n; ++i) {
+        T& pivot = a[i * (n + 1)];
+        logarithm += std::log(magnitude(pivot));
+        pivot = unit(pivot);
       }
-      first[b] = singular ? T(0) : product;
+      first[b] = singular ? T(0) : product_of_pivots<T>(a, n, pivots);
       if (apart) second[b] = singular ? -std::numeric_limits<Real<T>>::infinity() : logarithm;
+    }
+  });
+}
+
+// The inverse times the determinant, which a singular matrix has too: pivots of 0 are made as small
+// as rounding errors, and their quotients cancel.
+template <class T>
+void adjugate(const KernelArgs& args) {
+  const Matrices<T> x(args.inputs[0]), out(args.outputs[0]);
+  const int64_t n = x.rows();
+  if (n == 0) return;
+  const int order = lapack_int(n, "det");
+  for_matrices(x.count(), double(n * n * n) * 2, [&](int64_t begin, int64_t end) {
+    const Scratch<int> pivots(n);
+    int info = 0, size = int(std::min<int64_t>(64 * n, std::numeric_limits<int>::max()));
+    const Scratch<T> work(size);
+    for (int64_t b = begin; b < end; ++b) {
+      T* const a = out.at(b);
+      x.load_rows(b, a);
+      if (factor(a, order, pivots)) {
+        Real<T> most = 0;
+        for (int64_t i = 0; i < n; ++i) most = std::max(most, magnitude(a[i * (n + 1)]));
+        const T small = (most > 0 ? most : 1) * std::numeric_limits<Real<T>>::epsilon();
+        for (int64_t i = 0; i < n; ++i)
+          if (a[i * (n + 1)] == T(0)) a[i * (n + 1)] = small;
+      }
+      const T determinant = product_of_pivots<T>(a, n, pivots);
+      lapack<T>().getri(&order, a, &order, pivots, work, &size, &info);
+      for (int64_t i = 0; i < n * n; ++i) a[i] = a[i] * determinant;
     }
   });
 }
@@ -176,6 +208,9 @@ void run_cholesky(const KernelArgs& args) {
 }
 void run_determinant(const KernelArgs& args) {
   dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { determinant<decltype(zero)>(args); });
+}
+void run_adjugate(const KernelArgs& args) {
+  dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { adjugate<decltype(zero)>(args); });
 }
 void run_inverse(const KernelArgs& args) {
   dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { inverse<decltype(zero)>(args); });

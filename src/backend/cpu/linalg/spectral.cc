@@ -64,7 +64,8 @@ class HermitianEigenvalues {
     int_work_.emplace(int_size_);
   }
 
-  // The lower triangle of a, by columns, becomes the eigenvectors. False where it does not converge.
+  // The lower triangle of a, by columns, becomes the eigenvectors. False where it does not
+  // converge.
   bool find(T* a, Real<T>* w) { return call(a, w, *work_, *real_work_, *int_work_) == 0; }
 
  private:
