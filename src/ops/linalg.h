@@ -10,6 +10,12 @@
 
 namespace tegula {
 
+inline Shape batch_of(const Shape& shape) { return Shape(shape.begin(), shape.end() - 2); }
+inline Shape extended(Shape shape, std::initializer_list<int64_t> sizes) {
+  for (const int64_t size : sizes) shape.push_back(size);
+  return shape;
+}
+
 // ---- linalg_products.cc ------------------------------------------------------------------------
 Tensor diagonal(const Tensor& x, int64_t offset);
 // (..., K) -> (..., K, K) with x on the diagonal.
@@ -20,6 +26,15 @@ Tensor upper_triangle(const Tensor& x);
 inline Tensor adjoint(const Tensor& x) { return conj(matrix_transpose(x)); }
 // (x + x^H) / 2
 inline Tensor hermitian_part(const Tensor& x) { return (x + adjoint(x)) * constant(0.5); }
+// The columns of x, each times its factor.
+inline Tensor columns_times(const Tensor& x, const Tensor& factors) {
+  return x * expand_dims(factors, -2);
+}
+// 1 / x, and 0 where x is 0.
+Tensor reciprocal_or_zero(const Tensor& x);
+// 1 / (x_j - x_i) in row i and column j, and 0 where they are equal: what such pairs add depends on
+// which of their vectors were chosen, and is nothing for a function that does not.
+Tensor reciprocal_differences(const Tensor& x);
 // |x|^2, real.
 Tensor squared_size(const Tensor& x);
 // x without rows and columns past the first ones.
@@ -58,7 +73,7 @@ Tensor inv(const Tensor& x);
 Tensor solve(const Tensor& a, const Tensor& b);
 Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit_diagonal = false);
 
-// ---- linalg_spectral.cc ------------------------------------------------------------------------
+// ---- linalg_singular.cc ------------------------------------------------------------------------
 Tensor svdvals(const Tensor& x);
 Tensor pinv(const Tensor& x, const Tensor& rtol);  // rtol (..., 1, 1)
 

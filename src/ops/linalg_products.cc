@@ -70,6 +70,15 @@ Tensor from_diagonal(const Tensor& x) {
   return expand_dims(x, -1) * identity(x.shape().back(), x.dtype());
 }
 
+Tensor reciprocal_or_zero(const Tensor& x) {
+  const Tensor zero = equal(x, constant(0));
+  return where(zero, constant(0), reciprocal(where(zero, constant(1), x)));
+}
+
+Tensor reciprocal_differences(const Tensor& x) {
+  return reciprocal_or_zero(expand_dims(x, -2) - expand_dims(x, -1));
+}
+
 Tensor squared_size(const Tensor& x) {
   return is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(x);
 }
