@@ -115,7 +115,7 @@ def tensordot(
         ValueError: sizes that belong together differ, or an axis is given twice.
         IndexError: an axis is out of range.
     """
-    a, b = _core.asarray(x1), _core.asarray(x2)
+    a, b = _tensor("x1", x1), _tensor("x2", x2)
     if isinstance(axes, int):
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ValueError(f"linalg.tensordot: axes {axes} does not fit {a.shape} and {b.shape}")
@@ -132,6 +132,13 @@ def tensordot(
     a = a.permute_dims(kept_a + left).reshape((prod(rows), inner))
     b = b.permute_dims(right + kept_b).reshape((inner, prod(columns)))
     return matmul(a, b).reshape((*rows, *columns))
+
+
+def _tensor(argument: str, x: TensorLike) -> Tensor:
+    try:
+        return _core.asarray(x)
+    except TypeError as error:
+        raise TypeError(f"linalg.tensordot: argument {argument!r}: {error}") from None
 
 
 def _axes(chosen: Sequence[int], ndim: int) -> list[int]:

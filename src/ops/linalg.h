@@ -17,7 +17,7 @@ inline Shape extended(Shape shape, std::initializer_list<int64_t> sizes) {
 }
 
 // ---- linalg_products.cc ------------------------------------------------------------------------
-Tensor diagonal(const Tensor& x, int64_t offset);
+Tensor diagonal(const Tensor& x, int64_t offset, const char* op = "linalg.diagonal");
 // (..., K) -> (..., K, K) with x on the diagonal.
 Tensor from_diagonal(const Tensor& x);
 Tensor identity(int64_t n, DType dtype);

@@ -31,6 +31,7 @@ Tensor cross(const Tensor& a, const Tensor& b, int64_t given) {
     return permute_dims(x, order);
   };
   const Tensor u = vectors(a), v = vectors(b);
+  broadcast_shapes(u.shape(), v.shape(), "linalg.cross");
   const auto minor = [&](int64_t i, int64_t j) {
     return component(u, i) * component(v, j) - component(u, j) * component(v, i);
   };
@@ -43,8 +44,8 @@ Tensor cross(const Tensor& a, const Tensor& b, int64_t given) {
 
 }  // namespace
 
-Tensor diagonal(const Tensor& x, int64_t offset) {
-  require(x.rank() >= 2, "linalg.diagonal: needs at least 2 dimensions, got shape ", x.shape());
+Tensor diagonal(const Tensor& x, int64_t offset, const char* op) {
+  check_matrix(x, op);
   const int64_t rows = x.shape()[x.rank() - 2], columns = x.shape().back();
   const int64_t row = std::max<int64_t>(0, -offset), column = std::max<int64_t>(0, offset);
   const int64_t length = std::max<int64_t>(0, std::min(rows - row, columns - column));
@@ -138,7 +139,7 @@ const Family kLinalgProducts("Linear algebra: products", {
             "result, as of sum.",
      .call =
          [](const Args& a) {
-           return Tensors{sum(diagonal(a.tensor(0), a.integer(1)), {-1}, false,
+           return Tensors{sum(diagonal(a.tensor(0), a.integer(1), "linalg.trace"), {-1}, false,
                               a.has(2) ? std::optional(a.dtype(2)) : std::nullopt)};
          },
      .samples = "f(3, 3);;f(2, 3, 4), offset=-1;;ints(-5, 5, 3, 3);;f(0, 0)",

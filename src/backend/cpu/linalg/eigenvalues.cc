@@ -76,7 +76,8 @@ void eig(const KernelArgs& args) {
   const bool vectors = args.outputs.size() == 2;
   const int64_t n = x.rows();
   if (n == 0) return;
-  const int order = lapack_int(n, "eig");
+  const char* const op = vectors ? "eig" : "eigvals";
+  const int order = lapack_int(n, op);
   C* const w = args.outputs[0].as<C>();
   C* const v = vectors ? args.outputs[1].as<C>() : nullptr;
   for_matrices(x.count(), double(n * n * n) * (vectors ? 25 : 10), [&](int64_t begin, int64_t end) {
@@ -84,9 +85,9 @@ void eig(const KernelArgs& args) {
     const Scratch<T> a(n * n);
     for (int64_t b = begin; b < end; ++b) {
       x.load_columns(b, a);
-      if (!all_finite<T>(a, n * n)) fail_matrix("eig", x, b, "holds NaN or infinity");
+      if (!all_finite<T>(a, n * n)) fail_matrix(op, x, b, "holds NaN or infinity");
       if (!eigenvalues.find(a, w + b * n, vectors ? v + b * n * n : nullptr))
-        fail_matrix("eig", x, b, "has eigenvalues that were not found");
+        fail_matrix(op, x, b, "has eigenvalues that were not found");
     }
   });
 }

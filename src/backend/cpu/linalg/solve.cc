@@ -14,6 +14,7 @@ void cholesky(const KernelArgs& args) {
   const Matrices<T> x(args.inputs[0]), out(args.outputs[0]);
   const bool upper = args.attrs[0];
   const int64_t n = x.rows(), row = x.row_step(), column = x.column_step();
+  if (n == 0) return;
   const int order = lapack_int(n, "cholesky");
   for_matrices(x.count(), double(n * n * n) / 3, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {

@@ -94,7 +94,8 @@ void eigh(const KernelArgs& args) {
   const bool vectors = args.outputs.size() == 2;
   const int64_t n = x.rows(), row = x.row_step(), column = x.column_step();
   if (n == 0) return;
-  const int order = lapack_int(n, "eigh");
+  const char* const op = vectors ? "eigh" : "eigvalsh";
+  const int order = lapack_int(n, op);
   Real<T>* const values = args.outputs[0].as<Real<T>>();
   T* const all_vectors = vectors ? args.outputs[1].as<T>() : nullptr;
   for_matrices(x.count(), double(n * n * n) * (vectors ? 9 : 3), [&](int64_t begin, int64_t end) {
@@ -110,9 +111,9 @@ void eigh(const KernelArgs& args) {
           a[j * n + i] = part;
         }
       }
-      if (!all_finite(a, n * n)) fail_matrix("eigh", x, b, "holds NaN or infinity");
+      if (!all_finite(a, n * n)) fail_matrix(op, x, b, "holds NaN or infinity");
       if (!eigenvalues.find(a, values + b * n))
-        fail_matrix("eigh", x, b, "has eigenvalues that were not found");
+        fail_matrix(op, x, b, "has eigenvalues that were not found");
       if (vectors) transpose_in_place(a, n);
     }
   });
@@ -210,7 +211,7 @@ void svd(const KernelArgs& args) {
     return;
   }
   for_matrices(x.count(), svd_flops(m, n, mode), [&](int64_t begin, int64_t end) {
-    SingularValues<T> find("svd", x, mode);
+    SingularValues<T> find(vectors ? "svd" : "svdvals", x, mode);
     for (int64_t b = begin; b < end; ++b)
       find.find(b, vectors ? u + b * m * width : nullptr, s + b * k,
                 vectors ? vh + b * height * n : nullptr);
