@@ -90,7 +90,12 @@ int64_t to_int(PyObject* object, const char* op, const char* argument) {
   const bool fit = PyIndex_Check(object) && !PyBool_Check(object) &&
                    (!is_tensor(object) || is_integer_scalar(tensor_of(object)));
   if (!fit) wrong(op, argument, "an int", object);
-  PyObject* number = checked(PyNumber_Index(object));
+  PyObject* number = PyNumber_Index(object);
+  if (!number && PyErr_ExceptionMatches(PyExc_TypeError)) {  // an array of several, say
+    PyErr_Clear();
+    wrong(op, argument, "an int", object);
+  }
+  checked(number);
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
   Py_DECREF(number);
