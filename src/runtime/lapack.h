@@ -28,8 +28,11 @@ struct LapackSpectra {
   // clang-format off
   void (*orgqr)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int work_size,
                 int* info);
+  void (*org2r)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, int* info);
   void (*syevd)(Text job, Text uplo, Int n, T* a, Int lda, T* w, T* work, Int work_size,
                 int* int_work, Int int_work_size, int* info, size_t, size_t);
+  void (*gesvd)(Text left, Text right, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt,
+                Int ldvt, T* work, Int work_size, int* info, size_t, size_t);
   void (*gesdd)(Text job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt,
                 T* work, Int work_size, int* int_work, int* info, size_t);
   void (*geev)(Text left, Text right, Int n, T* a, Int lda, T* real, T* imaginary, T* vl, Int ldvl,
@@ -39,7 +42,9 @@ struct LapackSpectra {
   template <class F>
   void each_spectral(F&& visit) {
     visit("orgqr", orgqr);
+    visit("org2r", org2r);
     visit("syevd", syevd);
+    visit("gesvd", gesvd);
     visit("gesdd", gesdd);
     visit("geev", geev);
   }
@@ -54,9 +59,12 @@ struct LapackSpectra<Complex<R>> {
   // clang-format off
   void (*orgqr)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int work_size,
                 int* info);
+  void (*org2r)(Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, int* info);
   void (*heevd)(Text job, Text uplo, Int n, T* a, Int lda, R* w, T* work, Int work_size,
                 R* real_work, Int real_work_size, int* int_work, Int int_work_size, int* info,
                 size_t, size_t);
+  void (*gesvd)(Text left, Text right, Int m, Int n, T* a, Int lda, R* s, T* u, Int ldu, T* vt,
+                Int ldvt, T* work, Int work_size, R* real_work, int* info, size_t, size_t);
   void (*gesdd)(Text job, Int m, Int n, T* a, Int lda, R* s, T* u, Int ldu, T* vt, Int ldvt,
                 T* work, Int work_size, R* real_work, int* int_work, int* info, size_t);
   void (*geev)(Text left, Text right, Int n, T* a, Int lda, T* w, T* vl, Int ldvl, T* vr, Int ldvr,
@@ -66,7 +74,9 @@ struct LapackSpectra<Complex<R>> {
   template <class F>
   void each_spectral(F&& visit) {
     visit("ungqr", orgqr);
+    visit("ung2r", org2r);
     visit("heevd", heevd);
+    visit("gesvd", gesvd);
     visit("gesdd", gesdd);
     visit("geev", geev);
   }
@@ -89,6 +99,7 @@ struct Lapack : LapackSpectra<T> {
                 int* info, size_t);
   void (*getri)(Int n, T* a, Int lda, Int pivots, T* work, Int work_size, int* info);
   void (*geqrf)(Int m, Int n, T* a, Int lda, T* tau, T* work, Int work_size, int* info);
+  void (*geqr2)(Int m, Int n, T* a, Int lda, T* tau, T* work, int* info);
   // clang-format on
 
   // visit(name, pointer) for each.
@@ -101,6 +112,7 @@ struct Lapack : LapackSpectra<T> {
     visit("getrs", getrs);
     visit("getri", getri);
     visit("geqrf", geqrf);
+    visit("geqr2", geqr2);
     this->each_spectral(visit);
   }
 };

@@ -8,6 +8,9 @@
 namespace tegula::cpu {
 namespace {
 
+// Up to this size LAPACK's functions for small matrices are called, or those with less to set up.
+constexpr int64_t kSmall = 16;
+
 template <class T>
 void qr(const KernelArgs& args) {
   const Matrices<T> x(args.inputs[0]), q(args.outputs[0]), r(args.outputs[1]);
@@ -21,15 +24,18 @@ void qr(const KernelArgs& args) {
     lapack<T>().geqrf(&rows, &columns, nullptr, &rows, nullptr, &answers[0], &size, &info);
     lapack<T>().orgqr(&rows, &q_columns, &factors, nullptr, &rows, nullptr, &answers[1], &size,
                       &info);
-    size = std::max({work_size(answers[0]), work_size(answers[1]), 1});
+    size = std::max({work_size(answers[0]), work_size(answers[1]), columns, q_columns, 1});
+    const bool small = std::max(k, width) <= kSmall;
     const Scratch<T> a(m * std::max(n, width)), tau(k), work(size);
     for (int64_t b = begin; b < end; ++b) {
       x.load_columns(b, a);
-      if (n > 0) lapack<T>().geqrf(&rows, &columns, a, &rows, tau, work, &size, &info);
+      if (small) lapack<T>().geqr2(&rows, &columns, a, &rows, tau, work, &info);
+      else if (n > 0) lapack<T>().geqrf(&rows, &columns, a, &rows, tau, work, &size, &info);
       T* const upper = r.at(b);
       for (int64_t i = 0; i < r.rows(); ++i)
         for (int64_t j = 0; j < n; ++j) upper[i * n + j] = j < i ? T(0) : a[j * m + i];
-      lapack<T>().orgqr(&rows, &q_columns, &factors, a, &rows, tau, work, &size, &info);
+      if (small) lapack<T>().org2r(&rows, &q_columns, &factors, a, &rows, tau, work, &info);
+      else lapack<T>().orgqr(&rows, &q_columns, &factors, a, &rows, tau, work, &size, &info);
       T* const orthogonal = q.at(b);
       for (int64_t i = 0; i < m; ++i)
         for (int64_t j = 0; j < width; ++j) orthogonal[i * width + j] = a[j * m + i];
@@ -153,6 +159,15 @@ class SingularValues {
            int* int_work) const {
     int info = 0;
     const int lead = std::max(lead_, 1);
+    if (std::min(rows_, columns_) <= kSmall) {
+      if constexpr (kComplex<T>)
+        lapack<T>().gesvd(job_, job_, &columns_, &rows_, a, &columns_, s, u, &columns_, vt, &lead,
+                          work, &size, real_work, &info, 1, 1);
+      else
+        lapack<T>().gesvd(job_, job_, &columns_, &rows_, a, &columns_, s, u, &columns_, vt, &lead,
+                          work, &size, &info, 1, 1);
+      return info;
+    }
     if constexpr (kComplex<T>)
       lapack<T>().gesdd(job_, &columns_, &rows_, a, &columns_, s, u, &columns_, vt, &lead, work,
                         &size, real_work, int_work, &info, 1);
