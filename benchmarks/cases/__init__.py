@@ -8,6 +8,7 @@ from types import ModuleType
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    arrays,
     at_once,
     attention,
     bits,
@@ -66,6 +67,7 @@ CASES: dict[str, Case] = {
         memory,
         bits,
         transforms,
+        arrays,
         package,
     )
 }
