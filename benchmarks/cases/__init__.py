@@ -18,6 +18,7 @@ from benchmarks.cases import (
     fused,
     gemm,
     gpt,
+    linalg,
     lowp,
     lstm,
     memory,
@@ -68,6 +69,7 @@ CASES: dict[str, Case] = {
         bits,
         transforms,
         arrays,
+        linalg,
         package,
     )
 }

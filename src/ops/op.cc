@@ -1,5 +1,6 @@
 #include "ops/op.h"
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 
@@ -31,6 +32,7 @@ ArgKind kind_named(std::string_view word) {
   if (word == "ints") return ArgKind::ints;
   if (word == "dtype") return ArgKind::dtype;
   if (word == "str") return ArgKind::text;
+  if (word == "float|str") return ArgKind::order;
   fail(ErrorKind::runtime, "an operation declares an argument of unknown kind '", word, "'");
 }
 
@@ -65,6 +67,8 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
     const std::string_view piece = trim(text.substr(begin, i - begin));
     begin = i + 1;
     if (piece == "*") keyword_only = true;
+    else if (piece == "/")
+      for (Parameter& p : result) p.positional_only = true;
     else if (!piece.empty()) result.push_back(parse_parameter(piece, keyword_only));
   }
   return result;
@@ -72,11 +76,27 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
 
 }  // namespace
 
+std::string Op::module() const {
+  return in_module() ? "tegula." + std::string(name.substr(0, name.find('.'))) : "tegula";
+}
+
+std::string Op::attribute() const {
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '.', '_');
+  return text;
+}
+
 Dims Args::axes(size_t i, size_t rank) const {
   if (has(i)) return ints(i);
   Dims all;
   for (size_t axis = 0; axis < rank; ++axis) all.push_back(int64_t(axis));
   return all;
+}
+
+std::string Args::order(size_t i, std::string_view otherwise) const {
+  if (!has(i)) return std::string(otherwise);
+  const double* number = std::get_if<double>(&values_[i]);
+  return number ? cat(*number) : text(i);
 }
 
 Dims Args::per_axis(size_t i, size_t count, const std::string& what) const {

@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/null/null_backend.h"
 #include "graph/trace.h"
+#include "ops/op.h"
 #include "plan/evaluate.h"
 #include "python/bindings.h"
 #include "python/convert.h"
@@ -48,15 +49,21 @@ void finish_at_exit() {
 
 // What `from tegula._core import *` brings into the package: all but what other modules of it wrap.
 nb::list public_names(const nb::module_& m) {
-  const std::set<std::string> kept_apart = {"HookHandle",     "Memory",        "Structure",
-                                            "adam_update",    "bernoulli",     "device_description",
-                                            "gradients",      "ops",           "permutation",
-                                            "randint",        "random_normal", "random_uniform",
-                                            "recorded_nodes", "sgd_update"};
+  const std::set<std::string> kept_apart = {"HookHandle",         "LinAlgError",    "Memory",
+                                            "Structure",          "adam_update",    "bernoulli",
+                                            "device_description", "gradients",      "ops",
+                                            "permutation",        "randint",        "random_normal",
+                                            "random_uniform",     "recorded_nodes", "sgd_update"};
+  std::set<std::string> in_modules;
+  for (const tegula::Op* op : tegula::ops()) {
+    if (!op->in_module()) continue;
+    in_modules.insert(op->attribute());
+    in_modules.insert(std::string(op->result.substr(0, op->result.find(':'))));
+  }
   nb::list names;
   for (nb::handle name : nb::borrow<nb::list>(nb::steal(PyObject_Dir(m.ptr())))) {
     const std::string text = nb::cast<std::string>(name);
-    if (text[0] != '_' && !kept_apart.count(text)) names.append(name);
+    if (text[0] != '_' && !kept_apart.count(text) && !in_modules.count(text)) names.append(name);
   }
   return names;
 }

@@ -6,11 +6,14 @@ arrays, the same ones whenever a sample is read with the same dtype and seed.
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+import tegula as tg
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -47,6 +50,21 @@ class Makers:
         """bool."""
         return np.asarray(self.rng.random(shape) < 0.5)
 
+    def square(self, *shape: int) -> np.ndarray:
+        """Square matrices (..., n, n) far from singular."""
+        return self.f(*shape, shape[-1]) + np.asarray(3 * np.eye(shape[-1]), self.dtype)
+
+    def spd(self, *shape: int) -> np.ndarray:
+        """Symmetric positive definite matrices (..., n, n)."""
+        x = self.f(*shape, shape[-1])
+        return x @ np.swapaxes(x, -1, -2) + np.asarray(np.eye(shape[-1]), self.dtype)
+
+    def hpd(self, *shape: int) -> np.ndarray:
+        """Hermitian positive definite matrices (..., n, n)."""
+        x = self.c(*shape, shape[-1])
+        x = x @ np.conj(np.swapaxes(x, -1, -2)) + np.eye(shape[-1])
+        return np.asarray((x + np.conj(np.swapaxes(x, -1, -2))) / 2, self.complex_dtype)
+
     def special(self) -> np.ndarray:
         """Ordinary numbers with NaN, infinities and both zeros among them."""
         values = [1.5, np.nan, -np.inf, 0.0, -0.0, np.inf, -2.5, np.nan, 3.0]
@@ -54,10 +72,8 @@ class Makers:
 
     def read(self, text: str) -> Call:
         """The arguments that a sample's text stands for."""
-        names: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("f", "c", "pos", "unit", "ints", "mask", "special")
-        }
+        makers = ("f", "c", "pos", "unit", "ints", "mask", "square", "spd", "hpd", "special")
+        names: dict[str, Any] = {name: getattr(self, name) for name in makers}
         names |= {"numpy": np, "_call": lambda *args, **kwargs: (args, kwargs)}
         args, kwargs = eval(f"_call({text})", names)
         # Arithmetic in a sample must not change the dtype asked for.
@@ -74,6 +90,14 @@ def read_sample(text: str, dtype: str = "float32") -> Call:
     return Makers(dtype, zlib.crc32(text.encode())).read(text)
 
 
+def operation(name: str) -> Any:
+    """What users call by that name, such as ``exp`` or ``linalg.inv``."""
+    module, _, short = name.rpartition(".")
+    if module:
+        return getattr(importlib.import_module(f"tegula.{module}"), short)
+    return getattr(tg, name, None) or getattr(tg._core, name)
+
+
 def sample_texts(op: Any) -> list[str]:
     return [text.strip() for text in op.samples.split(";;")]
 
@@ -82,6 +106,8 @@ def tree_map(function: Callable[[Any], Any], value: Any) -> Any:
     """`function` of every leaf of nested lists, tuples and dicts."""
     if isinstance(value, dict):
         return {key: tree_map(function, item) for key, item in value.items()}
+    if hasattr(value, "_fields"):  # a named tuple
+        return type(value)(*(tree_map(function, item) for item in value))
     if isinstance(value, (list, tuple)):
         return type(value)(tree_map(function, item) for item in value)
     return function(value)

@@ -27,10 +27,7 @@ rms_norm batch_norm cross_entropy scaled_dot_product_attention take take_along_a
 scatter_add index_add concat pad sort cumulative_sum linear binary_cross_entropy_with_logits where
 tril reshape permute_dims broadcast_to flip roll"""
 SMOOTH = _SMOOTH.split()
-
-
-def function(name: str) -> Any:
-    return getattr(tg, name, None) or getattr(_core, name)
+function = samples.operation
 
 
 def expected(name: str, args: tuple, kwargs: dict) -> Any:
@@ -343,7 +340,8 @@ def test_broadcast_operands(name):
         if not args or not isinstance(args[0], np.ndarray) or args[0].ndim == 0:
             continue
         first = args[0][:1]
-        if args[0].shape[0] == 0:
+        singular = name.startswith("linalg.") and args[0].ndim == 2  # a matrix of equal rows
+        if args[0].shape[0] == 0 or singular:
             continue
         wide = np.broadcast_to(first, args[0].shape)
         thin = tg.broadcast_to(tg.asarray(first.copy()), args[0].shape)
