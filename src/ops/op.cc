@@ -1,5 +1,6 @@
 #include "ops/op.h"
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 
@@ -65,12 +66,24 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
     const std::string_view piece = trim(text.substr(begin, i - begin));
     begin = i + 1;
     if (piece == "*") keyword_only = true;
+    else if (piece == "/")
+      for (Parameter& p : result) p.positional_only = true;
     else if (!piece.empty()) result.push_back(parse_parameter(piece, keyword_only));
   }
   return result;
 }
 
 }  // namespace
+
+std::string Op::module() const {
+  return in_module() ? "tegula." + std::string(name.substr(0, name.find('.'))) : "tegula";
+}
+
+std::string Op::attribute() const {
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '.', '_');
+  return text;
+}
 
 Dims Args::axes(size_t i, size_t rank) const {
   if (has(i)) return ints(i);

@@ -27,8 +27,10 @@ struct Callable {
   std::string name;
   std::vector<const char*> names;
   std::vector<Arg> defaults;
-  size_t positional = 0;  // parameters that go without their name
-  bool gathers = false;   // the last positional one is a shape, which may be given as ints
+  size_t positional = 0;       // parameters that go without their name
+  size_t positional_only = 0;  // those that never go with it
+  bool gathers = false;        // the last positional one is a shape, which may be given as ints
+  PyObject* result_type = nullptr;  // of a named tuple
 };
 
 struct OpObject {
@@ -138,7 +140,10 @@ PyObject* run(const Callable& c, PyObject* const* values) {
   PyObject* list = wrap_list(results);
   PyObject* tuple = PyList_AsTuple(list);
   Py_DECREF(list);
-  return checked(tuple);
+  if (!c.result_type) return checked(tuple);
+  PyObject* named = tuple ? PyObject_Call(c.result_type, tuple, nullptr) : nullptr;
+  Py_XDECREF(tuple);
+  return checked(named);
 }
 
 // x.reshape(2, 3) means x.reshape((2, 3)).
@@ -171,15 +176,20 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* ke
     const Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
-    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data());
+    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data(),
+                    c.positional_only);
     return run(c, values.data());
   });
 }
 
 // ---- the types -------------------------------------------------------------------------------
 
-PyObject* get_name(PyObject* self, void*) { return to_string_object(callable_of(self).name); }
-PyObject* get_module(PyObject*, void*) { return to_string_object("tegula"); }
+PyObject* get_name(PyObject* self, void*) {
+  return to_string_object(callable_of(self).op->short_name());
+}
+PyObject* get_module(PyObject* self, void*) {
+  return to_string_object(callable_of(self).op->module());
+}
 PyObject* get_doc(PyObject* self, void*) { return to_string_object(callable_of(self).op->doc); }
 PyObject* get_text_signature(PyObject* self, void*) {
   return guarded([&] { return to_string_object(text_signature(*callable_of(self).op)); });
@@ -245,8 +255,10 @@ const Callable* make_callable(const Op& op) {
     c->names.push_back(p.name.c_str());
     c->defaults.push_back(p.has_default ? parse_default(p) : Arg());
     if (!p.keyword_only) ++c->positional;
+    if (p.positional_only) ++c->positional_only;
   }
   c->gathers = gathers_ints(op);
+  if (!op.result.empty()) c->result_type = make_result_type(op);
   return c;
 }
 
@@ -258,9 +270,13 @@ void add_operations(PyObject* module) {
   for (const Op* op : ops()) {
     const Callable* callable = make_callable(*op);
     PyObject* function = make_object(function_type, callable);
-    check_status(PyModule_AddObjectRef(module, callable->name.c_str(), function));
+    check_status(PyModule_AddObjectRef(module, op->attribute().c_str(), function));
     Py_DECREF(function);
-    if (!op->method) continue;
+    if (callable->result_type) {
+      const std::string name(op->result.substr(0, op->result.find(':')));
+      check_status(PyModule_AddObjectRef(module, name.c_str(), callable->result_type));
+    }
+    if (!op->method || op->in_module()) continue;
     PyObject* method = make_object(method_type, callable);
     check_status(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type),
                                         callable->name.c_str(), method));
