@@ -159,9 +159,8 @@ void passes(const ColumnPlan<T>& plan, size_t from, int64_t first, int64_t count
   const Level<T>& level = plan.levels[last];
   const int64_t radix = level.radix, apart = plan.n / radix;
   const int64_t* order = plan.order.data();
-  pass(level, first, count, Rows<T>{rows}, to, [=](int64_t at, int64_t j) {
-    return order[at / radix] + j * apart;
-  });
+  pass(level, first, count, Rows<T>{rows}, to,
+       [=](int64_t at, int64_t j) { return order[at / radix] + j * apart; });
 }
 
 // Rows `a`, or the lines that `from` reads, to `to`; the working memory is a.
@@ -171,10 +170,8 @@ void transform(const ColumnPlan<T>& plan, const Block<T>* in, T* a, const To& to
   const Level<T>& level = plan.levels[0];
   T* data = in->in.data + in->in.lane[0];
   const auto one = hn::Set(Tag<T>(), T(1));
-  if (in->inverse)
-    pass_inside(level, 0, plan.n, Interleaved<T, true>{data, in->in.step, one}, a);
-  else
-    pass_inside(level, 0, plan.n, Interleaved<T, false>{data, in->in.step, one}, a);
+  if (in->inverse) pass_inside(level, 0, plan.n, Interleaved<T, true>{data, in->in.step, one}, a);
+  else pass_inside(level, 0, plan.n, Interleaved<T, false>{data, in->in.step, one}, a);
   const int64_t part = level.length / level.radix;
   if (plan.n * kRow<T> * int64_t(sizeof(T)) <= kCached) return passes(plan, 1, 0, plan.n, a, to);
   for (int64_t at = 0; at < plan.n; at += part) passes(plan, 1, at, part, a, to);
@@ -243,8 +240,8 @@ void tangle_rows(const T* x, const T* twiddles, int64_t half, T* z) {
       const Complex<T> p = load(x + k * kRow<T>, v), q = load(x + (half - k) * kRow<T>, v);
       const Complex<T> w = spread(twiddles + 2 * k);
       const Complex<T> even{hn::Add(p.re, q.re), hn::Sub(p.im, q.im)};
-      const Complex<T> odd = Complex<T>{hn::Sub(p.re, q.re), hn::Add(p.im, q.im)} *
-                             Complex<T>{w.re, hn::Neg(w.im)};
+      const Complex<T> odd =
+          Complex<T>{hn::Sub(p.re, q.re), hn::Add(p.im, q.im)} * Complex<T>{w.re, hn::Neg(w.im)};
       const Complex<T> a = plus_i(even, odd), b = minus_i(even, odd);
       store(swapped(a), z + k * kRow<T>, v);
       store(Complex<T>{hn::Neg(b.im), b.re}, z + (half - k) * kRow<T>, v);
@@ -272,8 +269,7 @@ void run_block(const Block<T>& block) {
   T *a = block.scratch, *b = a + (plan.rows() + 1) * kRow<T>;
   const bool plain = block.real == Real::none;
   const bool fused_in = plain && !plan.inner && !block.tiles && plan.levels.size() > 1 &&
-                        block.in.reals == n && block.in.imaginaries == n &&
-                        block.in.interleaved();
+                        block.in.reals == n && block.in.imaginaries == n && block.in.interleaved();
   if (block.tiles) {
     load_tiles(block.tiles, block.tile_step, n, a);
   } else if (block.real == Real::backward) {
@@ -293,7 +289,8 @@ void run_block(const Block<T>& block) {
     result = a;
   } else {
     const Block<T>* in = fused_in ? &block : nullptr;
-    if (block.tile) return transform(plan, in, a, Turned<T>{block.tile, block.twiddles, block.factors});
+    if (block.tile)
+      return transform(plan, in, a, Turned<T>{block.tile, block.twiddles, block.factors});
     if (plain && block.out.interleaved() && block.out.reals == n && block.out.imaginaries == n) {
       T* data = block.out.data + block.out.lane[0];
       const auto s = hn::Set(Tag<T>(), scale);
@@ -389,8 +386,8 @@ void tangle(const T* x, T* z, const T* twiddles, int64_t half, int64_t begin, in
         Complex<T>{hn::Sub(p.re, q.re), hn::Add(p.im, q.im)} * Complex<T>{w.re, hn::Neg(w.im)};
     store_interleaved(plus_i(even, odd), z + 2 * k, 0);
     const Complex<T> b = minus_i(even, odd);
-    store_interleaved(
-        Complex<T>{hn::Reverse(d, b.re), hn::Reverse(d, hn::Neg(b.im))}, z + other, 0);
+    store_interleaved(Complex<T>{hn::Reverse(d, b.re), hn::Reverse(d, hn::Neg(b.im))}, z + other,
+                      0);
   }
   for (; k < end; ++k) {
     const T *p = x + 2 * k, *q = x + 2 * (half - k);

@@ -87,14 +87,18 @@ struct Roots<7> {
 };
 template <>
 struct Roots<11> {
-  static constexpr double cos[] = {
-      1, 0.841253532831181168861811648919367717, 0.415415013001886425529274149229623203,
-      -0.142314838273285140443792668616369669, -0.654860733945285064056925072466293553,
-      -0.959492973614497389890368057066327699};
-  static constexpr double sin[] = {
-      0, 0.540640817455597582107635954318691696, 0.909631995354518371411715383079028460,
-      0.989821441880932732376092037776718787, 0.755749574354258283774035843972344420,
-      0.281732556841429697711417915346616899};
+  static constexpr double cos[] = {1,
+                                   0.841253532831181168861811648919367717,
+                                   0.415415013001886425529274149229623203,
+                                   -0.142314838273285140443792668616369669,
+                                   -0.654860733945285064056925072466293553,
+                                   -0.959492973614497389890368057066327699};
+  static constexpr double sin[] = {0,
+                                   0.540640817455597582107635954318691696,
+                                   0.909631995354518371411715383079028460,
+                                   0.989821441880932732376092037776718787,
+                                   0.755749574354258283774035843972344420,
+                                   0.281732556841429697711417915346616899};
 };
 
 // An odd prime: x_k + x_(P - k) meets cosines, x_k - x_(P - k) sines.
@@ -123,7 +127,8 @@ HWY_INLINE void odd_prime(Complex<T>* x) {
       const auto s = hn::Set(d, T(turn <= kHalf ? Roots<P>::sin[index] : -Roots<P>::sin[index]));
       even = {hn::MulAdd(c, sums[k].re, even.re), hn::MulAdd(c, sums[k].im, even.im)};
       if (k == 1) odd = {hn::Mul(s, differences[k].re), hn::Mul(s, differences[k].im)};
-      else odd = {hn::MulAdd(s, differences[k].re, odd.re), hn::MulAdd(s, differences[k].im, odd.im)};
+      else
+        odd = {hn::MulAdd(s, differences[k].re, odd.re), hn::MulAdd(s, differences[k].im, odd.im)};
     }
     x[j] = minus_i(even, odd);
     x[P - j] = plus_i(even, odd);

@@ -10,6 +10,8 @@
 namespace tegula::cpu::fft {
 namespace {
 
+constexpr double kTransposeCost = 6, kStrideCost = 30;  // of a row, in ns
+
 int64_t pieces(int64_t count, int64_t each) { return (count + each - 1) / each; }
 
 // Numbers of one line: complex ones `step` apart, or pairs of real ones.
@@ -33,8 +35,7 @@ Lines<T> lanes_of(Numbered<T> line, int64_t first, int64_t lanes, int64_t row_st
 
 // One line of n numbers, given in full. The numbers may be the same memory.
 template <class T>
-void run_line(const LinePlan<T>& plan, Numbered<T> in, Numbered<T> out, bool inverse,
-              double scale);
+void run_line(const LinePlan<T>& plan, Numbered<T> in, Numbered<T> out, bool inverse, double scale);
 
 template <class T>
 void convolve_line(const LinePlan<T>& plan, Numbered<T> in, Numbered<T> out, bool inverse,
@@ -61,9 +62,8 @@ void convolve_line(const LinePlan<T>& plan, Numbered<T> in, Numbered<T> out, boo
   });
   const Numbered<T> all{z, 2, 1};
   run_line(*plan.inner, all, all, false, 1);
-  each(m, [&](int64_t begin, int64_t end) {
-    kernels.multiply(z, plan.spectrum.data(), begin, end);
-  });
+  each(m,
+       [&](int64_t begin, int64_t end) { kernels.multiply(z, plan.spectrum.data(), begin, end); });
   run_line(*plan.inner, all, all, true, 1);
   each(n, [&](int64_t begin, int64_t end) {
     kernels.multiply(z, plan.chirp.data(), begin, end);
@@ -110,8 +110,7 @@ void run_line(const LinePlan<T>& plan, Numbered<T> in, Numbered<T> out, bool inv
       rows,
       [&](int64_t i) {
         const int64_t first = i * kLanes<T>;
-        const Scratch<T> scratch(ScratchUse::tile,
-                                 size_t(2 * (plan.second->rows() + 1) * kRow<T>));
+        const Scratch<T> scratch(ScratchUse::tile, size_t(2 * (plan.second->rows() + 1) * kRow<T>));
         Block<T> block;
         block.plan = plan.second.get();
         block.inverse = inverse;
@@ -135,18 +134,23 @@ class Axis {
     if (lines_ == 0) return;
     const int64_t length = half_ ? t_.n / 2 : t_.n;
     if (half_) twiddles_ = real_twiddles<T>(t_.n);
-    const Costs costs = plan_costs<T>(length);
     const int64_t blocks = pieces(lines_, kLanes<T>);
+    // Contiguous lines have to be transposed to be worked on side by side; others lie badly for
+    // work on each alone.
+    const bool dense = t_.in_step <= 2 && t_.out_step <= 2;
+    Costs costs = plan_costs<T>(length);
+    if (dense) costs.column += kTransposeCost * double(length);
+    else costs.line += kStrideCost * double(length) / double(kLanes<T>);
     if (double(blocks) * costs.column <= double(lines_) * costs.line) {
       column_ = column_plan<T>(length);
-      parallel_for(blocks, [&](int64_t i) { run_block(i); },
-                   double(blocks) * costs.column * 1e-3);
+      parallel_for(blocks, [&](int64_t i) { run_block(i); }, double(blocks) * costs.column * 1e-3);
     } else {
       line_ = line_plan<T>(length);
       const double us = costs.line * 1e-3;
       const auto body = [&](int64_t i) { run_alone(i); };
       // Long lines are cut themselves.
-      if (us > 200 && lines_ < 64) for (int64_t i = 0; i < lines_; ++i) body(i);
+      if (us > 200 && lines_ < 64)
+        for (int64_t i = 0; i < lines_; ++i) body(i);
       else parallel_for(lines_, body, us * double(lines_));
     }
   }
@@ -236,7 +240,9 @@ class Axis {
     for (int64_t k = 0; k < out.imaginaries; ++k)
       out.data[k * out.step + out.imaginary] = z[2 * k + 1] * scale;
   }
-  static Numbered<T> numbered(const Lines<T>& line) { return {line.data, line.step, line.imaginary}; }
+  static Numbered<T> numbered(const Lines<T>& line) {
+    return {line.data, line.step, line.imaginary};
+  }
   static bool dense(const Lines<T>& line) { return line.step == 2 && line.imaginary == 1; }
 
   // The line itself, or a copy that has all its numbers.
@@ -249,9 +255,8 @@ class Axis {
   }
 
   void run_complex(const Lines<T>& in, const Lines<T>& out) const {
-    with_all(in, t_.n, [&](Numbered<T> all) {
-      run_line(*line_, all, numbered(out), t_.inverse, t_.scale);
-    });
+    with_all(in, t_.n,
+             [&](Numbered<T> all) { run_line(*line_, all, numbered(out), t_.inverse, t_.scale); });
   }
 
   // Numbers k and half - k, for pieces of [0, half / 2].
@@ -260,8 +265,8 @@ class Axis {
     constexpr int64_t kPiece = 8192;
     const int64_t end = half / 2 + 1;
     parallel_for(
-        pieces(end, kPiece),
-        [&](int64_t i) { f(i * kPiece, std::min(end, (i + 1) * kPiece)); }, double(end) * 1e-3);
+        pieces(end, kPiece), [&](int64_t i) { f(i * kPiece, std::min(end, (i + 1) * kPiece)); },
+        double(end) * 1e-3);
   }
 
   void run_pairs(const Lines<T>& in, const Lines<T>& out) const {

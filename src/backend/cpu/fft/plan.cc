@@ -100,6 +100,7 @@ double radix_cost(int64_t radix) {
   }
 }
 
+constexpr double kNanoseconds = 0.28;  // of one such operation
 constexpr double kImpossible = std::numeric_limits<double>::infinity();
 constexpr double kCopyCost = 6;  // of a row, in and out
 
@@ -134,7 +135,12 @@ std::pair<int64_t, double> best_convolution(int64_t n, const Cost& cost) {
   return best;
 }
 
-double cache_factor(double bytes) { return bytes <= 32768 ? 1 : bytes <= 1.5e6 ? 1.25 : 2.5; }
+constexpr double kTurnCost = 16;   // of a row between the two passes over a line
+constexpr double kCallCost = 150;  // of working on a block at all
+
+double cache_factor(double bytes) {
+  return bytes <= 32768 ? 1 : bytes <= 0.6e6 ? 1.1 : bytes <= 5e6 ? 1.7 : 3.5;
+}
 
 std::pair<int64_t, double> column_convolution(int64_t n) {
   auto best = best_convolution(n, smooth_cost);
@@ -146,7 +152,7 @@ double column_cost(int64_t n, int64_t row_bytes) {
   double cost = smooth_cost(n);
   int64_t rows = n;
   if (cost == kImpossible) std::tie(rows, cost) = column_convolution(n);
-  return cost * cache_factor(double(rows * row_bytes)) + kCopyCost * double(n);
+  return cost * cache_factor(double(rows * row_bytes)) + kCopyCost * double(n) + kCallCost;
 }
 
 struct Split {
@@ -162,16 +168,17 @@ Split best_split(int64_t n, int64_t lanes, int64_t row_bytes) {
     for (const bool swapped : {false, true}) {
       const int64_t n1 = swapped ? n / d : d, n2 = n / n1;
       const double first = swapped ? b : a, second = swapped ? a : b;
-      const double cost = blocks(n2) * first + blocks(n1) * second +
-                          6 * blocks(n2) * double(n1) + 100;
+      const double cost =
+          blocks(n2) * first + blocks(n1) * second + kTurnCost * blocks(n2) * double(n1);
       if (cost < best.cost) best = {n1, cost};
     }
   }
   return best;
 }
 std::pair<int64_t, double> line_convolution(int64_t n, int64_t lanes, int64_t row_bytes) {
-  auto best = best_convolution(
-      n, [&](int64_t m) { return m % 4 == 0 ? best_split(m, lanes, row_bytes).cost : kImpossible; });
+  auto best = best_convolution(n, [&](int64_t m) {
+    return m % 4 == 0 ? best_split(m, lanes, row_bytes).cost : kImpossible;
+  });
   best.second = 2 * best.second + 16.0 * double(best.first) / double(lanes);
   return best;
 }
@@ -218,9 +225,10 @@ size_t bytes_of(const std::vector<T>& v) {
 }
 template <class T>
 size_t bytes_of(const ColumnPlan<T>& plan) {
-  size_t bytes = sizeof(plan) + bytes_of(plan.order) + bytes_of(plan.chirp) +
-                 bytes_of(plan.spectrum);
-  for (const Level<T>& level : plan.levels) bytes += bytes_of(level.twiddles) + bytes_of(level.roots);
+  size_t bytes =
+      sizeof(plan) + bytes_of(plan.order) + bytes_of(plan.chirp) + bytes_of(plan.spectrum);
+  for (const Level<T>& level : plan.levels)
+    bytes += bytes_of(level.twiddles) + bytes_of(level.roots);
   return bytes;
 }
 template <class T>
@@ -272,9 +280,8 @@ LinePlan<T> make_line(int64_t n) {
   LinePlan<T> plan;
   plan.n = n;
   const Split split = best_split(n, kLanes<T>, kRow<T> * sizeof(T));
-  const auto [m, cost] = radices(n).empty()
-                             ? line_convolution(n, kLanes<T>, kRow<T> * sizeof(T))
-                             : std::pair<int64_t, double>{0, kImpossible};
+  const auto [m, cost] = radices(n).empty() ? line_convolution(n, kLanes<T>, kRow<T> * sizeof(T))
+                                            : std::pair<int64_t, double>{0, kImpossible};
   if (cost < split.cost) {
     plan.inner = line_plan<T>(m);
     prepare_convolution(n, m, plan.chirp, plan.spectrum);
@@ -398,7 +405,8 @@ template <class T>
 Costs plan_costs(int64_t n) {
   constexpr int64_t kBytes = kRow<T> * int64_t(sizeof(T));
   return *cached<T, Costs>(Kind::costs, n, [](int64_t length) {
-    return Costs{column_cost(length, kBytes), line_cost(length, kLanes<T>, kBytes)};
+    return Costs{kNanoseconds * column_cost(length, kBytes),
+                 kNanoseconds * line_cost(length, kLanes<T>, kBytes)};
   });
 }
 template Costs plan_costs<float>(int64_t);

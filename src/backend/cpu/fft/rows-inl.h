@@ -99,13 +99,13 @@ HWY_INLINE void store_interleaved(Complex<T> x, T* to, int64_t v) {
 // Numbers [begin, end) of contiguous lines, kPart / 2 (or 1) at a time, to rows.
 template <class T>
 void load_lines(const Lines<T>& in, bool swap, int64_t count, T* rows) {
-  const Tag<T> d;
-  const auto put = [&](int64_t i, int64_t v, Complex<T> x) {
-    store(swap ? swapped(x) : x, rows + i * kRow<T>, v);
-  };
   int64_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
   {
+    const Tag<T> d;
+    const auto put = [&](int64_t at, int64_t v, Complex<T> x) {
+      store(swap ? swapped(x) : x, rows + at * kRow<T>, v);
+    };
     constexpr int64_t kStep = kPart<T> / 2;
     for (; i + kStep <= count; i += kStep) {
       const auto from = [&](int64_t l) { return in.data + in.lane[l] + 2 * i; };
