@@ -13,6 +13,7 @@ from benchmarks.cases import (
     bits,
     conv,
     demo,
+    fft,
     first_call,
     fused,
     gemm,
@@ -66,6 +67,7 @@ CASES: dict[str, Case] = {
         memory,
         bits,
         transforms,
+        fft,
         package,
     )
 }
