@@ -1,4 +1,5 @@
 // Methods of Tensor that look at its values, or move it.
+#include "graph/trace.h"
 #include "ops/ops.h"
 #include "python/convert.h"
 #include "python/errors.h"
@@ -9,6 +10,10 @@ namespace {
 
 PyObject* item_object(const Tensor& x) {
   if (x.dtype() == DType::bool_) return PyBool_FromLong(item_as_int(x) != 0);
+  if (is_complex(x.dtype())) {
+    const std::complex<double> value = item_as_complex(x);
+    return PyComplex_FromDoubles(value.real(), value.imag());
+  }
   if (is_floating(x.dtype())) return PyFloat_FromDouble(item_as_double(x));
   const int64_t value = item_as_int(x);
   return x.dtype() == DType::uint64 ? PyLong_FromUnsignedLongLong(uint64_t(value))
@@ -17,6 +22,13 @@ PyObject* item_object(const Tensor& x) {
 
 PyObject* item(PyObject* self, PyObject*) {
   return guarded([&] { return item_object(Tensor(tensor_of(self))); });
+}
+
+PyObject* to_complex_object(PyObject* self, PyObject*) {
+  return guarded([&] {
+    const std::complex<double> value = item_as_complex(require_known(tensor_of(self), "complex"));
+    return PyComplex_FromDoubles(value.real(), value.imag());
+  });
 }
 
 PyObject* to_list(PyObject* self, PyObject*) {
@@ -99,6 +111,8 @@ std::span<const PyMethodDef> value_methods() {
       {"item", item, METH_NOARGS,
        "item($self)\n--\n\nThe only element as a Python number; waits for it.\n\n"
        "Raises ValueError unless there is exactly one."},
+      {"__complex__", to_complex_object, METH_NOARGS,
+       "__complex__($self)\n--\n\nThe only element as a Python complex number; waits for it."},
       {"tolist", to_list, METH_NOARGS,
        "tolist($self)\n--\n\nNested lists of Python numbers; a number for a 0-d tensor."},
       {"numpy", numpy, METH_NOARGS,
