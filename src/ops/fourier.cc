@@ -299,7 +299,7 @@ const Family kFourier("Fourier transforms", {
      .call = [](const Args& a) {
            return Tensors{transform(a.tensor(0), one_axis(a, "fft.fft", false), false)};
          },
-     .samples = "f(8);;f(3, 5), axis=0;;f(3, 6), n=4, norm='ortho';;f(2, 3), n=7, norm='forward'",
+     .samples = "f(8);;c(3, 5), axis=0;;c(3, 6), n=4, norm='ortho';;c(2, 3), n=7, norm='forward'",
      .reference = "numpy.fft.fft",
      .differentiable = true},
     {.name = "fft.ifft",
@@ -308,7 +308,7 @@ const Family kFourier("Fourier transforms", {
      .call = [](const Args& a) {
            return Tensors{transform(a.tensor(0), one_axis(a, "fft.ifft", true), true)};
          },
-     .samples = "f(8);;f(3, 5), axis=0;;f(3, 6), n=4, norm='ortho';;f(2, 3), n=7, norm='forward'",
+     .samples = "f(8);;c(3, 5), axis=0;;c(3, 6), n=4, norm='ortho';;c(2, 3), n=7, norm='forward'",
      .reference = "numpy.fft.ifft",
      .differentiable = true},
     {.name = "fft.fftn",
@@ -318,7 +318,7 @@ const Family kFourier("Fourier transforms", {
      .call = [](const Args& a) {
            return Tensors{transform(a.tensor(0), many_axes(a, "fft.fftn", false), false)};
          },
-     .samples = "f(3, 4);;f(2, 3, 4), axes=(0, 2), norm='ortho';;f(3, 4), s=(2, 5), axes=(1, 0)",
+     .samples = "f(3, 4);;c(2, 3, 4), axes=(0, 2), norm='ortho';;c(3, 4), s=(2, 5), axes=(1, 0)",
      .reference = "numpy.fft.fftn",
      .differentiable = true},
     {.name = "fft.ifftn",
@@ -327,7 +327,7 @@ const Family kFourier("Fourier transforms", {
      .call = [](const Args& a) {
            return Tensors{transform(a.tensor(0), many_axes(a, "fft.ifftn", true), true)};
          },
-     .samples = "f(3, 4);;f(2, 3, 4), axes=(0, 2), norm='ortho';;f(3, 4), s=(2, 5), axes=(1, 0)",
+     .samples = "f(3, 4);;c(2, 3, 4), axes=(0, 2), norm='ortho';;c(3, 4), s=(2, 5), axes=(1, 0)",
      .reference = "numpy.fft.ifftn",
      .differentiable = true},
     {.name = "fft.rfft",
@@ -349,7 +349,7 @@ const Family kFourier("Fourier transforms", {
            return Tensors{
                inverse_real_transform(a.tensor(0), one_axis(a, "fft.irfft", true, Half::given))};
          },
-     .samples = "f(5);;f(4, 3), axis=0;;f(3, 6), n=7, norm='ortho';;f(2, 3), n=8, norm='forward'",
+     .samples = "f(5);;c(4, 3), axis=0;;c(3, 6), n=7, norm='ortho';;c(2, 3), n=8, norm='forward'",
      .reference = "numpy.fft.irfft",
      .differentiable = true},
     {.name = "fft.rfftn",
@@ -369,7 +369,7 @@ const Family kFourier("Fourier transforms", {
            return Tensors{inverse_real_transform(
                a.tensor(0), many_axes(a, "fft.irfftn", true, Half::given))};
          },
-     .samples = "f(3, 4);;f(2, 3, 5), axes=(0, 2), norm='ortho';;f(3, 4), s=(2, 5), axes=(1, 0)",
+     .samples = "f(3, 4);;c(2, 3, 5), axes=(0, 2), norm='ortho';;c(3, 4), s=(2, 5), axes=(1, 0)",
      .reference = "numpy.fft.irfftn",
      .differentiable = true},
     {.name = "fft.hfft",
@@ -380,7 +380,7 @@ const Family kFourier("Fourier transforms", {
            const Call call = one_axis(a, "fft.hfft", false, Half::given);
            return Tensors{inverse_real_transform(conj(as_complex(a.tensor(0))), call)};
          },
-     .samples = "f(5);;f(4, 3), axis=0;;f(3, 6), n=7, norm='ortho';;f(2, 3), n=8, norm='forward'",
+     .samples = "f(5);;c(4, 3), axis=0;;c(3, 6), n=7, norm='ortho';;c(2, 3), n=8, norm='forward'",
      .reference = "numpy.fft.hfft",
      .differentiable = true},
     {.name = "fft.ihfft",
