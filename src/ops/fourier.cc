@@ -160,7 +160,7 @@ void set_axes(Call& call, const Tensor& x, const Dims& axes, const Dims* lengths
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t given = x.shape()[size_t(axes[i])];
     const bool halved = half == Half::given && i + 1 == axes.size();
-    int64_t n = halved ? 2 * (given - 1) : given;
+    int64_t n = halved && !lengths ? 2 * (given - 1) : given;
     if (lengths && (*lengths)[i] != -1) {
       n = (*lengths)[i];
       require(n >= 1, call.op, ": ", argument, " must be at least 1, got ", n);

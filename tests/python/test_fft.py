@@ -248,7 +248,7 @@ def test_gradients(name, real):
         ((3, 4), {}),
         ((3, 5), {"norm": "ortho"}),
         ((5, 3), {"n": 4, "axis": 0} if name in ONE else {"s": (4, 2), "axes": (1, 0)}),
-        ((2, 3), {"n": 7} if name in ONE else {"s": (3, 6)}),
+        ((2, 3), {"n": 7} if name in ONE else {"s": (3, 6), "axes": (0, 1)}),
     ]:
         x = normal(*shape, real=real)
         y = getattr(np.fft, name)(x, **options)
