@@ -14,6 +14,7 @@ from benchmarks.cases import (
     bits,
     conv,
     demo,
+    fft,
     first_call,
     fused,
     gemm,
@@ -70,6 +71,7 @@ CASES: dict[str, Case] = {
         transforms,
         arrays,
         linalg,
+        fft,
         package,
     )
 }
