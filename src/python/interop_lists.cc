@@ -124,13 +124,6 @@ Tensor stacked(PyObject* object, std::optional<DType> dtype, Backend& device) {
   return stack(parts, 0);
 }
 
-Tensor on_device(const Tensor& x, Backend& device) {
-  if (&x.device() == &device) return x;
-  std::vector<std::byte> values(size_t(x.size()) * itemsize(x.dtype()));
-  copy_to_host(x, values.data());
-  return from_host(values.data(), x.dtype(), x.shape(), device);
-}
-
 Tensor through_numpy(PyObject* object, Copy copy, Backend& device) {
   PyObject* convert = numpy_function("asarray");
   PyObject* array = PyObject_CallOneArg(convert, object);

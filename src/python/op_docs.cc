@@ -28,12 +28,14 @@ const char* kind_text(ArgKind kind) {
     case ArgKind::dtype:
       return "DTypeLike";
     case ArgKind::text:
+    case ArgKind::device:
       return "str";
   }
   return "Any";
 }
 
 std::string annotation(const Parameter& p) {
+  if (p.variadic) return "TensorLike";
   return std::string(kind_text(p.kind)) + (p.optional ? " | None" : "");
 }
 
@@ -45,7 +47,8 @@ std::string signature(const Op& op, Render&& render) {
   for (const Parameter& p : parameters(op)) {
     if (text.size() > 1) text += ", ";
     if (p.keyword_only && !keywords) text += "*, ";
-    keywords |= p.keyword_only;
+    keywords |= p.keyword_only || p.variadic;
+    if (p.variadic) text += "*";
     text += render(p);
   }
   return text + ")";
@@ -80,7 +83,9 @@ PyObject* make_signature(const Op& op) {
   const nb::object literal = nb::module_::import_("ast").attr("literal_eval");
   nb::list list;
   for (const Parameter& p : parameters(op)) {
-    const nb::object kind = kinds.attr(p.keyword_only ? "KEYWORD_ONLY" : "POSITIONAL_OR_KEYWORD");
+    const nb::object kind = kinds.attr(p.variadic       ? "VAR_POSITIONAL"
+                                       : p.keyword_only ? "KEYWORD_ONLY"
+                                                        : "POSITIONAL_OR_KEYWORD");
     nb::object value = kinds.attr("empty");
     if (p.has_default && p.kind == ArgKind::dtype && p.default_text != "None")
       value = nb::borrow(dtype_object(dtype_named(p.default_text)));
@@ -89,6 +94,11 @@ PyObject* make_signature(const Op& op) {
         kinds(p.name, kind, nb::arg("default") = value, nb::arg("annotation") = annotation(p)));
   }
   return nb::object(inspect.attr("Signature")(list)).release().ptr();
+}
+
+PyObject* make_named_tuple(const Op& op) {
+  const nb::object make = nb::module_::import_("collections").attr("namedtuple");
+  return make(str(op.name), str(op.fields), nb::arg("module") = "tegula").release().ptr();
 }
 
 PyObject* describe_operations() {

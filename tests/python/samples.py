@@ -75,6 +75,8 @@ def tree_map(function: Callable[[Any], Any], value: Any) -> Any:
     """`function` of every leaf of nested lists, tuples and dicts."""
     if isinstance(value, dict):
         return {key: tree_map(function, item) for key, item in value.items()}
+    if hasattr(value, "_fields"):
+        return type(value)(*(tree_map(function, item) for item in value))
     if isinstance(value, (list, tuple)):
         return type(value)(tree_map(function, item) for item in value)
     return function(value)
