@@ -186,7 +186,7 @@ constexpr Row kRows[] = {
      },
      {kY, kY | kOut}, "f(3, 4), pos(4);;f(3), 2.5"},
     {"floor_divide", 2, Rule::same,
-     "The floor of x1 / x2; for integers exact, 0 where x2 is 0.", no_change_of_two, {},
+     "The floor of x1 / x2, infinities as divide has them; for integers exact, 0 where x2 is 0.", no_change_of_two, {},
      "f(3, 4), pos(4);;ints(-20, 20, 3, 4), ints(1, 5, 4)"},
     {"remainder", 2, Rule::same, "x1 - x2 * floor_divide(x1, x2): the sign of x2.",
      [](VjpContext& c) {
@@ -369,6 +369,13 @@ const Primitive kCast = {
     .dtype_attr = 0,
 };
 
+Tensor clip(const Tensor& x, const Tensor& least, const Tensor& most) {
+  Tensor result = x;
+  if (least) result = maximum(result, least);
+  if (most) result = minimum(result, most);
+  return is_floating(result.dtype()) == is_floating(x.dtype()) ? astype(result, x.dtype()) : result;
+}
+
 // clang-format off
 const Family kSelection("Selection and conversion", {
     {.name = "where",
@@ -381,14 +388,9 @@ const Family kSelection("Selection and conversion", {
      .differentiable = true},
     {.name = "clip",
      .parameters = "x: Tensor, min: Tensor? = None, max: Tensor? = None",
-     .doc = "x kept between min and max (either may be None); NaN stays NaN.",
-     .call =
-         [](const Args& a) {
-           Tensor x = a.tensor(0);
-           if (a.has(1)) x = maximum(x, a.tensor(1));
-           if (a.has(2)) x = minimum(x, a.tensor(2));
-           return Tensors{x};
-         },
+     .doc = "x kept between min and max (either may be None); NaN stays NaN. The dtype is x's, but "
+            "for integers between floats.",
+     .call = [](const Args& a) { return Tensors{clip(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2))}; },
      .samples = "f(3, 4), -0.5, 0.5;;f(3, 4), None, 0.5;;f(3, 4), 0.25",
      .reference = "lambda x, min=None, max=None: numpy.clip(x, min, max)",
      .differentiable = true},

@@ -83,6 +83,15 @@ PyObject* to(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* 
   });
 }
 
+PyObject* to_complex(PyObject* self, PyObject*) {
+  return guarded([&] {
+    PyObject* real = checked(PyNumber_Float(self));
+    PyObject* number = PyComplex_FromDoubles(PyFloat_AS_DOUBLE(real), 0);
+    Py_DECREF(real);
+    return checked(number);
+  });
+}
+
 PyObject* to_device_method(PyObject* self, PyObject* const* args, Py_ssize_t count,
                            PyObject* keywords) {
   return guarded([&] {
@@ -132,6 +141,8 @@ std::span<const PyMethodDef> value_methods() {
       {"to", with_keywords(to), METH_FASTCALL | METH_KEYWORDS,
        "to($self, device=None, dtype=None)\n--\n\n"
        "The same values on a device, in a dtype; one positional argument may be either."},
+      {"__complex__", to_complex, METH_NOARGS,
+       "__complex__($self)\n--\n\nThe only element as a Python complex number."},
       {"to_device", with_keywords(to_device_method), METH_FASTCALL | METH_KEYWORDS,
        "to_device($self, device, /, *, stream=None)\n--\n\nThe same values on a device."},
       {"__array_namespace__", with_keywords(array_namespace), METH_FASTCALL | METH_KEYWORDS,
