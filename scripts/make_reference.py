@@ -27,7 +27,7 @@ with NaN and infinities among them. `Tensor` arguments may be numbers, arrays an
 
 def public_name(op: Any) -> str:
     """Where users find the operation."""
-    if hasattr(tg, op.name):
+    if "." in op.name or hasattr(tg, op.name):
         return f"tg.{op.name}"
     return f"tg.random.{op.name.removeprefix('random_')}"
 
@@ -41,7 +41,8 @@ def summary(result: Any) -> str:
 def example(op: Any) -> str:
     text = samples.sample_texts(op)[0]
     args, kwargs = samples.read_sample(text)
-    return f"`{public_name(op)}({text})` gives {summary(getattr(_core, op.name)(*args, **kwargs))}."
+    result = getattr(_core, op.attribute)(*args, **kwargs)
+    return f"`{public_name(op)}({text})` gives {summary(result)}."
 
 
 def entry(op: Any) -> str:
@@ -70,7 +71,7 @@ def write_reference(folder: Path) -> list[Path]:
     pages = {}
     for title, rows in sorted(families.items()):
         page = page_name(title)
-        names = ", ".join(f"[{op.name}]({page}#{op.name})" for op in rows)
+        names = ", ".join(f"[{op.name}]({page}#{op.name.replace('.', '')})" for op in rows)
         index += f"| [{title}]({page}) | {names} |\n"
         pages[page] = f"# {title}\n\n{MAKERS}\n" + "\n\n".join(map(entry, rows)) + "\n"
     pages["index.md"] = index

@@ -50,7 +50,12 @@ def operation(op: Any, method: bool = False) -> str:
         if op.gathers:
             name = op.parameters[-1]
             signature = f"(self, *{name}: int | Sequence[int]) -> " + signature.split(" -> ")[1]
-    return block(f"def {op.name}{builtin_bool(signature)}", op.doc, "    " if method else "")
+    return block(f"def {op.attribute}{builtin_bool(signature)}", op.doc, "    " if method else "")
+
+
+def named_tuple(cls: Any) -> str:
+    fields = "".join(f"    {name}: Tensor\n" for name in cls._fields)
+    return f'class {cls.__name__}(NamedTuple):\n    """{cls.__doc__}"""\n\n{fields}'
 
 
 def nanobind_function(function: Any, indent: str = "") -> str:
@@ -72,7 +77,7 @@ def nanobind_class(cls: Any) -> str:
 
 
 def stub(module: ModuleType, head: str) -> str:
-    ops = {op.name: op for op in module.ops()}
+    ops = {op.attribute: op for op in module.ops()}
     methods = "".join(operation(op, method=True) for op in ops.values() if op.method)
     names = ", ".join(f'"{name}"' for name in module.__all__)
     parts = [f"{head.rstrip()}\n{methods}", f"__version__: str\n__all__ = [{names}]\n"]
@@ -81,6 +86,8 @@ def stub(module: ModuleType, head: str) -> str:
             parts.append(operation(ops[name]))
         elif type(value).__name__ == "DType":
             parts.append(f"{name}: DType\n")
+        elif isinstance(value, type) and hasattr(value, "_fields"):
+            parts.append(named_tuple(value))
         elif isinstance(value, type) and issubclass(value, Exception):
             parts.append(block(f"class {name}({value.__base__.__name__})", value.__doc__))
         elif isinstance(value, type) and type(value).__name__.startswith("nb_type"):

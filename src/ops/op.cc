@@ -1,5 +1,6 @@
 #include "ops/op.h"
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 
@@ -66,6 +67,10 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
     const std::string_view piece = trim(text.substr(begin, i - begin));
     begin = i + 1;
     if (piece.empty()) continue;
+    if (piece == "/") {
+      for (Parameter& p : result) p.positional_only = true;
+      continue;
+    }
     const bool starred = piece.front() == '*';
     if (piece != "*") {
       result.push_back(parse_parameter(piece.substr(starred), keyword_only));
@@ -77,6 +82,16 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
 }
 
 }  // namespace
+
+std::string Op::module() const {
+  return in_module() ? "tegula." + std::string(name.substr(0, name.find('.'))) : "tegula";
+}
+
+std::string Op::attribute() const {
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '.', '_');
+  return text;
+}
 
 Dims Args::axes(size_t i, size_t rank) const {
   if (has(i)) return ints(i);

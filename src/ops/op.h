@@ -30,6 +30,7 @@ struct Parameter {
   bool optional = false;      // None is allowed
   bool has_default = false;
   bool keyword_only = false;
+  bool positional_only = false;
   bool variadic = false;      // "*arrays": all that is given by position
   std::string default_text;   // as written
 };
@@ -68,8 +69,9 @@ class Args {
 };
 
 struct Op {
+  // Of the function in `tegula`; "linalg.inv" is inv in the module tegula.linalg instead.
   std::string_view name;
-  // As in a Python signature: "x: Tensor, axis: ints? = None, *, keepdims: bool = False". The
+  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False". The
   // first one may be "*arrays: Tensors".
   std::string_view parameters;
   std::string_view doc;       // one line, then details if any
@@ -83,7 +85,15 @@ struct Op {
   bool differentiable = false; // the table-driven test checks it against finite differences
   double tolerance = 1e-6;     // relative, float32 against the reference
   bool returns_tuple = false;
-  std::string_view fields = {};  // of a named tuple, separated by spaces
+  // Of a named tuple: its name and its fields', as in "QRResult: Q, R".
+  std::string_view result = {};
+
+  bool in_module() const { return name.find('.') != name.npos; }
+  std::string_view short_name() const { return name.substr(name.find('.') + 1); }
+  // The module that users find it in.
+  std::string module() const;
+  // Its name in tegula._core: "linalg_inv".
+  std::string attribute() const;
 };
 
 // All operations, in order of declaration.

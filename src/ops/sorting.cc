@@ -338,7 +338,7 @@ const Family kSorting("Sorting", {
      .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
      .reference = "lambda x: numpy.unique(x, return_counts=True)",
      .returns_tuple = true,
-     .fields = "values counts"},
+     .result = "UniqueCountsResult: values, counts"},
     {.name = "unique_inverse",
      .parameters = "x: Tensor",
      .doc = "The different values in x, in order, and the index of each element's. Evaluates x.",
@@ -346,7 +346,7 @@ const Family kSorting("Sorting", {
      .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
      .reference = "lambda x: numpy.unique(x, return_inverse=True)",
      .returns_tuple = true,
-     .fields = "values inverse_indices"},
+     .result = "UniqueInverseResult: values, inverse_indices"},
     {.name = "unique_all",
      .parameters = "x: Tensor",
      .doc = "The different values in x, in order, where in the flattened x each comes first, the "
@@ -356,7 +356,7 @@ const Family kSorting("Sorting", {
      .reference = "lambda x: numpy.unique(x, return_index=True, return_inverse=True, "
                   "return_counts=True)",
      .returns_tuple = true,
-     .fields = "values indices inverse_indices counts"},
+     .result = "UniqueAllResult: values, indices, inverse_indices, counts"},
     {.name = "isin",
      .parameters = "x1: Tensor, x2: Tensor, *, invert: bool = False",
      .doc = "For each element of x1 whether it is among those of x2, or is not if invert.",

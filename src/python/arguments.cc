@@ -8,7 +8,7 @@ namespace tegula::python {
 
 void parse_arguments(const char* op, std::span<const char* const> names, size_t positional,
                      size_t required, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
-                     PyObject** values) {
+                     PyObject** values, size_t positional_only) {
   if (size_t(count) > positional)
     fail(ErrorKind::type, op, ": takes at most ", positional, " positional argument",
          positional == 1 ? "" : "s", ", got ", count);
@@ -17,11 +17,12 @@ void parse_arguments(const char* op, std::span<const char* const> names, size_t 
   for (Py_ssize_t k = 0; k < named; ++k) {
     const char* word = PyUnicode_AsUTF8(PyTuple_GET_ITEM(keywords, k));
     if (!word) throw_python_error();
-    size_t i = 0;
+    size_t i = positional_only;
     while (i < names.size() && std::strcmp(names[i], word) != 0) ++i;
     if (i == names.size()) {
       std::string known;
-      for (const char* name : names) known += (known.empty() ? "" : ", ") + std::string(name);
+      for (const char* name : names.subspan(positional_only))
+        known += (known.empty() ? "" : ", ") + std::string(name);
       fail(ErrorKind::type, op, ": unexpected argument '", word, "'; it takes ", known);
     }
     if (values[i]) fail(ErrorKind::type, op, ": argument '", word, "' was given twice");

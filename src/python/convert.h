@@ -63,9 +63,10 @@ Tensor asarray(PyObject* object, std::optional<DType> dtype, Copy copy, Backend&
 
 // ---- arguments.cc ----------------------------------------------------------------------------
 // Sorts the arguments of a vectorcall by parameter name: values[i] is null where not given.
-// `required` first ones must be given; parameters from `positional` on go by keyword alone.
+// `required` first ones must be given; parameters from `positional` on go by keyword alone, the
+// first `positional_only` never by keyword.
 void parse_arguments(const char* op, std::span<const char* const> names, size_t positional,
                      size_t required, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
-                     PyObject** values);
+                     PyObject** values, size_t positional_only = 0);
 
 }  // namespace tegula::python

@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/null/null_backend.h"
 #include "graph/trace.h"
+#include "ops/op.h"
 #include "plan/evaluate.h"
 #include "python/bindings.h"
 #include "python/convert.h"
@@ -53,10 +54,15 @@ nb::list public_names(const nb::module_& m) {
                                             "gradients",      "ops",           "permutation",
                                             "randint",        "random_normal", "random_uniform",
                                             "recorded_nodes", "sgd_update"};
+  std::set<std::string> in_modules;
+  for (const tegula::Op* op : tegula::ops()) {
+    if (op->in_module()) in_modules.insert(op->attribute());
+    in_modules.insert(std::string(op->result.substr(0, op->result.find(':'))));
+  }
   nb::list names;
   for (nb::handle name : nb::borrow<nb::list>(nb::steal(PyObject_Dir(m.ptr())))) {
     const std::string text = nb::cast<std::string>(name);
-    if (text[0] != '_' && !kept_apart.count(text)) names.append(name);
+    if (text[0] != '_' && !kept_apart.count(text) && !in_modules.count(text)) names.append(name);
   }
   return names;
 }

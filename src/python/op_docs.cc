@@ -43,22 +43,28 @@ std::string annotation(const Parameter& p) {
 template <class Render>
 std::string signature(const Op& op, Render&& render) {
   std::string text = "(";
-  bool keywords = false;
+  bool keywords = false, positional_only = false;
   for (const Parameter& p : parameters(op)) {
     if (text.size() > 1) text += ", ";
+    if (positional_only && !p.positional_only) text += "/, ";
+    positional_only = p.positional_only;
     if (p.keyword_only && !keywords) text += "*, ";
     keywords |= p.keyword_only || p.variadic;
     if (p.variadic) text += "*";
     text += render(p);
   }
-  return text + ")";
+  return text + (positional_only ? ", /)" : ")");
 }
 
 std::string stub_signature(const Op& op) {
   const std::string arguments = signature(op, [](const Parameter& p) {
     return p.name + ": " + annotation(p) + (p.has_default ? " = ..." : "");
   });
-  return arguments + " -> " + (op.returns_tuple ? "tuple[Tensor, ...]" : "Tensor");
+  const std::string named(op.result.substr(0, op.result.find(':')));
+  return arguments + " -> " +
+         (!named.empty()     ? named
+          : op.returns_tuple ? "tuple[Tensor, ...]"
+                             : "Tensor");
 }
 
 nb::str str(std::string_view text) { return nb::str(text.data(), text.size()); }
@@ -69,7 +75,7 @@ bool gathers_ints(const Op& op) {
   const Parameter* last = nullptr;
   for (const Parameter& p : parameters(op))
     if (!p.keyword_only) last = &p;
-  return last && op.method && last->kind == ArgKind::ints && !last->has_default;
+  return last && op.method && !op.in_module() && last->kind == ArgKind::ints && !last->has_default;
 }
 
 std::string text_signature(const Op& op) {
@@ -83,9 +89,10 @@ PyObject* make_signature(const Op& op) {
   const nb::object literal = nb::module_::import_("ast").attr("literal_eval");
   nb::list list;
   for (const Parameter& p : parameters(op)) {
-    const nb::object kind = kinds.attr(p.variadic       ? "VAR_POSITIONAL"
-                                       : p.keyword_only ? "KEYWORD_ONLY"
-                                                        : "POSITIONAL_OR_KEYWORD");
+    const nb::object kind = kinds.attr(p.variadic          ? "VAR_POSITIONAL"
+                                       : p.keyword_only    ? "KEYWORD_ONLY"
+                                       : p.positional_only ? "POSITIONAL_ONLY"
+                                                           : "POSITIONAL_OR_KEYWORD");
     nb::object value = kinds.attr("empty");
     if (p.has_default && p.kind == ArgKind::dtype && p.default_text != "None")
       value = nb::borrow(dtype_object(dtype_named(p.default_text)));
@@ -96,9 +103,13 @@ PyObject* make_signature(const Op& op) {
   return nb::object(inspect.attr("Signature")(list)).release().ptr();
 }
 
-PyObject* make_named_tuple(const Op& op) {
+PyObject* make_result_type(const Op& op) {
   const nb::object make = nb::module_::import_("collections").attr("namedtuple");
-  return make(str(op.name), str(op.fields), nb::arg("module") = "tegula").release().ptr();
+  const size_t colon = op.result.find(':');
+  const nb::object type = make(str(op.result.substr(0, colon)), str(op.result.substr(colon + 1)),
+                               nb::arg("module") = op.in_module() ? op.module() : "tegula._core");
+  type.attr("__doc__") = "What " + std::string(op.name) + " returns.";
+  return nb::object(type).release().ptr();
 }
 
 PyObject* describe_operations() {
@@ -110,6 +121,7 @@ PyObject* describe_operations() {
       for (const Parameter& p : parameters(op)) names.append(p.name);
       nb::dict row;  // becomes the attributes of a SimpleNamespace
       row["name"] = str(op.name);
+      row["attribute"] = op.attribute();
       row["family"] = str(family->title);
       row["doc"] = str(op.doc);
       row["signature"] = text_signature(op);
@@ -119,7 +131,7 @@ PyObject* describe_operations() {
       row["gathers"] = gathers_ints(op);
       row["samples"] = str(op.samples);
       row["reference"] = str(op.reference);
-      row["method"] = op.method;
+      row["method"] = op.method && !op.in_module();
       row["differentiable"] = op.differentiable;
       row["tolerance"] = op.tolerance;
       row["returns_tuple"] = op.returns_tuple;

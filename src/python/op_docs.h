@@ -13,7 +13,7 @@ namespace tegula::python {
 bool gathers_ints(const Op& op);
 std::string text_signature(const Op& op);  // "(x, axis=None, *, keepdims=False)"
 PyObject* make_signature(const Op& op);    // an inspect.Signature
-PyObject* make_named_tuple(const Op& op);  // the type of its result, by Op::fields
+PyObject* make_result_type(const Op& op);   // the named tuple of Op::result
 PyObject* describe_operations();  // list of objects with attributes, for tests, stubs and pages
 
 }  // namespace tegula::python

@@ -27,10 +27,11 @@ struct Callable {
   std::string name;
   std::vector<const char*> names;
   std::vector<Arg> defaults;
-  size_t positional = 0;  // parameters that go without their name
-  bool gathers = false;   // the last positional one is a shape, which may be given as ints
-  bool variadic = false;  // the first one takes all that is given by position
-  PyObject* result = nullptr;  // the type of a named tuple
+  size_t positional = 0;       // parameters that go without their name
+  size_t positional_only = 0;  // those that never go with it
+  bool gathers = false;        // the last positional one is a shape, which may be given as ints
+  bool variadic = false;       // the first one takes all that is given by position
+  PyObject* result_type = nullptr;  // of a named tuple
 };
 
 struct OpObject {
@@ -145,9 +146,9 @@ PyObject* run(const Callable& c, PyObject* const* values) {
   PyObject* list = wrap_list(results);
   PyObject* tuple = PyList_AsTuple(list);
   Py_DECREF(list);
-  if (!c.result) return checked(tuple);
-  PyObject* named = PyObject_Call(c.result, checked(tuple), nullptr);
-  Py_DECREF(tuple);
+  if (!c.result_type) return checked(tuple);
+  PyObject* named = tuple ? PyObject_Call(c.result_type, tuple, nullptr) : nullptr;
+  Py_XDECREF(tuple);
   return checked(named);
 }
 
@@ -200,15 +201,20 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* ke
     if (c.variadic) return run_variadic(c, args, count, keywords);
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
-    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data());
+    parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data(),
+                    c.positional_only);
     return run(c, values.data());
   });
 }
 
 // ---- the types -------------------------------------------------------------------------------
 
-PyObject* get_name(PyObject* self, void*) { return to_string_object(callable_of(self).name); }
-PyObject* get_module(PyObject*, void*) { return to_string_object("tegula"); }
+PyObject* get_name(PyObject* self, void*) {
+  return to_string_object(callable_of(self).op->short_name());
+}
+PyObject* get_module(PyObject* self, void*) {
+  return to_string_object(callable_of(self).op->module());
+}
 PyObject* get_doc(PyObject* self, void*) { return to_string_object(callable_of(self).op->doc); }
 PyObject* get_text_signature(PyObject* self, void*) {
   return guarded([&] { return to_string_object(text_signature(*callable_of(self).op)); });
@@ -274,10 +280,11 @@ const Callable* make_callable(const Op& op) {
     c->names.push_back(p.name.c_str());
     c->defaults.push_back(p.has_default ? parse_default(p) : Arg());
     if (!p.keyword_only) ++c->positional;
+    if (p.positional_only) ++c->positional_only;
   }
   c->gathers = gathers_ints(op);
   c->variadic = !all.empty() && all[0].variadic;
-  if (!op.fields.empty()) c->result = make_named_tuple(op);
+  if (!op.result.empty()) c->result_type = make_result_type(op);
   return c;
 }
 
@@ -289,9 +296,13 @@ void add_operations(PyObject* module) {
   for (const Op* op : ops()) {
     const Callable* callable = make_callable(*op);
     PyObject* function = make_object(function_type, callable);
-    check_status(PyModule_AddObjectRef(module, callable->name.c_str(), function));
+    check_status(PyModule_AddObjectRef(module, op->attribute().c_str(), function));
     Py_DECREF(function);
-    if (!op->method) continue;
+    if (callable->result_type) {
+      const std::string name(op->result.substr(0, op->result.find(':')));
+      check_status(PyModule_AddObjectRef(module, name.c_str(), callable->result_type));
+    }
+    if (!op->method || op->in_module()) continue;
     PyObject* method = make_object(method_type, callable);
     check_status(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type),
                                         callable->name.c_str(), method));

@@ -311,3 +311,8 @@ def gru(x, h0, w_ih, w_hh, b_ih=0, b_hh=0) -> tuple[Array, Array]:
         h = (1 - z) * np.tanh(u[2] + r * v[2]) + z * h
         ys.append(h)
     return np.reshape(ys, (len(x), *h0.shape)).astype(x.dtype), h
+
+
+def cross(x1, x2, axis=-1):
+    x1, x2 = (np.moveaxis(x, axis, -1) for x in np.broadcast_arrays(x1, x2))
+    return np.moveaxis(np.cross(x1, x2), -1, axis)

@@ -6,11 +6,14 @@ arrays, the same ones whenever a sample is read with the same dtype and seed.
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+import tegula as tg
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -67,6 +70,14 @@ def read_sample(text: str, dtype: str = "float32") -> Call:
     return Makers(dtype, zlib.crc32(text.encode())).read(text)
 
 
+def operation(name: str) -> Any:
+    """What users call by that name, such as ``exp`` or ``linalg.inv``."""
+    module, _, short = name.rpartition(".")
+    if module:
+        return getattr(importlib.import_module(f"tegula.{module}"), short)
+    return getattr(tg, name, None) or getattr(tg._core, name)
+
+
 def sample_texts(op: Any) -> list[str]:
     return [text.strip() for text in op.samples.split(";;")]
 
@@ -75,7 +86,7 @@ def tree_map(function: Callable[[Any], Any], value: Any) -> Any:
     """`function` of every leaf of nested lists, tuples and dicts."""
     if isinstance(value, dict):
         return {key: tree_map(function, item) for key, item in value.items()}
-    if hasattr(value, "_fields"):
+    if hasattr(value, "_fields"):  # a named tuple
         return type(value)(*(tree_map(function, item) for item in value))
     if isinstance(value, (list, tuple)):
         return type(value)(tree_map(function, item) for item in value)

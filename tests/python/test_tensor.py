@@ -492,7 +492,7 @@ def test_operations_introduce_themselves():
     for op in tg._core.ops():
         assert op.doc
         assert op.family
-        function = getattr(tg._core, op.name)
+        function = getattr(tg._core, op.attribute)
         inspect.signature(function)
         assert hasattr(tg.Tensor, op.name) == op.method
 

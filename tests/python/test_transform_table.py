@@ -54,8 +54,7 @@ class Entry:
             return tensors[value.index] if isinstance(value, _Place) else value
 
         args, kwargs = samples.tree_map(fill, self.form)
-        op = getattr(tg, self.name, None) or getattr(_core, self.name)
-        result = op(*args, **kwargs)
+        result = samples.operation(self.name)(*args, **kwargs)
         return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
     def tensors(self) -> list[tg.Tensor]:
