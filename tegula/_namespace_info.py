@@ -14,7 +14,7 @@ _BEYOND = ("float16", "bfloat16")
 
 
 class NamespaceInfo:
-    """Facts about ``tegula`` as an array API namespace: what ``__array_namespace_info__()`` gives."""
+    """Facts about ``tegula`` as a namespace: what ``__array_namespace_info__()`` gives."""
 
     def capabilities(self) -> dict[str, Any]:
         """What a namespace may lack, and the largest rank (None: there is no limit)."""

@@ -70,18 +70,18 @@ const Family kArithmetic("Arithmetic", {
      .reference = "numpy.logaddexp",
      .differentiable = true},
     {.name = "diff",
-     .parameters = "x: Tensor, axis: int = -1, *, n: int = 1, prepend: Tensor? = None, "
+     .parameters = "x: Tensor, n: int = 1, axis: int = -1, prepend: Tensor? = None, "
                    "append: Tensor? = None",
      .doc = "The difference of each element and the one before it along axis, n times over; for "
             "bool whether they differ. prepend and append are joined to x along axis first.",
      .call =
          [](const Args& a) {
-           return Tensors{diff(a.tensor(0), a.integer(1), a.integer(2), a.optional_tensor(3),
+           return Tensors{diff(a.tensor(0), a.integer(2), a.integer(1), a.optional_tensor(3),
                                a.optional_tensor(4))};
          },
-     .samples = "f(3, 4);;f(3, 4), 0;;f(3, 5), n=2;;f(3, 4), prepend=f(3, 1), append=f(3, 2);;"
+     .samples = "f(3, 4);;f(3, 4), 1, 0;;f(3, 5), n=2;;f(3, 4), prepend=f(3, 1), append=f(3, 2);;"
                 "f(3, 2), n=4;;mask(7);;f(4), prepend=0.5",
-     .reference = "lambda x, axis=-1, n=1, **ends: numpy.diff(x, n, axis, **ends)",
+     .reference = "numpy.diff",
      .differentiable = true},
 });
 // clang-format on

@@ -135,8 +135,8 @@ const Family kCounting("Counting", {
     {.name = "searchsorted",
      .parameters = "x1: Tensor, x2: Tensor, side: str = 'left', sorter: Tensor? = None",
      .doc = "Where each element of x2 belongs in x1, which is 1-d and in order, NaN last: before "
-            "elements equal to it for side='left', after them for 'right'. sorter, if given, are the "
-            "indices that put x1 in order.",
+            "elements equal to it for side='left', after them for 'right'. sorter, if given, are "
+            "the indices that put x1 in order.",
      .call = [](const Args& a) { return Tensors{searchsorted(a)}; },
      .samples = "numpy.sort(f(7)), f(3, 2);;numpy.sort(ints(0, 5, 9)), ints(-1, 6, 8), 'right';;"
                 "numpy.sort(special()), special();;numpy.sort(special()), special(), 'right';;"

@@ -171,8 +171,8 @@ const Family kCreation("Creation", {
      .reference = "numpy.ones_like",
      .method = false},
     {.name = "arange",
-     .parameters = "start: Tensor, stop: Tensor? = None, step: Tensor = 1, dtype: dtype? = None, *, "
-                   "device: device? = None",
+     .parameters = "start: Tensor, stop: Tensor? = None, step: Tensor = 1, dtype: dtype? = None, "
+                   "*, device: device? = None",
      .doc = "start, start + step, ... before stop; from 0 when only one number is given. int64 for "
             "integers, else float32.",
      .call =
@@ -203,7 +203,8 @@ const Family kCreation("Creation", {
     {.name = "eye",
      .parameters = "n_rows: int, n_cols: int? = None, k: int = 0, dtype: dtype? = None, *, "
                    "device: device? = None",
-     .doc = "An n_rows by n_cols matrix (n_rows by n_rows for None) with ones where column - row is k, else zeros.",
+     .doc = "An n_rows by n_cols matrix (n_rows by n_rows for None) with ones where column - row "
+            "is k, else zeros.",
      .call =
          [](const Args& a) {
            const int64_t n = a.integer(0), m = a.has(1) ? a.integer(1) : n, k = a.integer(2);

@@ -186,7 +186,8 @@ constexpr Row kRows[] = {
      },
      {kY, kY | kOut}, "f(3, 4), pos(4);;f(3), 2.5"},
     {"floor_divide", 2, Rule::same,
-     "The floor of x1 / x2, infinities as divide has them; for integers exact, 0 where x2 is 0.", no_change_of_two, {},
+     "The floor of x1 / x2, infinities as divide has them; for integers exact, 0 where x2 is 0.",
+     no_change_of_two, {},
      "f(3, 4), pos(4);;ints(-20, 20, 3, 4), ints(1, 5, 4)"},
     {"remainder", 2, Rule::same, "x1 - x2 * floor_divide(x1, x2): the sign of x2.",
      [](VjpContext& c) {
@@ -373,7 +374,8 @@ Tensor clip(const Tensor& x, const Tensor& least, const Tensor& most) {
   Tensor result = x;
   if (least) result = maximum(result, least);
   if (most) result = minimum(result, most);
-  return is_floating(result.dtype()) == is_floating(x.dtype()) ? astype(result, x.dtype()) : result;
+  const auto real = [](const Tensor& bound) { return bound && is_floating(bound.dtype()); };
+  return is_integer(x.dtype()) && (real(least) || real(most)) ? result : astype(result, x.dtype());
 }
 
 // clang-format off
@@ -390,14 +392,17 @@ const Family kSelection("Selection and conversion", {
      .parameters = "x: Tensor, min: Tensor? = None, max: Tensor? = None",
      .doc = "x kept between min and max (either may be None); NaN stays NaN. The dtype is x's, but "
             "for integers between floats.",
-     .call = [](const Args& a) { return Tensors{clip(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2))}; },
+     .call =
+         [](const Args& a) {
+           return Tensors{clip(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2))};
+         },
      .samples = "f(3, 4), -0.5, 0.5;;f(3, 4), None, 0.5;;f(3, 4), 0.25",
      .reference = "lambda x, min=None, max=None: numpy.clip(x, min, max)",
      .differentiable = true},
     {.name = "astype",
      .parameters = "x: Tensor, dtype: dtype, *, copy: bool = True, device: device? = None",
-     .doc = "x converted to dtype, and brought to device. A float becomes an integer towards 0, kept "
-            "in range, NaN as 0. Values never change, so copy makes no difference.",
+     .doc = "x converted to dtype, and brought to device. A float becomes an integer towards 0, "
+            "kept in range, NaN as 0. Values never change, so copy makes no difference.",
      .call =
          [](const Args& a) {
            const Tensor& x = a.tensor(0);

@@ -137,7 +137,7 @@ Tensor repeat(const Tensor& x, int64_t repeats, int64_t given) {
   return reshape(broadcast_to(expand_dims(x, int64_t(axis) + 1), wide), shape);
 }
 
-// With a number for each element: element i of the result is x's first whose numbers add up to more.
+// With a number for each element: the result's element i is x's first whose numbers pass i.
 Tensor repeat(const Tensor& x, const Tensor& repeats, int64_t given) {
   if (!is_integer(repeats.dtype()))
     fail(ErrorKind::type, "repeat: repeats must be integers, got ", repeats.dtype());
@@ -232,8 +232,8 @@ Dims unit_axes(const Tensor& x) {
 const Family kShapes("Shapes", {
     {.name = "reshape",
      .parameters = "x: Tensor, shape: ints, *, copy: bool? = None",
-     .doc = "The elements of x, in row-major order, in another shape; one size may be -1. Values never "
-            "change, so whether memory is copied, which is what copy asks, makes no difference.",
+     .doc = "The elements of x, in row-major order, in another shape; one size may be -1. Values "
+            "never change, so whether memory is copied, which is what copy asks, makes no difference.",
      .call = [](const Args& a) { return Tensors{reshape(a.tensor(0), a.ints(1))}; },
      .samples = "f(3, 4), (2, 6);;f(3, 4), -1;;f(2, 3, 4), (4, -1, 2);;f(), (1, 1)",
      .reference = "numpy.reshape",

@@ -35,9 +35,8 @@ struct Parameter {
   std::string default_text;   // as written
 };
 
-using Arg =
-    std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType, std::string,
-                 Backend*>;
+using Arg = std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType,
+                         std::string, Backend*>;
 
 // The arguments of one call, in the order of the parameters, defaults filled in.
 class Args {

@@ -245,7 +245,8 @@ Tensors unique_all(const Args& a) {
 
 Tensor isin(const Tensor& x1, const Tensor& x2, bool invert) {
   const DType dtype = common_dtype(x1, x2);
-  const Tensor x = astype(x1, dtype), sorted = sort_with_indices(reshape(astype(x2, dtype), {-1}), 0, false)[0];
+  const Tensor x = astype(x1, dtype),
+               sorted = sort_with_indices(reshape(astype(x2, dtype), {-1}), 0, false)[0];
   const int64_t count = sorted.size();
   if (count == 0) return full(x.shape(), scalar(int64_t(invert), DType::bool_));
   const Tensor at = minimum(searchsorted(sorted, x, false), scalar(count - 1, DType::int64));
@@ -260,8 +261,8 @@ constexpr std::string_view kAccumulate =
 const Family kSorting("Sorting", {
     {.name = "sort",
      .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False, stable: bool = True",
-     .doc = "x in order along axis; NaN comes last, equal elements keep their order, whatever stable "
-            "is.",
+     .doc = "x in order along axis; NaN comes last, equal elements keep their order, whatever "
+            "stable is.",
      .call =
          [](const Args& a) {
            return Tensors{sort_with_indices(a.tensor(0), a.integer(1), a.boolean(2))[0]};

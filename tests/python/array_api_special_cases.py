@@ -1,8 +1,8 @@
 """The special cases that the array API standard (2024.12) lists for its real elementwise functions.
 
-A line is a function and its cases: operands, ``->``, the result. An operand is a word of ``VALUES``,
-which stands for all the numbers listed there; a result is such a word of one number, or ``x1``,
-``x2``, ``positive``, ``negative``.
+A line is a function and its cases: operands, ``->``, the result. An operand is a word of
+``VALUES``, which stands for all the numbers listed there; a result is such a word of one number, or
+``x1``, ``x2``, ``positive``, ``negative``, ``sign``.
 """
 
 from __future__ import annotations
@@ -101,10 +101,12 @@ divide: +0 <0 -> -0; -0 <0 -> +0; >0 +0 -> +inf; >0 -0 -> -inf; <0 +0 -> -inf; <
 divide: +inf fin+ -> +inf; +inf fin- -> -inf; -inf fin+ -> -inf; -inf fin- -> +inf
 divide: fin+ +inf -> +0; fin+ -inf -> -0; fin- +inf -> -0; fin- -inf -> +0
 divide: fin+ |>1| -> sign; fin- |<1| -> sign
-floor_divide: nan any -> nan; any nan -> nan; inf inf -> nan; 0 0 -> nan; +0 >0 -> +0; -0 >0 -> -0
+floor_divide: nan any -> nan; any nan -> nan; inf inf -> nan; 0 0 -> nan; +0 >0 -> +0
+floor_divide: -0 >0 -> -0
 floor_divide: +0 <0 -> -0; -0 <0 -> +0; >0 +0 -> +inf; >0 -0 -> -inf; <0 +0 -> -inf
 floor_divide: <0 -0 -> +inf; +inf fin+ -> +inf; +inf fin- -> -inf; -inf fin+ -> -inf
-floor_divide: -inf fin- -> +inf; fin+ +inf -> +0; fin+ -inf -> -0; fin- +inf -> -0; fin- -inf -> +0
+floor_divide: -inf fin- -> +inf; fin+ +inf -> +0; fin+ -inf -> -0; fin- +inf -> -0
+floor_divide: fin- -inf -> +0
 floor_divide: fin+ odd+ -> sign; fin- odd+ -> sign; fin+ odd- -> sign; fin- odd- -> sign
 remainder: nan any -> nan; any nan -> nan; inf inf -> nan; inf finite -> nan; 0 0 -> nan
 remainder: +0 >0 -> +0; -0 >0 -> +0; +0 <0 -> -0; -0 <0 -> -0; >0 0 -> nan; <0 0 -> nan
@@ -120,20 +122,21 @@ atan2: fin+ +inf -> +0; fin+ -inf -> +pi; fin- +inf -> -0; fin- -inf -> -pi; +in
 atan2: -inf finite -> -pi/2; +inf +inf -> +pi/4; +inf -inf -> +3pi/4; -inf +inf -> -pi/4
 atan2: -inf -inf -> -3pi/4
 hypot: inf any -> +inf; any inf -> +inf; nan finite -> nan; finite nan -> nan; nan nan -> nan
-copysign: nan finite -> nan; >0 -0 -> negative; >0 <0 -> negative; <0 +0 -> positive; <0 >0 -> positive
+copysign: nan finite -> nan; >0 -0 -> negative; >0 <0 -> negative; <0 +0 -> positive
+copysign: <0 >0 -> positive
 copysign: +0 <0 -> -0; -0 >0 -> +0; +inf -1 -> -inf
 logaddexp: nan any -> nan; any nan -> nan; +inf number -> +inf; number +inf -> +inf
 logaddexp: -inf -inf -> -inf; -inf fin+ -> x2; fin- -inf -> x1
 maximum: nan any -> nan; any nan -> nan; +inf number -> +inf; -inf number -> x2; fin+ fin- -> x1
 minimum: nan any -> nan; any nan -> nan; -inf number -> -inf; +inf number -> x2; fin+ fin- -> x2
-nextafter: nan any -> nan; any nan -> nan; -0 +0 -> +0; +0 -0 -> -0; +inf +inf -> +inf
+nextafter: nan any -> nan; any nan -> nan; -0 +0 -> +0; +0 -0 -> -0
 equal: nan any -> false; any nan -> false; +inf +inf -> true; -inf -inf -> true; -0 +0 -> true
 equal: +0 -0 -> true; inf finite -> false; finite inf -> false
 not_equal: nan any -> true; any nan -> true; +inf +inf -> false; -0 +0 -> false; inf finite -> true
 less: nan any -> false; any nan -> false; -inf +inf -> true; +0 -0 -> false; fin- fin+ -> true
 less_equal: nan any -> false; any nan -> false; -0 +0 -> true; +0 -0 -> true; +inf -inf -> false
 greater: nan any -> false; any nan -> false; +inf finite -> true; +0 -0 -> false; fin- fin+ -> false
-greater_equal: nan any -> false; any nan -> false; -0 +0 -> true; +0 -0 -> true; -inf finite -> false
+greater_equal: nan any -> false; any nan -> false; -0 +0 -> true; -inf finite -> false
 logical_and: nan nan -> true; nan 0 -> false; nonzero nan -> true
 logical_or: nan 0 -> true; 0 0 -> false; 0 nonzero -> true
 logical_xor: nan nan -> false; nan 0 -> true; nonzero inf -> false
