@@ -24,7 +24,7 @@ def _name(x: TensorSpec) -> str:
 
 
 def _floating(x: TensorSpec) -> bool:
-    return _name(x) in {"float16", "bfloat16", "float32", "float64"}
+    return _name(x) in {"float16", "bfloat16", "float32", "float64", "complex64", "complex128"}
 
 
 def _or_zero(part: Tensor | None, like: TensorSpec) -> Tensor | None:

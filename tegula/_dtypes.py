@@ -13,6 +13,8 @@ from tegula._core import (
     Tensor,
     bfloat16,
     bool,
+    complex64,
+    complex128,
     float16,
     float32,
     float64,
@@ -30,7 +32,7 @@ from tegula._core import (
 _SIGNED = (int8, int16, int32, int64)
 _UNSIGNED = (uint8, uint16, uint32, uint64)
 _FLOATING = (float16, bfloat16, float32, float64)
-_COMPLEX: tuple[DType, ...] = ()
+_COMPLEX = (complex64, complex128)
 KINDS = {
     "bool": (bool,),
     "signed integer": _SIGNED,
@@ -69,12 +71,14 @@ def _dtype_of(value: Any) -> DType:
 
 
 def finfo(type: Any, /) -> FInfo:
-    """The limits of a floating dtype, or of a tensor's.
+    """The limits of a floating dtype, or of a tensor's; of a complex one those of its parts.
 
     Raises:
-        TypeError: it is no floating dtype.
+        TypeError: it is no floating or complex dtype.
     """
     dtype = _dtype_of(type)
+    if dtype in _COMPLEX:
+        dtype = float32 if dtype == complex64 else float64
     if dtype not in _FLOATING:
         raise TypeError(f"finfo: needs a floating dtype, got {dtype}; see iinfo")
     if dtype == bfloat16:  # NumPy has none: 8 bits of exponent, 7 of fraction
@@ -138,7 +142,7 @@ def result_type(*arrays_and_dtypes: Any) -> DType:
     for number in numbers:  # a Python number changes the kind at most
         natural = _NUMBERS[type(number)]
         if _rank(natural) > _rank(common):
-            common = natural
+            common = promote_types(natural, common) if natural == complex64 else natural
     return common
 
 
@@ -149,7 +153,7 @@ def can_cast(from_: Any, to: Any) -> Any:
 
 
 def _rank(dtype: DType) -> int:
-    return 0 if dtype == bool else 2 if dtype in _FLOATING else 1
+    return 0 if dtype == bool else 3 if dtype in _COMPLEX else 2 if dtype in _FLOATING else 1
 
 
-_NUMBERS: dict[type, DType] = {builtins.bool: bool, int: int64, float: float32}
+_NUMBERS: dict[type, DType] = {builtins.bool: bool, int: int64, float: float32, complex: complex64}

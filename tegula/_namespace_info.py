@@ -27,9 +27,12 @@ class NamespaceInfo:
     def default_dtypes(self, *, device: str | None = None) -> dict[str, _core.DType]:
         """The dtypes that Python numbers, and functions that make numbers, give."""
         _check_device(device)
-        names = {"real floating": "float32", "integral": "int64", "indexing": "int64"}
-        names |= {"complex floating": "complex64"} if hasattr(_core, "complex64") else {}
-        return {kind: getattr(_core, name) for kind, name in names.items()}
+        return {
+            "real floating": _core.float32,
+            "complex floating": _core.complex64,
+            "integral": _core.int64,
+            "indexing": _core.int64,
+        }
 
     def dtypes(
         self, *, device: str | None = None, kind: str | tuple[str, ...] | None = None

@@ -8,8 +8,8 @@ namespace tegula {
 namespace {
 
 constexpr std::array<std::string_view, kDTypeCount> kNames = {
-    "bool",   "int8",   "int16",   "int32",    "int64",   "uint8",  "uint16",
-    "uint32", "uint64", "float16", "bfloat16", "float32", "float64"};
+    "bool",   "int8",    "int16",    "int32",   "int64",   "uint8",     "uint16",    "uint32",
+    "uint64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"};
 
 DType promote_integers(DType a, DType b) {
   if (is_signed_integer(a) == is_signed_integer(b)) return itemsize(a) >= itemsize(b) ? a : b;
@@ -43,6 +43,9 @@ std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name(dt
 DType promote(DType a, DType b) {
   if (a == b || b == DType::bool_) return a;
   if (a == DType::bool_) return b;
+  if (is_complex(a) || is_complex(b))
+    return itemsize(complex_dtype(a)) >= itemsize(complex_dtype(b)) ? complex_dtype(a)
+                                                                    : complex_dtype(b);
   if (is_floating(a) && is_floating(b)) {
     if (itemsize(a) == itemsize(b)) return DType::float32;  // float16 with bfloat16
     return itemsize(a) > itemsize(b) ? a : b;

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
+#include "base/complex.h"
 #include "base/error.h"
 #include "base/half.h"
 
@@ -26,8 +28,10 @@ enum class DType : uint8_t {
   bfloat16,
   float32,
   float64,
+  complex64,
+  complex128,
 };
-inline constexpr int kDTypeCount = 13;
+inline constexpr int kDTypeCount = 15;
 
 std::string_view name(DType dtype);
 // The dtype called `name`; throws TypeError for any other word.
@@ -35,19 +39,31 @@ DType dtype_named(std::string_view name);
 std::ostream& operator<<(std::ostream& out, DType dtype);
 
 constexpr size_t itemsize(DType dtype) {
-  constexpr uint8_t sizes[kDTypeCount] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8};
+  constexpr uint8_t sizes[kDTypeCount] = {1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 8, 16};
   return sizes[int(dtype)];
 }
-constexpr bool is_floating(DType d) { return d >= DType::float16; }
+constexpr bool is_floating(DType d) { return d >= DType::float16 && d <= DType::float64; }
+constexpr bool is_complex(DType d) { return d >= DType::complex64; }
+// What has derivatives.
+constexpr bool is_inexact(DType d) { return d >= DType::float16; }
+// The dtype of a complex dtype's parts; any other is its own.
+constexpr DType real_dtype(DType d) {
+  return d == DType::complex64 ? DType::float32 : d == DType::complex128 ? DType::float64 : d;
+}
+// The complex dtype that holds a dtype's numbers: complex64 but for float64 and complex128.
+constexpr DType complex_dtype(DType d) {
+  return real_dtype(d) == DType::float64 ? DType::complex128 : DType::complex64;
+}
 constexpr bool is_signed_integer(DType d) { return d >= DType::int8 && d <= DType::int64; }
 constexpr bool is_unsigned_integer(DType d) { return d >= DType::uint8 && d <= DType::uint64; }
 constexpr bool is_integer(DType d) { return d >= DType::int8 && d <= DType::uint64; }
 
 // The smallest dtype both convert to. Integers with floats give the float (as NumPy users write
-// `counts * 0.5`); int64 with uint64, which no integer type holds, gives float64.
+// `counts * 0.5`); int64 with uint64, which no integer type holds, gives float64. A complex dtype
+// with any other gives the complex one whose parts hold both.
 DType promote(DType a, DType b);
 
-// Calls f(T{}) with the C++ type of `dtype`; bool_ is passed as bool.
+// Calls f(T{}) with the C++ type of a real `dtype`; bool_ is passed as bool.
 template <class F>
 decltype(auto) dispatch(DType dtype, F&& f) {
   switch (dtype) {
@@ -77,6 +93,9 @@ decltype(auto) dispatch(DType dtype, F&& f) {
       return f(float{});
     case DType::float64:
       return f(double{});
+    case DType::complex64:
+    case DType::complex128:
+      fail(ErrorKind::type, "needs a real dtype, got ", name(dtype));
   }
   fail(ErrorKind::type, "unknown dtype code ", int(dtype));
 }
@@ -96,6 +115,14 @@ decltype(auto) dispatch_floating(DType dtype, F&& f) {
     default:
       fail(ErrorKind::type, "needs a floating-point dtype, got ", name(dtype));
   }
+}
+
+// The same for all dtypes, complex ones too.
+template <class F>
+decltype(auto) dispatch_all(DType dtype, F&& f) {
+  if (dtype == DType::complex64) return f(complex64{});
+  if (dtype == DType::complex128) return f(complex128{});
+  return dispatch(dtype, std::forward<F>(f));
 }
 
 // The type in which elements of T are computed: float for the 16-bit floats, T otherwise.

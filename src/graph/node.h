@@ -120,7 +120,9 @@ class Node {
   bool weak_scalar = false;  // takes the dtype of what it meets
   uint32_t trace = 0;  // of the trace that made it; 0 for none
   uint64_t sequence = 0;  // order of recording, over all threads
-  uint64_t scalar_bits = 0;  // the value of a scalar, in the bits of its dtype
+  // The value of a scalar, in the bits of its dtype; of a complex one those of the real part, which
+  // is all that a scalar has.
+  uint64_t scalar_bits = 0;
   int32_t plan_index = -1;  // scratch of the planner
   SourceLocation where;
   SmallVector<Value, 3> inputs;

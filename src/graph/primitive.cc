@@ -109,16 +109,16 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
   node->dynamic.append(dynamic.begin(), dynamic.end());
   node->bodies = std::move(bodies);
   node->where = std::exchange(where, {});
-  bool has_floating = false;
+  bool has_inexact = false;
   for (OutputSpec& spec : specs) {
     Output output;
     output.dtype = spec.dtype;
-    output.requires_grad = needs_grad && is_floating(spec.dtype);
-    has_floating |= is_floating(spec.dtype);
+    output.requires_grad = needs_grad && is_inexact(spec.dtype);
+    has_inexact |= is_inexact(spec.dtype);
     output.shape = std::move(spec.shape);
     node->outputs.push_back(std::move(output));
   }
-  node->on_tape = needs_grad && has_floating;
+  node->on_tape = needs_grad && has_inexact;
   if (primitive.kind == Kind::view && resolve_view(*node)) {
     if (!node->on_tape) node->inputs.clear();
     evaluated_nodes().append(node.get());

@@ -53,7 +53,7 @@ Tensor make_scalar(uint64_t bits, DType dtype, bool weak) {
 
 double value_of(const Node& node) {
   if (!node.dynamic.empty()) return std::bit_cast<double>(node.dynamic[0]);
-  return dispatch(node.outputs[0].dtype, [&](auto tag) -> double {
+  return dispatch(real_dtype(node.outputs[0].dtype), [&](auto tag) -> double {
     return double(from_bits<decltype(tag)>(node.scalar_bits));
   });
 }
@@ -77,8 +77,9 @@ Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device) {
 }
 
 void Tensor::set_requires_grad(bool on) {
-  if (on && !is_floating(dtype()))
-    fail(ErrorKind::type, "requires_grad: only floating-point tensors have gradients, this one is ",
+  if (on && !is_inexact(dtype()))
+    fail(ErrorKind::type,
+         "requires_grad: only floating-point and complex tensors have gradients, this one is ",
          dtype());
   if (on == requires_grad()) return;
   if (!on) {
@@ -105,7 +106,7 @@ GradCell& Tensor::cell() const {
 }
 
 Tensor scalar(double value, DType dtype, bool weak) {
-  const uint64_t bits = dispatch(dtype, [&](auto tag) -> uint64_t {
+  const uint64_t bits = dispatch(real_dtype(dtype), [&](auto tag) -> uint64_t {
     using T = decltype(tag);
     if constexpr (std::is_same_v<T, bool>) return value != 0;
     else if constexpr (std::is_integral_v<T>) return to_bits(T(int64_t(value)));
@@ -118,7 +119,7 @@ Tensor scalar(double value, DType dtype, bool weak) {
 }
 
 Tensor scalar(int64_t value, DType dtype, bool weak) {
-  const uint64_t bits = dispatch(dtype, [&](auto tag) -> uint64_t {
+  const uint64_t bits = dispatch(real_dtype(dtype), [&](auto tag) -> uint64_t {
     using T = decltype(tag);
     if constexpr (std::is_same_v<T, bool>) {
       return value != 0;
@@ -137,6 +138,7 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
 Tensor wide_scalar(uint64_t value, bool weak) {
   return make_scalar(to_bits(value), DType::uint64, weak);
 }
+std::array<uint64_t, 2> scalar_element(const Node& node) { return {node.scalar_bits, 0}; }
 
 double scalar_value(const Node& node) {
   note_look(node);
@@ -147,7 +149,7 @@ Tensor cast_scalar(const Tensor& x, DType dtype) {
   const Node& node = x.node();
   if (x.dtype() == dtype && !node.weak_scalar) return x;
   Tensor result;
-  if (is_floating(x.dtype())) {
+  if (is_inexact(x.dtype())) {
     result = scalar(value_of(node), dtype);
   } else {
     if (x.dtype() == DType::uint64 && node.scalar_bits > uint64_t(INT64_MAX)) {
@@ -278,7 +280,7 @@ void copy_to_host(const Tensor& traced, void* destination) {
   const size_t item = itemsize(x.dtype());
   if (x.node().state == NodeState::scalar) {
     note_look(x.node());
-    std::memcpy(destination, &x.node().scalar_bits, item);
+    std::memcpy(destination, scalar_element(x.node()).data(), item);
     return;
   }
   evaluate(x);
@@ -309,6 +311,18 @@ double item_as_double(const Tensor& x) {
   return dispatch(x.dtype(), [&](auto tag) -> double {
     copy_to_host(x, &tag);
     return double(tag);
+  });
+}
+
+std::complex<double> item_as_complex(const Tensor& x) {
+  require(x.size() == 1, "item: needs exactly one element, the tensor has shape ", x.shape());
+  if (!is_complex(x.dtype())) return item_as_double(x);
+  return dispatch_all(x.dtype(), [&](auto tag) -> std::complex<double> {
+    if constexpr (requires { tag.im; }) {
+      copy_to_host(x, &tag);
+      return std::complex<double>(tag);
+    }
+    return 0;
   });
 }
 

@@ -2,6 +2,8 @@
 // evaluation computes and keeps its value.
 #pragma once
 
+#include <array>
+#include <complex>
 #include <optional>
 #include <span>
 
@@ -61,6 +63,8 @@ Tensor scalar(int64_t value, DType dtype, bool weak = false);
 Tensor wide_scalar(uint64_t value, bool weak = false);
 // A scalar's value as double (exact for what float64 holds).
 double scalar_value(const Node& node);
+// The element in memory, of any dtype.
+std::array<uint64_t, 2> scalar_element(const Node& node);
 // The same number as a scalar of another dtype; ValueError if an integer does not fit.
 Tensor cast_scalar(const Tensor& x, DType dtype);
 
@@ -125,6 +129,7 @@ inline void evaluate(const Tensor& x) { evaluate(std::span(&x, 1), Wait::yes); }
 // Copies the evaluated values, dense and row-major.
 void copy_to_host(const Tensor& x, void* destination);
 double item_as_double(const Tensor& x);
+std::complex<double> item_as_complex(const Tensor& x);
 int64_t item_as_int(const Tensor& x);
 
 }  // namespace tegula

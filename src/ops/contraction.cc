@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "ops/batching.h"
+#include "ops/complex.h"
 #include "ops/op.h"
 
 namespace tegula {
@@ -103,9 +104,22 @@ Tensor matmul_any(const Tensor& a, const Tensor& b, std::optional<DType> wanted)
   require(a.shape().back() == inner, "matmul: inner dimensions differ: ", a.shape(), " @ ",
           b.shape());
   const DType promoted = contraction_dtype(a, b, "matmul"), dtype = wanted.value_or(promoted);
-  if (dtype == DType::bool_ || (is_floating(promoted) && !is_floating(dtype)))
+  if (is_complex(dtype)) {
+    const DType part = real_dtype(dtype);
+    const auto converted = [&](const Tensor& x) {
+      return astype(x, is_complex(x.dtype()) ? dtype : part);
+    };
+    return bilinear_by_parts(converted(a), converted(b), [&](const Tensor& l, const Tensor& r) {
+      return matmul_any(l, r, std::nullopt);
+    });
+  }
+  if (dtype == DType::bool_ || (is_inexact(promoted) && !is_floating(dtype)) ||
+      is_complex(promoted))
     fail(ErrorKind::type, "matmul: cannot sum ", promoted, " in ", dtype, "; dtype must be ",
-         is_floating(promoted) ? "a floating" : "an integer or floating", " dtype");
+         is_complex(promoted)    ? "a complex"
+         : is_floating(promoted) ? "a floating"
+                                 : "an integer or floating",
+         " dtype");
   Tensor left = astype(a, operand_dtype(a.dtype(), promoted, dtype));
   Tensor right = astype(b, operand_dtype(b.dtype(), promoted, dtype));
   if (left.rank() == 2 && right.rank() == 2) return product(left, false, right, false, dtype);
@@ -145,7 +159,7 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
     fail(ErrorKind::index, "vecdot: axis ", axis, " is out of range (valid: ", -rank, " to -1)");
   require(a.shape()[a.rank() + size_t(axis)] == b.shape()[b.rank() + size_t(axis)],
           "vecdot: sizes of axis ", axis, " differ: ", a.shape(), " and ", b.shape());
-  const Tensor products = a * b;
+  const Tensor products = conj(a) * b;
   return sum(products, {axis}, false, products.dtype());
 }
 
@@ -189,7 +203,8 @@ const Family kContractions("Contractions", {
      .tolerance = 1e-5},
     {.name = "vecdot",
      .parameters = "x1: Tensor, x2: Tensor, axis: int = -1",
-     .doc = "The sum of products along an axis (counted from the end); the others broadcast.",
+     .doc = "The sum of products of x1's conjugate and x2 along an axis (counted from the end); the "
+            "others broadcast.",
      .call = [](const Args& a) { return Tensors{vecdot(a.tensor(0), a.tensor(1), a.integer(2))}; },
      .samples = "f(3, 4), f(4);;f(3, 4), f(3, 4), -2",
      .reference = "lambda a, b, axis=-1: numpy.sum(a * b, axis)",
@@ -241,6 +256,10 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     require(bias.shape() == Shape{weight.shape()[0]}, "linear: bias of shape ", bias.shape(),
             " does not fit the ", weight.shape()[0], " outputs of weight ", weight.shape());
   const DType dtype = contraction_dtype(x, weight, "linear");
+  if (is_complex(dtype)) {
+    const Tensor y = matmul(x, matrix_transpose(weight));
+    return bias ? y + bias : y;
+  }
   Shape shape = x.shape();
   shape.back() = weight.shape()[0];
   const int64_t inputs = weight.shape()[1];

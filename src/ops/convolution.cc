@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/batching.h"
+#include "ops/complex.h"
 #include "ops/op.h"
 
 namespace tegula {
@@ -167,11 +168,20 @@ struct Call {
       require(w.shape()[i] > 0 && w.shape()[i] < kMaxStep, op, ": weight of shape ", w.shape(),
               " has no taps, or too many");
     const DType dtype = promote(x.dtype(), w.dtype());
-    if (!is_floating(dtype))
-      fail(ErrorKind::type, op, ": needs floating-point tensors, got ", x.dtype(), " and ",
-           w.dtype());
+    if (!is_inexact(dtype))
+      fail(ErrorKind::type, op, ": needs floating-point or complex tensors, got ", x.dtype(),
+           " and ", w.dtype());
     if (!batched) x = expand_dims(x, 0);
-    return {astype(x, dtype), astype(w, dtype)};
+    const auto converted = [&](const Tensor& t) {
+      return astype(t, is_complex(t.dtype()) ? dtype : real_dtype(dtype));
+    };
+    return {converted(x), converted(w)};
+  }
+
+  template <class F>
+  static Tensor product(const Tensor& x, const Tensor& w, F&& f) {
+    const bool complex = is_complex(x.dtype()) || is_complex(w.dtype());
+    return complex ? bilinear_by_parts(x, w, f) : f(x, w);
   }
 
   ConvAttrs attrs() const {
@@ -229,7 +239,10 @@ Tensors call_conv(const Args& a) {
                 x.shape()[i] + conv.padding[axis] + conv.padding_after[axis],
             call.op, ": the kernel of shape ", w.shape(), " with dilation ", conv.dilation[axis],
             " does not fit into x of shape ", x.shape(), " with padding ", conv.padding[axis]);
-  return call.finished(record(kConv, {x, w}, write_attrs(conv)));
+  const auto convolved = [&](const Tensor& l, const Tensor& r) {
+    return record(kConv, {l, r}, write_attrs(conv));
+  };
+  return call.finished(call.product(x, w, convolved));
 }
 
 // The convolution that it transposes takes its result to x, however large output_padding makes
@@ -257,7 +270,10 @@ Tensors call_conv_transpose(const Args& a) {
     require(y.back() > 0, call.op, ": padding leaves nothing of the result of x of shape ",
             x.shape());
   }
-  return call.finished(input_grad(x, w, write_attrs(conv), y));
+  const auto spread = [&](const Tensor& l, const Tensor& r) {
+    return input_grad(l, r, write_attrs(conv), y);
+  };
+  return call.finished(call.product(x, w, spread));
 }
 
 constexpr std::string_view kConvParameters =

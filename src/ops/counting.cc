@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ops/indexing.h"
+#include "ops/complex.h"
 #include "ops/op.h"
 
 namespace tegula {
@@ -90,6 +91,7 @@ Tensor even_edges(double first, double last, int64_t bins, DType dtype) {
 }
 
 Tensors histogram(const Tensor& given, const Tensor& bins, const Tensors* range) {
+  require_order(given, "histogram");
   const Tensor x = given.dtype() == DType::bool_ ? astype(given, DType::uint8) : given;
   DType dtype =
       !is_floating(x.dtype()) || x.dtype() == DType::float64 ? DType::float64 : DType::float32;
@@ -111,7 +113,7 @@ Tensors histogram(const Tensor& given, const Tensor& bins, const Tensors* range)
 Tensor bincount(const Tensor& given, const Tensor& weights, int64_t at_least) {
   require(given.rank() == 1, "bincount: x must be 1-d, got shape ", given.shape());
   require(at_least >= 0, "bincount: minlength must not be negative, got ", at_least);
-  if (is_floating(given.dtype()))
+  if (is_inexact(given.dtype()))
     fail(ErrorKind::type, "bincount: needs integers, got ", given.dtype());
   const Tensor x = given.dtype() == DType::bool_ ? astype(given, DType::uint8) : given;
   int64_t count = at_least;
@@ -176,6 +178,9 @@ const Family kCounting("Counting", {
 
 Tensor searchsorted(const Tensor& x1, const Tensor& x2, bool right) {
   const DType dtype = common_dtype(x1, x2);
+  if (is_complex(dtype))
+    fail(ErrorKind::type, "searchsorted: complex numbers have no order, got ", x1.dtype(), " and ",
+         x2.dtype());
   return record(kSearchSorted, {astype(x1, dtype), astype(x2, dtype)}, {right});
 }
 

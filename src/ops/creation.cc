@@ -61,7 +61,8 @@ Tensor linspace(const Tensor& start, const Tensor& stop, int64_t count, bool end
                 DType dtype) {
   const double a = number(start, "linspace", "start"), b = number(stop, "linspace", "stop");
   require(count >= 0, "linspace: num must not be negative, got ", count);
-  if (!is_floating(dtype)) fail(ErrorKind::type, "linspace: needs a floating dtype, got ", dtype);
+  if (!is_inexact(dtype))
+    fail(ErrorKind::type, "linspace: needs a floating or complex dtype, got ", dtype);
   const int64_t steps = endpoint ? count - 1 : count;
   const double by = steps > 0 ? (b - a) / double(steps) : 0;
   const Tensor i = iota(count);

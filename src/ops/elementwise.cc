@@ -2,9 +2,11 @@
 // tile instruction, and its primitive, C++ function, Python function, documentation and tests all
 // come from it. docs/add-an-operation.md adds one as an example.
 #include <array>
+#include <deque>
 #include <numbers>
 #include <utility>
 
+#include "ops/complex.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -13,10 +15,13 @@ namespace {
 
 // What operands are converted to, and what comes out.
 enum class Rule : uint8_t {
-  same,       // numbers: promoted, and the result is of that dtype
+  same,       // real numbers: promoted, and the result is of that dtype
+  field,      // as same, complex numbers too
   floating,   // as same, integers and bool becoming float32
+  analytic,   // as floating, complex numbers too
   predicate,  // floating-point question: bool
-  compare,    // promoted: bool
+  compare,    // real numbers, promoted: bool
+  equality,   // as compare, complex numbers too
   logical,    // bool operands: bool
   bitwise,    // integers or bool
 };
@@ -46,12 +51,12 @@ void pow_vjp(VjpContext& c) {
   if (c.needs(0)) {
     const Tensor x = c.input(0), y = c.input(1);
     const Tensor less_one = where(equal(y, constant(0)), constant(1), y - constant(1));
-    c.give(0, c.grad() * (y * pow(x, less_one)));
+    c.give(0, c.grad() * conj(y * pow(x, less_one)));
   }
   if (c.needs(1)) {  // log 0 counts as 0 where 0 ** y is constant
     const Tensor x = c.input(0), out = c.output();
     const Tensor safe = where(equal(x, constant(0)), constant(1), x);
-    c.give(1, c.grad() * out * log(safe));
+    c.give(1, c.grad() * conj(out * log(safe)));
   }
 }
 // Where operands are equal each has half the slope.
@@ -71,80 +76,84 @@ constexpr double kLn10 = std::numbers::ln10;
 // One row an operation, laid out by hand.
 // clang-format off
 constexpr Row kRows[] = {
-    {"negative", 1, Rule::same, "-x.", [](VjpContext& c) { c.give(0, -c.grad()); }},
+    {"negative", 1, Rule::field, "-x.", [](VjpContext& c) { c.give(0, -c.grad()); }},
     {"abs", 1, Rule::same, "The distance of x from 0; its derivative at 0 is 0.",
      [](VjpContext& c) { c.give(0, c.grad() * sign(c.input(0))); }, {kX}},
     {"sign", 1, Rule::same, "-1, 0 or 1 by the sign of x; NaN for NaN.", no_change},
-    {"square", 1, Rule::same, "x * x.",
-     [](VjpContext& c) { c.give(0, c.grad() * (c.input(0) * constant(2))); }, {kX}},
-    {"sqrt", 1, Rule::floating, "Square root; NaN for negative x.",
-     [](VjpContext& c) { c.give(0, c.grad() * constant(0.5) / c.output()); }, {kOut}, "pos(3, 4)"},
-    {"rsqrt", 1, Rule::floating, "1 / sqrt(x).",
+    {"square", 1, Rule::field, "x * x.",
+     [](VjpContext& c) { c.give(0, c.grad() * (conj(c.input(0)) * constant(2))); }, {kX}},
+    {"sqrt", 1, Rule::analytic, "Square root; NaN for negative x.",
+     [](VjpContext& c) { c.give(0, c.grad() * constant(0.5) / conj(c.output())); }, {kOut}, "pos(3, 4)"},
+    {"rsqrt", 1, Rule::analytic, "1 / sqrt(x).",
      [](VjpContext& c) {
-       const Tensor y = c.output();
+       const Tensor y = conj(c.output());
        c.give(0, c.grad() * constant(-0.5) * (y * y * y));
      },
      {kOut}, "pos(3, 4)", "lambda x: 1 / numpy.sqrt(x)"},
-    {"reciprocal", 1, Rule::floating, "1 / x.",
-     [](VjpContext& c) { c.give(0, -(c.grad() * square(c.output()))); }, {kOut}, "pos(3, 4)",
+    {"reciprocal", 1, Rule::analytic, "1 / x.",
+     [](VjpContext& c) { c.give(0, -(c.grad() * square(conj(c.output())))); }, {kOut}, "pos(3, 4)",
      "lambda x: 1 / x"},
-    {"exp", 1, Rule::floating, "e to the power x.",
-     [](VjpContext& c) { c.give(0, c.grad() * c.output()); }, {kOut}},
-    {"exp2", 1, Rule::floating, "2 to the power x.",
-     [](VjpContext& c) { c.give(0, c.grad() * (c.output() * constant(kLn2))); }, {kOut}},
-    {"expm1", 1, Rule::floating, "exp(x) - 1, accurate near 0.",
-     [](VjpContext& c) { c.give(0, c.grad() * (c.output() + constant(1))); }, {kOut}},
-    {"log", 1, Rule::floating, "Natural logarithm; -inf for 0, NaN below.",
-     [](VjpContext& c) { c.give(0, c.grad() / c.input(0)); }, {kX}, "pos(3, 4)"},
-    {"log1p", 1, Rule::floating, "log(1 + x), accurate near 0.",
-     [](VjpContext& c) { c.give(0, c.grad() / (c.input(0) + constant(1))); }, {kX}, "pos(3, 4)"},
-    {"log2", 1, Rule::floating, "Logarithm to base 2.",
-     [](VjpContext& c) { c.give(0, c.grad() / (c.input(0) * constant(kLn2))); }, {kX}, "pos(3, 4)"},
-    {"log10", 1, Rule::floating, "Logarithm to base 10.",
-     [](VjpContext& c) { c.give(0, c.grad() / (c.input(0) * constant(kLn10))); }, {kX},
+    {"exp", 1, Rule::analytic, "e to the power x.",
+     [](VjpContext& c) { c.give(0, c.grad() * conj(c.output())); }, {kOut}},
+    {"exp2", 1, Rule::analytic, "2 to the power x.",
+     [](VjpContext& c) { c.give(0, c.grad() * (conj(c.output()) * constant(kLn2))); }, {kOut}},
+    {"expm1", 1, Rule::analytic, "exp(x) - 1, accurate near 0.",
+     [](VjpContext& c) { c.give(0, c.grad() * (conj(c.output()) + constant(1))); }, {kOut}},
+    {"log", 1, Rule::analytic, "Natural logarithm; -inf for 0, NaN below.",
+     [](VjpContext& c) { c.give(0, c.grad() / conj(c.input(0))); }, {kX}, "pos(3, 4)"},
+    {"log1p", 1, Rule::analytic, "log(1 + x), accurate near 0.",
+     [](VjpContext& c) { c.give(0, c.grad() / (conj(c.input(0)) + constant(1))); }, {kX}, "pos(3, 4)"},
+    {"log2", 1, Rule::analytic, "Logarithm to base 2.",
+     [](VjpContext& c) { c.give(0, c.grad() / (conj(c.input(0)) * constant(kLn2))); }, {kX}, "pos(3, 4)"},
+    {"log10", 1, Rule::analytic, "Logarithm to base 10.",
+     [](VjpContext& c) { c.give(0, c.grad() / (conj(c.input(0)) * constant(kLn10))); }, {kX},
      "pos(3, 4)"},
-    {"sin", 1, Rule::floating, "Sine of x radians.",
-     [](VjpContext& c) { c.give(0, c.grad() * cos(c.input(0))); }, {kX}},
-    {"cos", 1, Rule::floating, "Cosine of x radians.",
-     [](VjpContext& c) { c.give(0, -(c.grad() * sin(c.input(0)))); }, {kX}},
-    {"tan", 1, Rule::floating, "Tangent of x radians.",
-     [](VjpContext& c) { c.give(0, c.grad() * (square(c.output()) + constant(1))); }, {kOut},
+    {"sin", 1, Rule::analytic, "Sine of x radians.",
+     [](VjpContext& c) { c.give(0, c.grad() * cos(conj(c.input(0)))); }, {kX}},
+    {"cos", 1, Rule::analytic, "Cosine of x radians.",
+     [](VjpContext& c) { c.give(0, -(c.grad() * sin(conj(c.input(0))))); }, {kX}},
+    {"tan", 1, Rule::analytic, "Tangent of x radians.",
+     [](VjpContext& c) { c.give(0, c.grad() * (square(conj(c.output())) + constant(1))); }, {kOut},
      "unit(3, 4)"},
-    {"asin", 1, Rule::floating, "Inverse sine, in [-pi/2, pi/2]; NaN outside [-1, 1].",
-     [](VjpContext& c) { c.give(0, c.grad() * rsqrt(constant(1) - square(c.input(0)))); }, {kX},
+    {"asin", 1, Rule::analytic, "Inverse sine, in [-pi/2, pi/2]; NaN outside [-1, 1].",
+     [](VjpContext& c) { c.give(0, c.grad() * rsqrt(constant(1) - square(conj(c.input(0))))); }, {kX},
      "unit(3, 4)", "numpy.arcsin"},
-    {"acos", 1, Rule::floating, "Inverse cosine, in [0, pi]; NaN outside [-1, 1].",
-     [](VjpContext& c) { c.give(0, -(c.grad() * rsqrt(constant(1) - square(c.input(0))))); }, {kX},
+    {"acos", 1, Rule::analytic, "Inverse cosine, in [0, pi]; NaN outside [-1, 1].",
+     [](VjpContext& c) { c.give(0, -(c.grad() * rsqrt(constant(1) - square(conj(c.input(0)))))); }, {kX},
      "unit(3, 4)", "numpy.arccos"},
-    {"atan", 1, Rule::floating, "Inverse tangent, in [-pi/2, pi/2].",
-     [](VjpContext& c) { c.give(0, c.grad() / (square(c.input(0)) + constant(1))); }, {kX},
+    {"atan", 1, Rule::analytic, "Inverse tangent, in [-pi/2, pi/2].",
+     [](VjpContext& c) { c.give(0, c.grad() / (square(conj(c.input(0))) + constant(1))); }, {kX},
      "f(3, 4)", "numpy.arctan"},
-    {"sinh", 1, Rule::floating, "Hyperbolic sine.",
-     [](VjpContext& c) { c.give(0, c.grad() * cosh(c.input(0))); }, {kX}},
-    {"cosh", 1, Rule::floating, "Hyperbolic cosine.",
-     [](VjpContext& c) { c.give(0, c.grad() * sinh(c.input(0))); }, {kX}},
-    {"tanh", 1, Rule::floating, "Hyperbolic tangent.",
-     [](VjpContext& c) { c.give(0, c.grad() * (constant(1) - square(c.output()))); }, {kOut}},
-    {"asinh", 1, Rule::floating, "Inverse hyperbolic sine.",
-     [](VjpContext& c) { c.give(0, c.grad() * rsqrt(square(c.input(0)) + constant(1))); }, {kX},
+    {"sinh", 1, Rule::analytic, "Hyperbolic sine.",
+     [](VjpContext& c) { c.give(0, c.grad() * cosh(conj(c.input(0)))); }, {kX}},
+    {"cosh", 1, Rule::analytic, "Hyperbolic cosine.",
+     [](VjpContext& c) { c.give(0, c.grad() * sinh(conj(c.input(0)))); }, {kX}},
+    {"tanh", 1, Rule::analytic, "Hyperbolic tangent.",
+     [](VjpContext& c) { c.give(0, c.grad() * (constant(1) - square(conj(c.output())))); }, {kOut}},
+    {"asinh", 1, Rule::analytic, "Inverse hyperbolic sine.",
+     [](VjpContext& c) { c.give(0, c.grad() * rsqrt(square(conj(c.input(0))) + constant(1))); }, {kX},
      "f(3, 4)", "numpy.arcsinh"},
-    {"acosh", 1, Rule::floating, "Inverse hyperbolic cosine; NaN below 1.",
-     [](VjpContext& c) { c.give(0, c.grad() * rsqrt(square(c.input(0)) - constant(1))); }, {kX},
+    {"acosh", 1, Rule::analytic, "Inverse hyperbolic cosine; NaN below 1.",
+     [](VjpContext& c) {  // one root of the product would have another branch cut
+       const Tensor x = conj(c.input(0));
+       c.give(0, c.grad() * (rsqrt(x - constant(1)) * rsqrt(x + constant(1))));
+     },
+     {kX},
      "pos(3, 4) + 1", "numpy.arccosh"},
-    {"atanh", 1, Rule::floating, "Inverse hyperbolic tangent; NaN outside [-1, 1].",
-     [](VjpContext& c) { c.give(0, c.grad() / (constant(1) - square(c.input(0)))); }, {kX},
+    {"atanh", 1, Rule::analytic, "Inverse hyperbolic tangent; NaN outside [-1, 1].",
+     [](VjpContext& c) { c.give(0, c.grad() / (constant(1) - square(conj(c.input(0))))); }, {kX},
      "unit(3, 4)", "numpy.arctanh"},
     {"erf", 1, Rule::floating, "The error function.",
      [](VjpContext& c) {
        c.give(0, c.grad() * (exp(-square(c.input(0))) * constant(2 * std::numbers::inv_sqrtpi)));
      },
      {kX}, "f(3, 4)", "scipy.special.erf"},
-    {"sigmoid", 1, Rule::floating, "1 / (1 + exp(-x)).",
+    {"sigmoid", 1, Rule::analytic, "1 / (1 + exp(-x)).",
      [](VjpContext& c) {
-       const Tensor y = c.output();
+       const Tensor y = conj(c.output());
        c.give(0, c.grad() * (y * (constant(1) - y)));
      },
-     {kOut}, "f(3, 4)", "scipy.special.expit"},
+     {kOut}, "f(3, 4)", "lambda x: 1 / (1 + numpy.exp(-x))"},
     {"floor", 1, Rule::same, "The largest integer not above x.", no_change},
     {"ceil", 1, Rule::same, "The smallest integer not below x.", no_change},
     {"trunc", 1, Rule::same, "The nearest integer towards 0.", no_change},
@@ -159,30 +168,30 @@ constexpr Row kRows[] = {
     {"bitwise_invert", 1, Rule::bitwise, "Every bit flipped; logical not for bool.", nullptr, {},
      "ints(-9, 9, 3, 4)", "numpy.invert"},
 
-    {"add", 2, Rule::same, "x1 + x2.",
+    {"add", 2, Rule::field, "x1 + x2.",
      [](VjpContext& c) {
        c.give(0, c.grad());
        c.give(1, c.grad());
      },
      {}, "f(3, 4), f(4);;f(3, 1), f(1, 4);;f(3), 2.5"},
-    {"subtract", 2, Rule::same, "x1 - x2.",
+    {"subtract", 2, Rule::field, "x1 - x2.",
      [](VjpContext& c) {
        c.give(0, c.grad());
        if (c.needs(1)) c.give(1, -c.grad());
      },
      {}, "f(3, 4), f(4);;f(3), 2.5"},
-    {"multiply", 2, Rule::same, "x1 * x2.",
+    {"multiply", 2, Rule::field, "x1 * x2.",
      [](VjpContext& c) {
-       if (c.needs(0)) c.give(0, c.grad() * c.input(1));
-       if (c.needs(1)) c.give(1, c.grad() * c.input(0));
+       if (c.needs(0)) c.give(0, c.grad() * conj(c.input(1)));
+       if (c.needs(1)) c.give(1, c.grad() * conj(c.input(0)));
      },
      {kY, kX}, "f(3, 4), f(4);;f(3), 2.5"},
-    {"divide", 2, Rule::floating, "x1 / x2; integers divide as float32.",
+    {"divide", 2, Rule::analytic, "x1 / x2; integers divide as float32.",
      [](VjpContext& c) {
-       const Tensor b = c.input(1);
+       const Tensor b = conj(c.input(1));
        const Tensor slope = c.grad() / b;
        c.give(0, slope);
-       if (c.needs(1)) c.give(1, -(slope * c.output()));
+       if (c.needs(1)) c.give(1, -(slope * conj(c.output())));
      },
      {kY, kY | kOut}, "f(3, 4), pos(4);;f(3), 2.5"},
     {"floor_divide", 2, Rule::same,
@@ -195,7 +204,7 @@ constexpr Row kRows[] = {
        if (c.needs(1)) c.give(1, -(c.grad() * floor_divide(c.input(0), c.input(1))));
      },
      {0, kX | kY}, "f(3, 4), pos(4);;ints(-20, 20, 3, 4), ints(1, 5, 4)"},
-    {"pow", 2, Rule::same, "x1 to the power x2.", pow_vjp, {kX | kY, kX | kOut},
+    {"pow", 2, Rule::field, "x1 to the power x2.", pow_vjp, {kX | kY, kX | kOut},
      "pos(3, 4), f(4);;pos(3), 2.0", "numpy.power"},
     {"atan2", 2, Rule::floating, "The angle of the point (x2, x1), in [-pi, pi].",
      [](VjpContext& c) {
@@ -205,9 +214,11 @@ constexpr Row kRows[] = {
        if (c.needs(1)) c.give(1, -(scaled * a));
      },
      {kX | kY, kX | kY}, "f(3, 4), f(4)", "numpy.arctan2"},
-    {"hypot", 2, Rule::floating, "sqrt(x1 * x1 + x2 * x2), without overflow.",
+    {"hypot", 2, Rule::floating,
+     "sqrt(x1 * x1 + x2 * x2), without overflow; its derivative at 0, 0 is 0.",
      [](VjpContext& c) {
-       const Tensor scaled = c.grad() / c.output();
+       const Tensor size = c.output(), zero = constant(0);
+       const Tensor scaled = where(equal(size, zero), zero, c.grad() / size);
        if (c.needs(0)) c.give(0, scaled * c.input(0));
        if (c.needs(1)) c.give(1, scaled * c.input(1));
      },
@@ -224,8 +235,8 @@ constexpr Row kRows[] = {
      {kX | kOut, 0}, "f(3, 4), f(4)"},
     {"nextafter", 2, Rule::floating, "The number after x1 on the way to x2.", nullptr, {},
      "f(3, 4), f(4)"},
-    {"equal", 2, Rule::compare, "x1 == x2.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
-    {"not_equal", 2, Rule::compare, "x1 != x2.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
+    {"equal", 2, Rule::equality, "x1 == x2.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
+    {"not_equal", 2, Rule::equality, "x1 != x2.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
     {"less", 2, Rule::compare, "x1 < x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
     {"less_equal", 2, Rule::compare, "x1 <= x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
     {"greater", 2, Rule::compare, "x1 > x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
@@ -257,7 +268,12 @@ consteval size_t row(std::string_view name) {
 }
 
 constexpr bool gives_bool(Rule rule) {
-  return rule == Rule::predicate || rule == Rule::compare || rule == Rule::logical;
+  return rule == Rule::predicate || rule == Rule::compare || rule == Rule::equality ||
+         rule == Rule::logical;
+}
+constexpr bool takes_complex(Rule rule) {
+  return rule == Rule::field || rule == Rule::analytic || rule == Rule::equality ||
+         rule == Rule::logical;
 }
 
 // Operands have been converted by now, so the shape and dtype rules are these.
@@ -287,7 +303,7 @@ const Primitive& primitive(size_t i) {
 }
 
 bool is_weak(const Tensor& x) { return x.node().weak_scalar; }
-int category(DType d) { return d == DType::bool_ ? 0 : is_integer(d) ? 1 : 2; }
+int category(DType d) { return d == DType::bool_ ? 0 : is_integer(d) ? 1 : is_floating(d) ? 2 : 3; }
 
 Tensor convert(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
@@ -295,8 +311,11 @@ Tensor convert(const Tensor& x, DType dtype) {
 }
 
 void check_operand(const Row& r, DType dtype) {
-  if (r.rule == Rule::bitwise && is_floating(dtype))
+  if (r.rule == Rule::bitwise && is_inexact(dtype))
     fail(ErrorKind::type, r.name, ": needs integers or bool, got ", dtype);
+  if (is_complex(dtype) && !takes_complex(r.rule))
+    fail(ErrorKind::type, r.name, ": not defined for complex numbers",
+         r.rule == Rule::compare ? ", which have no order" : "", ", got ", dtype);
   if (dtype == DType::bool_ && r.rule == Rule::same && (r.name == "negative" || r.name == "sign"))
     fail(ErrorKind::type, r.name, ": not defined for bool; use logical_not, or astype first");
 }
@@ -304,7 +323,7 @@ void check_operand(const Row& r, DType dtype) {
 DType operand_dtype(const Row& r, DType dtype) {
   check_operand(r, dtype);
   if (r.rule == Rule::logical) return DType::bool_;
-  if (r.rule == Rule::floating) return float_dtype(dtype);
+  if (r.rule == Rule::floating || r.rule == Rule::analytic) return float_dtype(dtype);
   return dtype;
 }
 
@@ -313,6 +332,7 @@ Tensor apply(size_t i, const Tensor& x) {
   if (is_integer(x.dtype()) && r.name != "negative") {
     if (r.name == "floor" || r.name == "ceil" || r.name == "trunc" || r.name == "round") return x;
   }
+  if (is_complex(x.dtype()) && made_of_parts(r.name)) return by_parts(r.name, x);
   return record(primitive(i), {convert(x, operand_dtype(r, x.dtype()))});
 }
 
@@ -323,7 +343,8 @@ void check_shapes(const Row& r, const Tensor& a, const Tensor& b) {
 Tensor apply(size_t i, const Tensor& a, const Tensor& b) {
   const Row& r = kRows[i];
   check_shapes(r, a, b);
-  if (a.dtype() == b.dtype() && r.rule == Rule::same && !is_weak(a) && !is_weak(b))
+  const bool as_they_are = r.rule == Rule::same || r.rule == Rule::field;
+  if (a.dtype() == b.dtype() && as_they_are && !is_complex(a.dtype()) && !is_weak(a) && !is_weak(b))
     return record(primitive(i), {a, b});
   DType dtype = operand_dtype(r, common_dtype(a, b));
   return record(primitive(i), {convert(a, dtype), convert(b, dtype)});
@@ -335,13 +356,23 @@ Tensors call(const Args& args) {
   else return {apply(I, args.tensor(0), args.tensor(1))};
 }
 
+// A row's samples, and complex ones where it takes those.
+const char* samples_of(const Row& r) {
+  static std::deque<std::string> texts;
+  const bool parts = r.arity == 1 && made_of_parts(r.name);
+  std::string text(r.samples);
+  if (parts || (takes_complex(r.rule) && r.rule != Rule::logical))
+    text += r.arity == 1 ? ";;c(3, 4)" : ";;c(3, 4), c(4);;c(3, 1), pos(4)";
+  return texts.emplace_back(std::move(text)).c_str();
+}
+
 template <size_t... I>
 std::vector<Op> make_ops(std::index_sequence<I...>) {
   return {Op{.name = kRows[I].name,
              .parameters = kRows[I].arity == 1 ? "x: Tensor" : "x1: Tensor, x2: Tensor",
              .doc = kRows[I].doc,
              .call = call<I>,
-             .samples = kRows[I].samples,
+             .samples = samples_of(kRows[I]),
              .reference = kRows[I].reference,
              .differentiable = kRows[I].vjp != nullptr,
              .tolerance = kRows[I].tolerance}...};
@@ -366,7 +397,11 @@ const Primitive kCast = {
     .kind = Kind::elementwise,
     .infer = [](const InferContext& c,
                 OutputSpecs& out) { out.push_back({DType(c.attrs[0]), c.shape(0)}); },
-    .vjp = [](VjpContext& c) { c.give(0, astype(c.grad(), c.input_dtype(0))); },
+    .vjp =
+        [](VjpContext& c) {
+          const DType dtype = c.input_dtype(0);
+          c.give(0, astype(is_complex(dtype) ? c.grad() : real(c.grad()), dtype));
+        },
     .dtype_attr = 0,
 };
 
@@ -402,7 +437,8 @@ const Family kSelection("Selection and conversion", {
     {.name = "astype",
      .parameters = "x: Tensor, dtype: dtype, *, copy: bool = True, device: device? = None",
      .doc = "x converted to dtype, and brought to device. A float becomes an integer towards 0, "
-            "kept in range, NaN as 0. Values never change, so copy makes no difference.",
+            "kept in range, NaN as 0. Values never change, so copy makes no difference. TypeError "
+            "for a complex x and a real dtype but bool.",
      .call =
          [](const Args& a) {
            const Tensor& x = a.tensor(0);
@@ -419,7 +455,7 @@ bool is_square(const Tensor& a, const Tensor& exponent) {
   const Node& number = exponent.node();
   return number.state == NodeState::scalar && number.weak_scalar && number.attrs.empty() &&
          scalar_value(number) == 2 && exponent.rank() == 0 &&
-         (is_floating(a.dtype()) || (is_integer(a.dtype()) && is_integer(exponent.dtype())));
+         (is_inexact(a.dtype()) || (is_integer(a.dtype()) && is_integer(exponent.dtype())));
 }
 
 }  // namespace
@@ -428,10 +464,11 @@ DType common_dtype(const Tensor& a, const Tensor& b) {
   if (is_weak(a) == is_weak(b)) return promote(a.dtype(), b.dtype());
   const DType weak = is_weak(a) ? a.dtype() : b.dtype();
   const DType strong = is_weak(a) ? b.dtype() : a.dtype();
-  return category(weak) <= category(strong) ? strong : weak;
+  if (category(weak) <= category(strong)) return strong;
+  return is_complex(weak) ? complex_dtype(strong) : weak;
 }
 
-DType float_dtype(DType dtype) { return is_floating(dtype) ? dtype : DType::float32; }
+DType float_dtype(DType dtype) { return is_inexact(dtype) ? dtype : DType::float32; }
 
 Tensor negative(const Tensor& x) { return apply(row("negative"), x); }
 Tensor abs(const Tensor& x) { return apply(row("abs"), x); }
@@ -451,7 +488,10 @@ Tensor cosh(const Tensor& x) { return apply(row("cosh"), x); }
 Tensor tanh(const Tensor& x) { return apply(row("tanh"), x); }
 Tensor erf(const Tensor& x) { return apply(row("erf"), x); }
 Tensor sigmoid(const Tensor& x) { return apply(row("sigmoid"), x); }
+Tensor round(const Tensor& x) { return apply(row("round"), x); }
 Tensor isnan(const Tensor& x) { return apply(row("isnan"), x); }
+Tensor isinf(const Tensor& x) { return apply(row("isinf"), x); }
+Tensor isfinite(const Tensor& x) { return apply(row("isfinite"), x); }
 Tensor logical_not(const Tensor& x) { return apply(row("logical_not"), x); }
 Tensor bitwise_invert(const Tensor& x) { return apply(row("bitwise_invert"), x); }
 
@@ -464,6 +504,8 @@ Tensor remainder(const Tensor& a, const Tensor& b) { return apply(row("remainder
 Tensor pow(const Tensor& a, const Tensor& b) {
   return is_square(a, b) ? square(a) : apply(row("pow"), a, b);
 }
+Tensor atan2(const Tensor& a, const Tensor& b) { return apply(row("atan2"), a, b); }
+Tensor hypot(const Tensor& a, const Tensor& b) { return apply(row("hypot"), a, b); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return apply(row("maximum"), a, b); }
 Tensor minimum(const Tensor& a, const Tensor& b) { return apply(row("minimum"), a, b); }
 Tensor equal(const Tensor& a, const Tensor& b) { return apply(row("equal"), a, b); }
@@ -492,7 +534,11 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
 
 Tensor astype(const Tensor& x, DType dtype) {
   if (x.node().state == NodeState::scalar) return cast_scalar(x, dtype);
-  if (x.dtype() == dtype) return x;
+  if (x.dtype() == dtype && !is_weak(x)) return x;
+  if (is_complex(x.dtype()) && dtype == DType::bool_) return not_equal(x, constant(0));
+  if (is_complex(x.dtype()) && !is_complex(dtype))
+    fail(ErrorKind::type, "astype: a complex number becomes no ", dtype,
+         " by itself; take real(), imag() or abs()");
   return record(kCast, {x}, {int64_t(dtype)});
 }
 

@@ -30,7 +30,10 @@ Tensor cosh(const Tensor& x);
 Tensor tanh(const Tensor& x);
 Tensor erf(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
+Tensor round(const Tensor& x);
 Tensor isnan(const Tensor& x);
+Tensor isinf(const Tensor& x);
+Tensor isfinite(const Tensor& x);
 Tensor logical_not(const Tensor& x);
 Tensor bitwise_invert(const Tensor& x);
 
@@ -41,6 +44,8 @@ Tensor divide(const Tensor& a, const Tensor& b);
 Tensor floor_divide(const Tensor& a, const Tensor& b);
 Tensor remainder(const Tensor& a, const Tensor& b);
 Tensor pow(const Tensor& a, const Tensor& b);
+Tensor atan2(const Tensor& a, const Tensor& b);
+Tensor hypot(const Tensor& a, const Tensor& b);
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor equal(const Tensor& a, const Tensor& b);
@@ -69,8 +74,14 @@ inline Tensor constant(double value) { return scalar(value, DType::float32, true
 
 // The dtype in which a and b meet; a Python number takes that of the tensor it meets.
 DType common_dtype(const Tensor& a, const Tensor& b);
-// The dtype of a result in floating point: of x if it has one, else float32.
+// The dtype of a result in floating point: of x if it is floating or complex, else float32.
 DType float_dtype(DType dtype);
+
+// ---- complex.cc: a real x is its own real part and conjugate ---------------------------------
+Tensor real(const Tensor& x);
+Tensor imag(const Tensor& x);
+Tensor conj(const Tensor& x);
+Tensor complex(const Tensor& real, const Tensor& imag);
 
 // ---- reduction.cc: axes may be negative; an empty list reduces nothing ---------------------
 Tensor sum(const Tensor& x, const Dims& axes, bool keepdims, std::optional<DType> dtype = {});

@@ -3,6 +3,7 @@
 // functions here split other sets of axes and drop the axes afterwards.
 #include <algorithm>
 
+#include "ops/complex.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
@@ -114,6 +115,31 @@ Tensor reduce(const Primitive& primitive, const Tensor& x, const Dims& given, bo
   return keepdims ? result : squeeze(result, axes);
 }
 
+// Of complex numbers: one half of an axis times the other, until one element is left.
+Tensor product_by_halves(Tensor x, const Dims& given, bool keepdims) {
+  const Dims axes = normalize_axes(given, x.rank(), "prod");
+  for (int64_t axis : axes) {
+    const size_t a = size_t(axis);
+    const auto part = [&](int64_t start, int64_t size) {
+      Dims starts(x.rank(), 0), sizes(x.shape());
+      starts[a] = start;
+      sizes[a] = size;
+      return slice(x, starts, sizes, Dims(x.rank(), 1));
+    };
+    if (x.shape()[a] == 0) {
+      Shape one = x.shape();
+      one[a] = 1;
+      x = ones(one, x.dtype());
+    }
+    while (x.shape()[a] > 1) {
+      const int64_t size = x.shape()[a], half = size / 2;
+      const Tensor products = part(0, half) * part(half, half);
+      x = size % 2 ? concat({products, part(size - 1, 1)}, axis) : products;
+    }
+  }
+  return keepdims ? x : squeeze(x, axes);
+}
+
 void check_nonempty(const Tensor& x, const Dims& axes, const char* op) {
   for (int64_t axis : normalize_axes(axes, x.rank(), op))
     require(x.shape()[size_t(axis)] > 0, op, ": axis ", axis, " of shape ", x.shape(),
@@ -123,7 +149,7 @@ void check_nonempty(const Tensor& x, const Dims& axes, const char* op) {
 // Sums of small integers are kept in 64 bits, as the array API standard asks.
 DType sum_dtype(DType dtype) {
   if (is_unsigned_integer(dtype)) return DType::uint64;
-  return is_floating(dtype) ? dtype : DType::int64;
+  return is_inexact(dtype) ? dtype : DType::int64;
 }
 
 int64_t reduced_count(const Tensor& x, const Dims& axes, const char* op) {
@@ -234,16 +260,23 @@ Dims all_axes(const Tensor& x) {
 }
 
 Tensor sum(const Tensor& x, const Dims& axes, bool keepdims, std::optional<DType> dtype) {
-  return reduce(kSum, astype(x, dtype.value_or(sum_dtype(x.dtype()))), axes, keepdims);
+  const Tensor terms = astype(x, dtype.value_or(sum_dtype(x.dtype())));
+  if (is_complex(terms.dtype()))
+    return by_parts(terms, [&](const Tensor& part) { return reduce(kSum, part, axes, keepdims); });
+  return reduce(kSum, terms, axes, keepdims);
 }
 Tensor prod(const Tensor& x, const Dims& axes, bool keepdims, std::optional<DType> dtype) {
-  return reduce(kProd, astype(x, dtype.value_or(sum_dtype(x.dtype()))), axes, keepdims);
+  const Tensor factors = astype(x, dtype.value_or(sum_dtype(x.dtype())));
+  return is_complex(factors.dtype()) ? product_by_halves(factors, axes, keepdims)
+                                     : reduce(kProd, factors, axes, keepdims);
 }
 Tensor max(const Tensor& x, const Dims& axes, bool keepdims) {
+  require_order(x, "max");
   check_nonempty(x, axes, "max");
   return reduce(kMax, x, axes, keepdims);
 }
 Tensor min(const Tensor& x, const Dims& axes, bool keepdims) {
+  require_order(x, "min");
   check_nonempty(x, axes, "min");
   return reduce(kMin, x, axes, keepdims);
 }
@@ -264,7 +297,9 @@ Tensor mean(const Tensor& x, const Dims& axes, bool keepdims) {
 Tensor var(const Tensor& x, const Dims& axes, double correction, bool keepdims) {
   const double count = double(reduced_count(x, axes, "var")) - correction;
   const Tensor apart = x - mean(x, axes, true);
-  const Tensor result = sum(square(apart), axes, true) * constant(1.0 / std::max(count, 0.0));
+  const Tensor squares =
+      is_complex(x.dtype()) ? square(real(apart)) + square(imag(apart)) : square(apart);
+  const Tensor result = sum(squares, axes, true) * constant(1.0 / std::max(count, 0.0));
   return keepdims ? result : squeeze(result, normalize_axes(axes, x.rank(), "var"));
 }
 

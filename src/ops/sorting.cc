@@ -3,6 +3,7 @@
 
 #include "ops/batching.h"
 #include "ops/indexing.h"
+#include "ops/complex.h"
 #include "ops/op.h"
 
 namespace tegula {
@@ -66,6 +67,20 @@ const Primitive kTopK = {
           return first_along_last(sort_last(inputs[0], mode == kDescending), k);
         },
 };
+
+// Of complex numbers: products of 2, 4, 8, ... elements up to each.
+Tensor running_product_by_doubling(Tensor x, size_t axis) {
+  const int64_t size = x.shape()[axis];
+  const auto part = [&](int64_t start, int64_t end) {
+    Dims starts(x.rank(), 0), sizes(x.shape());
+    starts[axis] = start;
+    sizes[axis] = end - start;
+    return slice(x, starts, sizes, Dims(x.rank(), 1));
+  };
+  for (int64_t step = 1; step < size; step *= 2)
+    x = concat({part(0, step), part(step, size) * part(0, size - step)}, int64_t(axis));
+  return x;
+}
 
 Tensor running_sum_from_end(const Tensor& x, int64_t axis) {
   return flip(cumulative(flip(x, {axis}), axis, kCumSum), {axis});
@@ -151,6 +166,7 @@ Tensor axis_back(const Tensor& x, size_t axis) {
 
 Tensors topk(const Tensor& x, int64_t k, int64_t given, bool largest) {
   const size_t axis = size_t(normalize_axis(given, x.rank(), "topk"));
+  require_order(x, "topk");
   require(k >= 0 && k <= x.shape()[axis], "topk: k must be between 0 and the size ",
           x.shape()[axis], " of axis ", axis, ", got ", k);
   // Selecting is faster than sorting while k is small beside the row.
@@ -172,7 +188,7 @@ Tensors accumulate(const Args& a, CumulativeMode mode, const char* op) {
   const Tensor& x = a.tensor(0);
   require(a.has(1) || x.rank() == 1, op, ": axis must be given for shape ", x.shape());
   const int64_t axis = a.has(1) ? normalize_axis(a.integer(1), x.rank(), op) : 0;
-  const DType wide = is_floating(x.dtype())           ? x.dtype()
+  const DType wide = is_inexact(x.dtype())            ? x.dtype()
                      : is_unsigned_integer(x.dtype()) ? DType::uint64
                                                       : DType::int64;
   const Tensor result = cumulative(astype(x, a.dtype_or(2, wide)), axis, mode);
@@ -193,10 +209,18 @@ Tensors call_arg_reduce(const Args& a) {
 struct Runs {
   Tensor sorted, order, starts;
 };
+// Complex numbers by real part, then imaginary part.
+Tensors in_order(const Tensor& flat) {
+  if (!is_complex(flat.dtype())) return sort_with_indices(flat, 0, false);
+  const Tensor by_imag = sort_with_indices(imag(flat), 0, false)[1];
+  const Tensor by_real = sort_with_indices(gather_checked(real(flat), by_imag, 0), 0, false)[1];
+  const Tensor order = gather_checked(by_imag, by_real, 0);
+  return {gather_checked(flat, order, 0), order};
+}
 Runs runs_of(const Tensor& x) {
   const Tensor flat = reshape(x, {-1});
   const int64_t count = flat.size();
-  const Tensors sorted = sort_with_indices(flat, 0, false);
+  const Tensors sorted = in_order(flat);
   if (count == 0) return {sorted[0], sorted[1], zeros({0}, DType::bool_)};
   const Tensor later = slice(sorted[0], {1}, {count - 1}, {1});
   const Tensor earlier = slice(sorted[0], {0}, {count - 1}, {1});
@@ -245,6 +269,11 @@ Tensors unique_all(const Args& a) {
 
 Tensor isin(const Tensor& x1, const Tensor& x2, bool invert) {
   const DType dtype = common_dtype(x1, x2);
+  if (is_complex(dtype)) {  // which have no order to search by
+    const Tensor same = equal(expand_dims(x1, -1), reshape(x2, {-1}));
+    const Tensor found = any(same, {-1}, false);
+    return invert ? logical_not(found) : found;
+  }
   const Tensor x = astype(x1, dtype),
                sorted = sort_with_indices(reshape(astype(x2, dtype), {-1}), 0, false)[0];
   const int64_t count = sorted.size();
@@ -372,6 +401,7 @@ const Family kSorting("Sorting", {
 
 Tensors sort_with_indices(const Tensor& x, int64_t given, bool descending) {
   const size_t axis = size_t(normalize_axis(given, x.rank(), "sort"));
+  require_order(x, "sort");
   Tensors sorted = sort_last(axis_last(x, axis), descending);
   for (Tensor& t : sorted) t = axis_back(t, axis);
   return sorted;
@@ -379,11 +409,17 @@ Tensors sort_with_indices(const Tensor& x, int64_t given, bool descending) {
 
 Tensor cumulative(const Tensor& x, int64_t given, CumulativeMode mode) {
   const int64_t axis = normalize_axis(given, x.rank(), "cumulative");
+  if (is_complex(x.dtype())) {
+    if (mode == kCumProd) return running_product_by_doubling(x, size_t(axis));
+    require(mode == kCumSum, "cumulative extremes: complex numbers have no order");
+    return by_parts(x, [&](const Tensor& part) { return cumulative(part, axis, mode); });
+  }
   return record(kCumulative, {x}, write_attrs(AxisAttrs{axis, mode}));
 }
 
 Tensor arg_reduce(const Tensor& x, std::optional<int64_t> given, ArgMode mode, bool keepdims) {
   const char* op = mode == kArgMax ? "argmax" : "argmin";
+  require_order(x, op);
   const Tensor source = given ? x : reshape(x, {-1});
   const size_t axis = size_t(normalize_axis(given.value_or(0), source.rank(), op));
   require(source.shape()[axis] > 0, op, ": axis ", axis, " of shape ", source.shape(),

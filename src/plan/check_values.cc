@@ -16,19 +16,28 @@ struct Found {
   bool nan = false, infinity = false;
 };
 
+void note(double value, Found& found) {
+  found.nan |= std::isnan(value);
+  found.infinity |= std::isinf(value);
+}
+
 Found look(const View& view) {
   Found found;
-  if (!is_floating(view.dtype) || !view.data || numel(view.shape) == 0) return found;
-  dispatch(view.dtype, [&](auto tag) {
+  if (!is_inexact(view.dtype) || !view.data || numel(view.shape) == 0) return found;
+  dispatch_all(view.dtype, [&](auto tag) {
     using T = decltype(tag);
     if constexpr (!std::is_integral_v<T>) {
       Dims index(view.shape.size(), 0);
       for (int64_t rest = numel(view.shape); rest > 0; --rest) {
         int64_t offset = 0;
         for (size_t a = 0; a < index.size(); ++a) offset += index[a] * view.strides[a];
-        const double value = double(view.as<T>()[offset]);
-        found.nan |= std::isnan(value);
-        found.infinity |= std::isinf(value);
+        const T value = view.as<T>()[offset];
+        if constexpr (requires { value.im; }) {
+          note(double(value.re), found);
+          note(double(value.im), found);
+        } else {
+          note(double(value), found);
+        }
         for (size_t a = index.size(); a-- > 0;) {
           if (++index[a] < view.shape[a]) break;
           index[a] = 0;

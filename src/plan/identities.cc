@@ -24,6 +24,8 @@ ValueRef equal_operand(const Resolved& resolved, int32_t index) {
       return kNone;
     return s.inputs[size_t(v.node)][0];
   }
+  const bool complex = is_complex(resolved.dtype(inputs[0]));  // 1 + 0i changes signs of zeros
+  if (complex && name != "where") return kNone;
   if (name == "multiply" && is(inputs[0], Leaf::one)) return inputs[1];
   if ((name == "multiply" || name == "divide") && is(inputs[1], Leaf::one)) return inputs[0];
   if (name == "subtract" && is(inputs[1], Leaf::zero)) return inputs[0];

@@ -34,7 +34,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     // A buffer's event changes under the graph lock, which a running plan does not have.
     if (output.buffer && output.buffer->event()) awaited_.push_back(output.buffer->event());
     leaf_offsets_[i] = output.layout.offset * int64_t(itemsize(output.dtype));
-    scalars_[i] = leaf.node->scalar_bits;
+    scalars_[i] = scalar_element(*leaf.node);
   }
   dynamic_.reserve(size_t(plan_->dynamic_words));
   for (size_t i = 0; i < snapshot.nodes.size(); ++i) {

@@ -66,7 +66,7 @@ class Run : public Work {
   std::vector<Ref<Buffer>> leaves_;
   std::vector<Ref<Event>> awaited_;    // of leaves still to be computed when the run was made
   std::vector<int64_t> leaf_offsets_;  // bytes
-  std::vector<uint64_t> scalars_;      // by leaf
+  std::vector<std::array<uint64_t, 2>> scalars_;  // elements, by leaf
   std::vector<int64_t> dynamic_;
   std::vector<Ref<Buffer>> outputs_;
   struct Previous {

@@ -13,10 +13,16 @@ namespace {
 enum class Types : uint8_t {
   memory,     // load, store, index: by operand
   cast,       // any to any
-  any,        // any, the same comes out
+  any,        // any real, the same comes out
+  field,      // any, complex too
   numbers,    // any but bool
+  part,       // complex, the dtype of its parts comes out
+  conjugate,  // complex
+  join,       // two floats, a complex number comes out
   floats,
-  question,   // any, bool comes out
+  analytic,   // floats and complex numbers
+  question,   // any real, bool comes out
+  equality,   // any, bool comes out
   logic,      // bool
   bits,       // integers and bool
   selection,  // bool and twice any
@@ -33,34 +39,34 @@ constexpr std::array<Row, kTileOpCount> kRows = {{
     {"store", 1, Types::memory},
     {"index", 0, Types::memory},
     {"cast", 1, Types::cast},
-    {"negative", 1, Types::any},
+    {"negative", 1, Types::field},
     {"abs", 1, Types::any},
     {"sign", 1, Types::any},
-    {"square", 1, Types::any},
-    {"sqrt", 1, Types::floats},
-    {"rsqrt", 1, Types::floats},
-    {"reciprocal", 1, Types::floats},
-    {"exp", 1, Types::floats},
-    {"exp2", 1, Types::floats},
-    {"expm1", 1, Types::floats},
-    {"log", 1, Types::floats},
-    {"log1p", 1, Types::floats},
-    {"log2", 1, Types::floats},
-    {"log10", 1, Types::floats},
-    {"sin", 1, Types::floats},
-    {"cos", 1, Types::floats},
-    {"tan", 1, Types::floats},
-    {"asin", 1, Types::floats},
-    {"acos", 1, Types::floats},
-    {"atan", 1, Types::floats},
-    {"sinh", 1, Types::floats},
-    {"cosh", 1, Types::floats},
-    {"tanh", 1, Types::floats},
-    {"asinh", 1, Types::floats},
-    {"acosh", 1, Types::floats},
-    {"atanh", 1, Types::floats},
+    {"square", 1, Types::field},
+    {"sqrt", 1, Types::analytic},
+    {"rsqrt", 1, Types::analytic},
+    {"reciprocal", 1, Types::analytic},
+    {"exp", 1, Types::analytic},
+    {"exp2", 1, Types::analytic},
+    {"expm1", 1, Types::analytic},
+    {"log", 1, Types::analytic},
+    {"log1p", 1, Types::analytic},
+    {"log2", 1, Types::analytic},
+    {"log10", 1, Types::analytic},
+    {"sin", 1, Types::analytic},
+    {"cos", 1, Types::analytic},
+    {"tan", 1, Types::analytic},
+    {"asin", 1, Types::analytic},
+    {"acos", 1, Types::analytic},
+    {"atan", 1, Types::analytic},
+    {"sinh", 1, Types::analytic},
+    {"cosh", 1, Types::analytic},
+    {"tanh", 1, Types::analytic},
+    {"asinh", 1, Types::analytic},
+    {"acosh", 1, Types::analytic},
+    {"atanh", 1, Types::analytic},
     {"erf", 1, Types::floats},
-    {"sigmoid", 1, Types::floats},
+    {"sigmoid", 1, Types::analytic},
     {"floor", 1, Types::any},
     {"ceil", 1, Types::any},
     {"trunc", 1, Types::any},
@@ -71,21 +77,24 @@ constexpr std::array<Row, kTileOpCount> kRows = {{
     {"signbit", 1, Types::question},
     {"logical_not", 1, Types::logic},
     {"bitwise_invert", 1, Types::bits},
-    {"add", 2, Types::any},
-    {"subtract", 2, Types::any},
-    {"multiply", 2, Types::any},
-    {"divide", 2, Types::floats},
+    {"real", 1, Types::part},
+    {"imag", 1, Types::part},
+    {"conj", 1, Types::conjugate},
+    {"add", 2, Types::field},
+    {"subtract", 2, Types::field},
+    {"multiply", 2, Types::field},
+    {"divide", 2, Types::analytic},
     {"floor_divide", 2, Types::any},
     {"remainder", 2, Types::any},
-    {"pow", 2, Types::any},
+    {"pow", 2, Types::field},
     {"atan2", 2, Types::floats},
     {"hypot", 2, Types::floats},
     {"maximum", 2, Types::any},
     {"minimum", 2, Types::any},
     {"copysign", 2, Types::floats},
     {"nextafter", 2, Types::floats},
-    {"equal", 2, Types::question},
-    {"not_equal", 2, Types::question},
+    {"equal", 2, Types::equality},
+    {"not_equal", 2, Types::equality},
     {"less", 2, Types::question},
     {"less_equal", 2, Types::question},
     {"greater", 2, Types::question},
@@ -98,6 +107,7 @@ constexpr std::array<Row, kTileOpCount> kRows = {{
     {"bitwise_xor", 2, Types::bits},
     {"bitwise_left_shift", 2, Types::bits},
     {"bitwise_right_shift", 2, Types::bits},
+    {"complex", 2, Types::join},
     {"where", 3, Types::selection},
     {"sum", 1, Types::numbers},
     {"prod", 1, Types::numbers},
@@ -242,17 +252,41 @@ class Checker {
     const Types types = row(instr.op).types;
     const int count = arity(instr.op);
     if (types == Types::memory) return check_memory(instr);
-    if (types == Types::cast) return;
+    if (types == Types::cast) {
+      want(!is_complex(source(instr, 0)) || is_complex(instr.dtype), "makes ", instr.dtype,
+           " of a complex value");
+      return;
+    }
     const int first = types == Types::selection ? 1 : 0;
     if (first)
       want(source(instr, 0) == DType::bool_, "needs a bool condition, got ", source(instr, 0));
     const DType dtype = source(instr, first);
     for (int k = first + 1; k < count; ++k)
       want(source(instr, k) == dtype, "mixes ", dtype, " and ", source(instr, k));
-    const DType result = types == Types::question ? DType::bool_ : dtype;
+    const bool asks = types == Types::question || types == Types::equality;
+    const DType result = asks                   ? DType::bool_
+                         : types == Types::part ? real_dtype(dtype)
+                         : types == Types::join ? complex_dtype(dtype)
+                                                : dtype;
     want(instr.dtype == result, "gives ", result, ", not ", instr.dtype);
     switch (types) {
+      case Types::any:
+      case Types::question:
+        want(!is_complex(dtype), "needs a real dtype, got ", dtype);
+        break;
+      case Types::analytic:
+        want(is_inexact(dtype), "needs a floating or complex dtype, got ", dtype);
+        break;
+      case Types::part:
+      case Types::conjugate:
+        want(is_complex(dtype), "needs a complex dtype, got ", dtype);
+        break;
+      case Types::join:
+        want(dtype == DType::float32 || dtype == DType::float64, "needs float32 or float64, got ",
+             dtype);
+        break;
       case Types::numbers:
+        want(!is_complex(dtype), "needs a real dtype, got ", dtype);
         want(dtype != DType::bool_, "is not defined for bool");
         break;
       case Types::floats:
@@ -262,7 +296,7 @@ class Checker {
         want(dtype == DType::bool_, "needs bool, got ", dtype);
         break;
       case Types::bits:
-        want(!is_floating(dtype), "needs integers or bool, got ", dtype);
+        want(!is_inexact(dtype), "needs integers or bool, got ", dtype);
         break;
       default:
         break;

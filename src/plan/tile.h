@@ -28,11 +28,12 @@ enum class TileOp : uint8_t {
   cast, negative, abs, sign, square, sqrt, rsqrt, reciprocal, exp, exp2, expm1, log, log1p, log2,
   log10, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh, erf, sigmoid,
   floor, ceil, trunc, round, isnan, isinf, isfinite, signbit, logical_not, bitwise_invert,
+  real, imag, conj,
   // two operands
   add, subtract, multiply, divide, floor_divide, remainder, pow, atan2, hypot, maximum, minimum,
   copysign, nextafter, equal, not_equal, less, less_equal, greater, greater_equal, logical_and,
   logical_or, logical_xor, bitwise_and, bitwise_or, bitwise_xor, bitwise_left_shift,
-  bitwise_right_shift,
+  bitwise_right_shift, complex,
   // three operands: where(condition, a, b)
   where,
   // full -> row
@@ -85,7 +86,8 @@ inline constexpr int64_t kColumnBlock = 64;
 // leftovers folded from the latest to the earliest.
 
 // float16 and bfloat16 are computed in float32 and rounded after every instruction; sums and
-// products of them are accumulated in float32 and rounded once. Sums of integers wrap.
+// products of them are accumulated in float32 and rounded once. Sums of integers wrap. Arithmetic of
+// complex numbers is that of base/complex.h; their functions are computed in complex128.
 struct TileProgram {
   Shape extent;
   int reduce_axes = 0;

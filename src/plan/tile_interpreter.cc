@@ -7,24 +7,27 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/complex_math.h"
 #include "plan/tile.h"
 
 namespace tegula {
 namespace {
 
 // A value's element, as the bits of its dtype.
-using Word = uint64_t;
+struct Word {
+  uint64_t bits[2] = {};
+};
 
 template <class T>
 T get(Word word) {
   T value;
-  std::memcpy(static_cast<void*>(&value), &word, sizeof(T));
+  std::memcpy(static_cast<void*>(&value), word.bits, sizeof(T));
   return value;
 }
 template <class T>
 Word word_of(T value) {
-  Word word = 0;
-  std::memcpy(&word, &value, sizeof(T));
+  Word word;
+  std::memcpy(word.bits, &value, sizeof(T));
   return word;
 }
 
@@ -248,6 +251,88 @@ T integer_binary(TileOp op, T a, T b) {
   }
 }
 
+using Wide = std::complex<double>;
+
+Wide complex_function(TileOp op, Wide z) {
+  switch (op) {
+    case TileOp::sqrt:
+      return std::sqrt(z);
+    case TileOp::rsqrt:
+      return Wide(complex128(1) / complex128(std::sqrt(z)));
+    case TileOp::exp:
+      return std::exp(z);
+    case TileOp::exp2:
+      return complex_exp2(z);
+    case TileOp::expm1:
+      return complex_expm1(z);
+    case TileOp::log:
+      return std::log(z);
+    case TileOp::log1p:
+      return complex_log1p(z);
+    case TileOp::log2:
+      return complex_log2(z);
+    case TileOp::log10:
+      return complex_log10(z);
+    case TileOp::sin:
+      return std::sin(z);
+    case TileOp::cos:
+      return std::cos(z);
+    case TileOp::tan:
+      return std::tan(z);
+    case TileOp::asin:
+      return std::asin(z);
+    case TileOp::acos:
+      return std::acos(z);
+    case TileOp::atan:
+      return std::atan(z);
+    case TileOp::sinh:
+      return std::sinh(z);
+    case TileOp::cosh:
+      return std::cosh(z);
+    case TileOp::tanh:
+      return std::tanh(z);
+    case TileOp::asinh:
+      return std::asinh(z);
+    case TileOp::acosh:
+      return std::acosh(z);
+    case TileOp::atanh:
+      return std::atanh(z);
+    default:
+      return complex_sigmoid(z);
+  }
+}
+
+template <class C>
+C complex_unary(TileOp op, C z) {
+  switch (op) {
+    case TileOp::negative:
+      return -z;
+    case TileOp::square:
+      return z * z;
+    case TileOp::reciprocal:
+      return C(1) / z;
+    case TileOp::conj:
+      return C(z.re, -z.im);
+    default:
+      return C(complex_function(op, Wide(z)));
+  }
+}
+template <class C>
+C complex_binary(TileOp op, C a, C b) {
+  switch (op) {
+    case TileOp::add:
+      return a + b;
+    case TileOp::subtract:
+      return a - b;
+    case TileOp::multiply:
+      return a * b;
+    case TileOp::divide:
+      return a / b;
+    default:
+      return C(complex_pow(Wide(a), Wide(b)));
+  }
+}
+
 template <class T>
 T unary(TileOp op, T x) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -463,19 +548,29 @@ class Interpreter {
   Word element(const TileInstr& in, size_t j) const {
     switch (in.op) {
       case TileOp::load: {
-        Word word = 0;
+        Word word;
         const size_t k = size_t(in.operand);
-        std::memcpy(&word, address(inputs_[k], p_.inputs[k], int64_t(j)), itemsize(in.dtype));
+        std::memcpy(word.bits, address(inputs_[k], p_.inputs[k], int64_t(j)), itemsize(in.dtype));
         return word;
       }
       case TileOp::index:
-        return Word(point(int64_t(j))[size_t(in.operand)]);
+        return word_of(point(int64_t(j))[size_t(in.operand)]);
       case TileOp::where:
-        return value(in, value(in, 0, j) ? 1 : 2, j);
+        return value(in, get<bool>(value(in, 0, j)) ? 1 : 2, j);
       default:
         break;
     }
     const DType from = p_.instrs[size_t(in.source[0])].dtype;
+    if (from == DType::complex64) return complex_element<float>(in, j);
+    if (from == DType::complex128) return complex_element<double>(in, j);
+    if (in.op == TileOp::complex)
+      return from == DType::float32 ? joined<float>(in, j) : joined<double>(in, j);
+    if (is_complex(in.dtype))
+      return dispatch(from, [&](auto zero) {
+        const auto a = compute_t<decltype(zero)>(get<decltype(zero)>(value(in, 0, j)));
+        return in.dtype == DType::complex64 ? word_of(complex64(float(a)))
+                                            : word_of(complex128(double(a)));
+      });
     return dispatch(from, [&](auto zero) -> Word {
       using T = decltype(zero);
       const T a = get<T>(value(in, 0, j));
@@ -488,12 +583,30 @@ class Interpreter {
     });
   }
 
+  template <class F>
+  Word joined(const TileInstr& in, size_t j) const {
+    return word_of(Complex<F>(get<F>(value(in, 0, j)), get<F>(value(in, 1, j))));
+  }
+  template <class F>
+  Word complex_element(const TileInstr& in, size_t j) const {
+    const auto a = get<Complex<F>>(value(in, 0, j));
+    if (in.op == TileOp::cast)
+      return in.dtype == DType::complex64 ? word_of(complex64(a)) : word_of(complex128(a));
+    if (in.op == TileOp::real) return word_of(a.re);
+    if (in.op == TileOp::imag) return word_of(a.im);
+    if (arity(in.op) == 1) return word_of(complex_unary(in.op, a));
+    const auto b = get<Complex<F>>(value(in, 1, j));
+    if (in.op == TileOp::equal) return word_of(a == b);
+    if (in.op == TileOp::not_equal) return word_of(!(a == b));
+    return word_of(complex_binary(in.op, a, b));
+  }
+
   void store(const TileInstr& in) const {
     const size_t k = size_t(in.operand);
     const int64_t count = moves_along_reduced(p_, p_.outputs[k].strides) ? count_ : 1;
     for (int64_t j = 0; j < count; ++j) {
       const Word word = value(in, 0, size_t(j));
-      std::memcpy(address(outputs_[k], p_.outputs[k], j), &word, itemsize(in.dtype));
+      std::memcpy(address(outputs_[k], p_.outputs[k], j), word.bits, itemsize(in.dtype));
     }
   }
 

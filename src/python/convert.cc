@@ -50,11 +50,20 @@ bool find_python_number(PyObject* object, Tensor& result) {
   return true;
 }
 
+Tensor weak_complex(Py_complex value) {
+  const complex128 element(value.real, value.imag);
+  Tensor result = from_host(&element, DType::complex128, {}, default_device());
+  result.node().weak_scalar = true;
+  return result;
+}
+
 bool find_number_subclass(PyObject* object, Tensor& result) {
   if (PyFloat_Check(object)) {
     result = scalar(PyFloat_AS_DOUBLE(object), DType::float32, true);
   } else if (PyLong_Check(object)) {
     result = weak_integer(object);
+  } else if (PyComplex_Check(object)) {
+    result = weak_complex(PyComplex_AsCComplex(object));
   } else {
     return false;
   }

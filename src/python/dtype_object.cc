@@ -126,6 +126,7 @@ DType to_dtype(PyObject* object, const char* op, const char* argument) {
   if (is_dtype_object(object)) return dtype_of(object);
   if (PyUnicode_Check(object)) return dtype_named(to_text(object, op, argument));
   if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) return DType::float32;
+  if (object == reinterpret_cast<PyObject*>(&PyComplex_Type)) return DType::complex64;
   if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) return DType::int64;
   if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::bool_;
   const bool from_numpy =

@@ -17,21 +17,25 @@ std::string internal_folder;
 
 // ---- the GIL and Ctrl-C ----------------------------------------------------------------------
 
-void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
 // Until 3.14 Python ends a daemon thread that comes for the lock while the process ends by
 // unwinding its stack, which would run our destructors without the lock: it sleeps instead.
-void take_gil(void* state) {
-  if (!state) return;
+template <class F>
+auto unless_ending(F&& take) {
   try {
-    PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+    return take();
   } catch (const abi::__forced_unwind&) {
     while (true) pause();
   }
 }
 
+void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
+void take_gil(void* state) {
+  if (state) unless_ending([&] { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); });
+}
+
 bool enter_gil(int* state) {
   if (interpreter_is_ending()) return false;
-  *state = int(PyGILState_Ensure());
+  *state = int(ensure_gil());
   return true;
 }
 void leave_gil(int state) { PyGILState_Release(PyGILState_STATE(state)); }
@@ -39,7 +43,7 @@ void leave_gil(int state) { PyGILState_Release(PyGILState_STATE(state)); }
 // Python runs signal handlers on its main thread alone; elsewhere nothing is ever pending.
 bool interrupted() {
   if (interpreter_is_ending()) return false;
-  const PyGILState_STATE state = PyGILState_Ensure();
+  const PyGILState_STATE state = ensure_gil();
   const bool stop = PyErr_CheckSignals() < 0;
   if (stop) {
     PyObject *type, *value, *traceback;
@@ -114,7 +118,7 @@ std::string text_of(PyObject* object) {
 
 std::string describe_location(SourceLocation where) {
   if (interpreter_is_ending()) return "";
-  const PyGILState_STATE state = PyGILState_Ensure();
+  const PyGILState_STATE state = ensure_gil();
   PyObject *type, *value, *traceback;
   PyErr_Fetch(&type, &value, &traceback);
   auto* code = static_cast<PyCodeObject*>(const_cast<void*>(where.token));
@@ -155,6 +159,8 @@ void set_internal_folder(std::string folder) {
   if (!folder.empty() && folder.back() != '/') folder += '/';
   internal_folder = std::move(folder);
 }
+
+PyGILState_STATE ensure_gil() { return unless_ending([] { return PyGILState_Ensure(); }); }
 
 void install_hooks() {
   host_hooks() = {release_gil, take_gil, interrupted, enter_gil, leave_gil};

@@ -31,10 +31,8 @@ void store(PyObject* array, const View& output) {
   if (result.dtype() != output.dtype || !(result.shape() == output.shape))
     fail(ErrorKind::runtime, "internal: host_call: a result of another dtype or shape");
   if (bytes == 0) return;
-  std::memcpy(output.data,
-              scalar ? reinterpret_cast<const std::byte*>(&result.node().scalar_bits)
-                     : result.output().buffer->data(),
-              bytes);
+  if (scalar) std::memcpy(output.data, scalar_element(result.node()).data(), bytes);
+  else std::memcpy(output.data, result.output().buffer->data(), bytes);
 }
 
 nb::object array_of(Ref<Buffer> copy, const View& view) {

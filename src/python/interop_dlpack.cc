@@ -21,6 +21,7 @@ DataType type_code(DType dtype) {
   if (dtype == DType::bool_) return {kBool, 8, 1};
   if (dtype == DType::bfloat16) return {kBfloat, bits, 1};
   if (is_floating(dtype)) return {kFloat, bits, 1};
+  if (is_complex(dtype)) return {kComplex, bits, 1};
   return {uint8_t(is_signed_integer(dtype) ? kInt : kUInt), bits, 1};
 }
 

@@ -21,7 +21,7 @@ bool is_nested(PyObject* object) { return PyList_Check(object) || PyTuple_Check(
 struct NestedList {
   Shape shape;
   std::vector<PyObject*> numbers;
-  bool has_float = false, has_int = false;
+  bool has_float = false, has_int = false, has_complex = false;
   bool has_tensor = false, has_other = false;
 
   explicit NestedList(PyObject* list) { read(list, 0); }
@@ -55,6 +55,7 @@ struct NestedList {
     if (PyFloat_CheckExact(object)) has_float = true;
     else if (PyBool_Check(object)) {
     } else if (PyLong_CheckExact(object)) has_int = true;
+    else if (PyComplex_CheckExact(object)) has_complex = true;
     else if (is_tensor(object)) has_tensor = true;
     else has_other = true;
     numbers.push_back(object);
@@ -65,7 +66,13 @@ template <class T>
 T number_as(PyObject* object) {
   if (PyBool_Check(object)) return T(object == Py_True);
   if (PyFloat_CheckExact(object)) return T(PyFloat_AS_DOUBLE(object));
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (std::is_same_v<T, complex128>) {
+    if (PyComplex_CheckExact(object)) {
+      const Py_complex value = PyComplex_AsCComplex(object);
+      return {value.real, value.imag};
+    }
+    return number_as<double>(object);
+  } else if constexpr (std::is_floating_point_v<T>) {
     const double value = PyLong_AsDouble(object);
     if (value == -1 && PyErr_Occurred()) throw_python_error();
     return T(value);
@@ -99,8 +106,11 @@ void check_range(const NestedList& list, DType dtype) {
 
 Tensor from_numbers(const NestedList& list, std::optional<DType> wanted, Backend& device) {
   DType natural = list.has_float ? DType::float32 : list.has_int ? DType::int64 : DType::bool_;
+  if (list.has_complex) natural = DType::complex64;
   if (list.numbers.empty()) natural = DType::float32;
   const DType dtype = wanted.value_or(natural);
+  if (list.has_complex || is_complex(dtype))
+    return astype(filled<complex128>(list, DType::complex128, device), dtype);
   if (dtype == DType::float32) return filled<float>(list, dtype, device);
   if (dtype == DType::float64) return filled<double>(list, dtype, device);
   if (list.has_float || is_floating(dtype))
@@ -140,7 +150,7 @@ Tensor through_numpy(PyObject* object, Copy copy, Backend& device) {
   return result;
 }
 
-Tensor in_any_dtype(PyObject* object, Copy copy, Backend& device) {
+Tensor in_any_dtype(PyObject* object, std::optional<DType> wanted, Copy copy, Backend& device) {
   if (is_tensor(object)) {
     const Tensor& x = tensor_of(object);
     if (copy != Copy::never) return on_device(x, device);
@@ -156,7 +166,9 @@ Tensor in_any_dtype(PyObject* object, Copy copy, Backend& device) {
          " has no memory to share");
   Tensor number;
   if (find_operand(object, number)) {
-    return cast_scalar(number, number.dtype());  // no longer weak
+    // No longer weak.
+    if (is_complex(number.dtype())) return astype(number, wanted.value_or(DType::complex64));
+    return cast_scalar(number, number.dtype());
   }
   if (PyObject_CheckBuffer(object) || PyObject_HasAttrString(object, "__array__"))
     return through_numpy(object, copy, device);
@@ -184,7 +196,7 @@ Tensor asarray(PyObject* object, std::optional<DType> dtype, Copy copy, Backend&
     const uint64_t value = number_as<uint64_t>(object);
     return from_host(&value, DType::uint64, {}, device);
   }
-  const Tensor x = in_any_dtype(object, copy, device);
+  const Tensor x = in_any_dtype(object, dtype, copy, device);
   const DType wanted = dtype.value_or(x.dtype());
   require(copy != Copy::never || wanted == x.dtype(),
           "asarray: copy=False cannot change the "

@@ -60,6 +60,7 @@ PyObject* plain(PyObject* array, DType dtype) {
 }
 
 Tensor scalar_from(const void* data, DType dtype) {
+  if (is_complex(dtype)) return from_host(data, dtype, {}, default_device());
   return dispatch(dtype, [&](auto tag) {
     std::memcpy(static_cast<void*>(&tag), data, sizeof(tag));
     if constexpr (std::is_integral_v<decltype(tag)>) {

@@ -34,7 +34,7 @@ int get_buffer(PyObject* object, Py_buffer* view, int flags) {
 
 void with_gil(const std::function<void()>& function) {
   if (interpreter_is_ending()) return;
-  const PyGILState_STATE state = PyGILState_Ensure();
+  const PyGILState_STATE state = ensure_gil();
   function();
   PyGILState_Release(state);
 }
@@ -49,7 +49,8 @@ Tensor borrow(void* data, DType dtype, Shape shape, Strides strides, const char*
     const int64_t reach = strides[i] * (shape[i] - 1);
     (reach < 0 ? lowest : highest) += reach;
   }
-  require(reinterpret_cast<uintptr_t>(data) % uintptr_t(item) == 0, op,
+  const size_t alignment = itemsize(real_dtype(dtype));
+  require(reinterpret_cast<uintptr_t>(data) % alignment == 0, op,
           ": the memory is not aligned to its elements; copy it instead");
   const size_t bytes = empty ? 0 : size_t((highest - lowest + 1) * item);
   auto* begin = static_cast<std::byte*>(data) + lowest * item;

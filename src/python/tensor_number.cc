@@ -74,6 +74,11 @@ void require_one(const Tensor& x, const char* what) {
   fail(ErrorKind::value, what, ": needs exactly one element, the tensor has shape ", x.shape());
 }
 
+void require_real(const Tensor& x, const char* what) {
+  if (is_complex(x.dtype()))
+    fail(ErrorKind::type, what, ": a complex number has no ", what, "; take real() or abs()");
+}
+
 int truth(PyObject* self) noexcept {
   return guarded(
       [&] {
@@ -81,7 +86,7 @@ int truth(PyObject* self) noexcept {
         if (x.size() != 1)
           fail(ErrorKind::value, "bool: the truth of a tensor of shape ", x.shape(),
                " is ambiguous; use any() or all()");
-        return int(item_as_double(require_known(x, "bool (of an if, while, and, or, not)")) != 0);
+        return int(item_as_complex(require_known(x, "bool (of an if, while, and, or, not)")) != 0.0);
       },
       -1);
 }
@@ -98,6 +103,7 @@ PyObject* to_int_object(PyObject* self) noexcept {
   return guarded([&] {
     const Tensor x = require_known(tensor_of(self), "int");
     require_one(x, "int");
+    require_real(x, "int");
     if (is_floating(x.dtype())) return PyLong_FromDouble(item_as_double(x));
     return integer_item(x);
   });
@@ -107,6 +113,7 @@ PyObject* to_float_object(PyObject* self) noexcept {
   return guarded([&] {
     const Tensor x = require_known(tensor_of(self), "float");
     require_one(x, "float");
+    require_real(x, "float");
     return PyFloat_FromDouble(item_as_double(x));
   });
 }

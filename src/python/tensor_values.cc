@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "graph/trace.h"
 #include "ops/ops.h"
 #include "python/convert.h"
 #include "python/errors.h"
@@ -12,6 +13,10 @@ namespace {
 
 PyObject* item_object(const Tensor& x) {
   if (x.dtype() == DType::bool_) return PyBool_FromLong(item_as_int(x) != 0);
+  if (is_complex(x.dtype())) {
+    const std::complex<double> value = item_as_complex(x);
+    return PyComplex_FromDoubles(value.real(), value.imag());
+  }
   if (is_floating(x.dtype())) return PyFloat_FromDouble(item_as_double(x));
   const int64_t value = item_as_int(x);
   return x.dtype() == DType::uint64 ? PyLong_FromUnsignedLongLong(uint64_t(value))
@@ -20,6 +25,13 @@ PyObject* item_object(const Tensor& x) {
 
 PyObject* item(PyObject* self, PyObject*) {
   return guarded([&] { return item_object(Tensor(tensor_of(self))); });
+}
+
+PyObject* to_complex_object(PyObject* self, PyObject*) {
+  return guarded([&] {
+    const std::complex<double> value = item_as_complex(require_known(tensor_of(self), "complex"));
+    return PyComplex_FromDoubles(value.real(), value.imag());
+  });
 }
 
 PyObject* to_list(PyObject* self, PyObject*) {
@@ -83,15 +95,6 @@ PyObject* to(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* 
   });
 }
 
-PyObject* to_complex(PyObject* self, PyObject*) {
-  return guarded([&] {
-    PyObject* real = checked(PyNumber_Float(self));
-    PyObject* number = PyComplex_FromDoubles(PyFloat_AS_DOUBLE(real), 0);
-    Py_DECREF(real);
-    return checked(number);
-  });
-}
-
 PyObject* to_device_method(PyObject* self, PyObject* const* args, Py_ssize_t count,
                            PyObject* keywords) {
   return guarded([&] {
@@ -131,6 +134,8 @@ std::span<const PyMethodDef> value_methods() {
       {"item", item, METH_NOARGS,
        "item($self)\n--\n\nThe only element as a Python number; waits for it.\n\n"
        "Raises ValueError unless there is exactly one."},
+      {"__complex__", to_complex_object, METH_NOARGS,
+       "__complex__($self)\n--\n\nThe only element as a Python complex number; waits for it."},
       {"tolist", to_list, METH_NOARGS,
        "tolist($self)\n--\n\nNested lists of Python numbers; a number for a 0-d tensor."},
       {"numpy", numpy, METH_NOARGS,
@@ -141,8 +146,6 @@ std::span<const PyMethodDef> value_methods() {
       {"to", with_keywords(to), METH_FASTCALL | METH_KEYWORDS,
        "to($self, device=None, dtype=None)\n--\n\n"
        "The same values on a device, in a dtype; one positional argument may be either."},
-      {"__complex__", to_complex, METH_NOARGS,
-       "__complex__($self)\n--\n\nThe only element as a Python complex number."},
       {"to_device", with_keywords(to_device_method), METH_FASTCALL | METH_KEYWORDS,
        "to_device($self, device, /, *, stream=None)\n--\n\nThe same values on a device."},
       {"__array_namespace__", with_keywords(array_namespace), METH_FASTCALL | METH_KEYWORDS,

@@ -28,7 +28,7 @@ class Report : public HostFunction {
 };
 
 void check(const Tensor& gradient, const std::string& what) {
-  if (!is_floating(gradient.dtype()) || gradient.size() == 0) return;
+  if (!is_inexact(gradient.dtype()) || gradient.size() == 0) return;
   const GradMode off(false);
   const DeviceScope scope(gradient.device());
   const auto anywhere = [&](const Tensor& flags) { return any(flags, all_axes(flags), false); };

@@ -102,7 +102,7 @@ struct Flow {
 Flow flow_of(VjpContext& c, size_t carries, size_t first_outside) {
   Flow flow;
   for (size_t j = 0; j < carries; ++j) {
-    if (!is_floating(c.input_dtype(j))) continue;
+    if (!is_inexact(c.input_dtype(j))) continue;
     flow.carries.push_back(j);
     flow.init.push_back(c.grad(j) ? c.grad(j) : zeros(c.input_shape(j), c.input_dtype(j)));
   }
@@ -157,7 +157,7 @@ void scan_vjp(VjpContext& c) {
   };
   Tensors inputs;
   for (size_t j = 0; j < carries; ++j)
-    inputs.push_back(row_of(c.output(stacks + j), is_floating(c.input_dtype(j))));
+    inputs.push_back(row_of(c.output(stacks + j), is_inexact(c.input_dtype(j))));
   for (size_t i = carries; i < carries + rows; ++i)
     inputs.push_back(row_of(c.input(i), c.needs(i)));
   for (size_t i = carries + rows; i < c.input_count(); ++i)
@@ -225,7 +225,7 @@ void while_vjp(VjpContext& c) {
     return squeeze(take(gradient.outside(stack), reshape(at, {1}), 0), {0});
   };
   for (size_t j = 0; j < carries; ++j) {
-    const bool flows = is_floating(c.input_dtype(j));
+    const bool flows = is_inexact(c.input_dtype(j));
     inputs.push_back(gradient.variable(row_of(c.output(stacks + j)), flows));
   }
   for (size_t i = carries; i < c.input_count(); ++i)

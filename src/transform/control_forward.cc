@@ -49,7 +49,7 @@ void cond_jvp(JvpContext& c) {
   }
   const Tensors results = cond(c.input(0), {}, std::move(branches));
   for (size_t k = 0, n = 0; k < node.outputs.size(); ++k)
-    if (is_floating(node.outputs[k].dtype)) c.give(k, results[n++]);
+    if (is_inexact(node.outputs[k].dtype)) c.give(k, results[n++]);
 }
 
 // A scan over the same rows, the carries before each of them, and the rows' tangents.
@@ -63,7 +63,7 @@ void scan_jvp(JvpContext& c) {
   Tensors init, xs, inputs, before;
   std::vector<size_t> floating;
   for (size_t j = 0; j < carries; ++j) {
-    if (!is_floating(c.input(j).dtype())) continue;
+    if (!is_inexact(c.input(j).dtype())) continue;
     floating.push_back(j);
     init.push_back(tangent_or_zeros(c, j));
   }
@@ -93,7 +93,7 @@ void scan_jvp(JvpContext& c) {
   const Tensors results = scan(init, xs, attrs.length, attrs.reverse, dual.take());
   size_t n = 0;
   for (size_t k = 0; k < stacks; ++k)
-    if (is_floating(node.outputs[k].dtype)) c.give(k, results[n++]);
+    if (is_inexact(node.outputs[k].dtype)) c.give(k, results[n++]);
   for (size_t j : floating) c.give(stacks + j, results[n++]);
 }
 
@@ -109,7 +109,7 @@ void while_jvp(JvpContext& c) {
   std::vector<size_t> floating;
   for (size_t j = 0; j < carries; ++j) {
     init.push_back(c.input(j));
-    if (is_floating(init.back().dtype())) floating.push_back(j);
+    if (is_inexact(init.back().dtype())) floating.push_back(j);
   }
   for (size_t j : floating) init.push_back(tangent_or_zeros(c, j));
 
@@ -128,7 +128,7 @@ void while_jvp(JvpContext& c) {
   inputs.clear();
   for (size_t j = 0; j < carries; ++j)
     inputs.push_back(
-        dual.parameter(init[j].shape(), init[j].dtype(), is_floating(init[j].dtype())));
+        dual.parameter(init[j].shape(), init[j].dtype(), is_inexact(init[j].dtype())));
   for (size_t j : floating)
     variation.add(inputs[j], dual.parameter(init[j].shape(), init[j].dtype()));
   for (size_t i = carries; i < node.inputs.size(); ++i)

@@ -53,6 +53,9 @@ Tensor default_seed(const Tensor& output, const Tensor& seed) {
   if (!seed) {
     require(output.size() == 1, "backward: an output of shape ", output.shape(),
             " needs a gradient of that shape; only a one-element output has 1 by default");
+    if (is_complex(output.dtype()))
+      fail(ErrorKind::type,
+           "backward: a complex output needs a gradient; only a real loss has 1 by default");
     return full(output.shape(), scalar(1.0, output.dtype()));
   }
   require(seed.shape() == output.shape(), "backward: the gradient has shape ", seed.shape(),

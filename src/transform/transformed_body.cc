@@ -49,7 +49,7 @@ Tensors TransformedBody::tangents_of(const Tensors& outputs, const Tensors& vari
   const Tensors found = jvp(outputs, variables, tangents, differentiable_);
   Tensors result;
   for (size_t k = 0; k < outputs.size(); ++k)
-    if (is_floating(outputs[k].dtype()))
+    if (is_inexact(outputs[k].dtype()))
       result.push_back(found[k] ? found[k] : zeros(outputs[k].shape(), outputs[k].dtype()));
   return result;
 }

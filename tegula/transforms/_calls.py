@@ -19,6 +19,9 @@ class _Nesting(threading.local):
 _nesting = _Nesting()
 
 FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
+INEXACT = FLOATING | {"complex64", "complex128"}
+# A complex function's Jacobian is not one matrix of complex numbers, unless it is holomorphic.
+_REAL_ONLY = frozenset({"jacfwd", "jacrev"})
 
 
 def name_of(fn: Any) -> str:
@@ -97,6 +100,9 @@ class Call:
         nested = _nesting.depth > 0 or any(not x.is_leaf for x in self.variables)
         self.differentiable = self.connected and nested
 
+    def _kinds(self) -> frozenset[str]:
+        return FLOATING if self.op in _REAL_ONLY else INEXACT
+
     def _leaf(self, x: Any, path: str) -> Tensor:
         if isinstance(x, float):
             x = _core.asarray(x, dtype=_core.float32)
@@ -105,7 +111,7 @@ class Call:
                 f"{self.op} of {name_of(self.fn)}: {path} must be a tensor or hold tensors, "
                 f"not {type(x).__name__}; derivatives are by floating tensors and floats"
             )
-        if x.dtype.name not in FLOATING:
+        if x.dtype.name not in self._kinds():
             raise TypeError(
                 f"{self.op} of {name_of(self.fn)}: {path} is {x.dtype.name}, and only floating "
                 "tensors have derivatives; pass it as another argument, or cast it"
@@ -136,7 +142,7 @@ class Call:
         """The leaves of a result, which must be floating tensors."""
         leaves, structure = tree.flatten(result)
         for x, path in zip(leaves, structure.paths(), strict=True):
-            if not isinstance(x, Tensor) or x.dtype.name not in FLOATING:
+            if not isinstance(x, Tensor) or x.dtype.name not in self._kinds():
                 kind = x.dtype.name if isinstance(x, Tensor) else type(x).__name__
                 raise TypeError(
                     f"{self.op} of {name_of(self.fn)}: it must return floating tensors, but its "

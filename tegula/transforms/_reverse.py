@@ -9,6 +9,7 @@ from typing import Any
 from tegula import _core
 from tegula._core import Tensor
 from tegula.transforms._calls import (
+    FLOATING,
     Call,
     basis,
     matched,
@@ -56,6 +57,11 @@ def value_and_grad(
                 f"{value.shape}; return a sum or mean, or use tg.jacrev"
             )
         call.outputs(value)
+        if value.dtype.name not in FLOATING:
+            raise TypeError(
+                f"grad of {name_of(fn)}: it returned {value.dtype.name}, and only a real number "
+                "can be made smaller; return tg.real or tg.abs of it, or use tg.vjp"
+            )
         found: list[Tensor | None] = [None] * len(call.variables)
         if value.requires_grad:
             found = _core.gradients(

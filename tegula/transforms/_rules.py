@@ -9,7 +9,7 @@ from typing import Any
 from tegula import _core, tree
 from tegula._core import Tensor, enable_grad, no_grad
 from tegula._host import TensorSpec
-from tegula.transforms._calls import FLOATING, fitted, name_of, or_zeros, require_callable
+from tegula.transforms._calls import INEXACT, fitted, name_of, or_zeros, require_callable
 
 
 def stop_gradient(x: Any) -> Any:
@@ -44,7 +44,7 @@ class _Flat:
 
 
 def _flows(x: Any) -> bool:
-    return x.dtype.name in FLOATING
+    return x.dtype.name in INEXACT
 
 
 def _checked(where: str, given: Any, flat: _Flat, name: str, what: str) -> list[Tensor | None]:

@@ -45,6 +45,11 @@ struct TileMemory {
 };
 
 inline bool same_element(DType dtype, const std::byte* a, const std::byte* b) {
+  if (is_complex(dtype)) {
+    const DType part = real_dtype(dtype);
+    const size_t size = itemsize(part);
+    return same_element(part, a, b) && same_element(part, a + size, b + size);
+  }
   return dispatch(dtype, [&](auto zero) {
     using T = decltype(zero);
     if (std::memcmp(a, b, sizeof(T)) == 0) return true;

@@ -19,15 +19,20 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Makers:
-    """Random arrays; floating-point ones are of the dtype given."""
+    """Random arrays; floating-point ones are of the dtype given, complex ones of its parts."""
 
     def __init__(self, dtype: str, seed: int) -> None:
         self.dtype = np.dtype(dtype)
+        self.complex_dtype = np.result_type(self.dtype, np.complex64)
         self.rng = np.random.default_rng(seed)
 
     def f(self, *shape: int) -> np.ndarray:
         """Standard normal numbers."""
         return np.asarray(self.rng.standard_normal(shape), self.dtype)
+
+    def c(self, *shape: int) -> np.ndarray:
+        """Complex numbers with standard normal parts."""
+        return np.asarray(self.f(*shape) + 1j * self.f(*shape), self.complex_dtype)
 
     def pos(self, *shape: int) -> np.ndarray:
         """Numbers in [0.5, 2)."""
@@ -53,7 +58,7 @@ class Makers:
     def read(self, text: str) -> Call:
         """The arguments that a sample's text stands for."""
         names: dict[str, Any] = {
-            name: getattr(self, name) for name in ("f", "pos", "unit", "ints", "mask", "special")
+            name: getattr(self, name) for name in ("f", "c", "pos", "unit", "ints", "mask", "special")
         }
         names |= {"numpy": np, "_call": lambda *args, **kwargs: (args, kwargs)}
         args, kwargs = eval(f"_call({text})", names)
@@ -61,8 +66,9 @@ class Makers:
         return tree_map(self._as_asked, args), tree_map(self._as_asked, kwargs)
 
     def _as_asked(self, value: Any) -> Any:
-        floating = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f"
-        return np.asarray(value, self.dtype) if floating else value
+        kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else ""
+        wanted = {"f": self.dtype, "c": self.complex_dtype}.get(kind)
+        return value if wanted is None else np.asarray(value, wanted)
 
 
 def read_sample(text: str, dtype: str = "float32") -> Call:

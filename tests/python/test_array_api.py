@@ -19,7 +19,7 @@ import tegula as tg
 
 # What array_api_strict has beside the standard.
 BESIDE = {"Device"} | {name for name in strict.__all__ if "flags" in name.lower()}
-LATER = {"fft", "linalg", "complex64", "complex128", "conj", "imag", "real"}
+LATER = {"fft", "linalg"}
 NAMES = [name for name in strict.__all__ if name not in BESIDE and hasattr(tg, name)]
 FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(strict, name))]
 METHODS = [

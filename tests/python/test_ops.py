@@ -56,8 +56,9 @@ def assert_close(got: np.ndarray, want: Any, tolerance: float, what: str) -> Non
         np.testing.assert_array_equal(got, want, err_msg=what)
         return
     scale = float(np.max(np.abs(want[np.isfinite(want)]), initial=1e-30))
+    wide = np.complex128 if got.dtype.kind == "c" else np.float64
     np.testing.assert_allclose(
-        got.astype(np.float64), want.astype(np.float64), rtol=tolerance, atol=tolerance * scale,
+        got.astype(wide), want.astype(wide), rtol=tolerance, atol=tolerance * scale,
         err_msg=what,
     )  # fmt: skip
 
@@ -162,13 +163,18 @@ class Slope:
         # Results that no derivative flows from, such as running statistics, weigh nothing.
         weigh = [y.requires_grad for y in self._results([leaf(x) for x in self.inputs])]
         self.weights = [
-            self.rng.standard_normal(y.shape) * flows
+            self._normal(y) * flows
             for y, flows in zip(self._results(self.inputs), weigh, strict=True)
         ]
 
     @staticmethod
     def _varies(x: Any) -> bool:
-        return isinstance(x, np.ndarray) and x.dtype == np.float64
+        return isinstance(x, np.ndarray) and x.dtype in (np.float64, np.complex128)
+
+    def _normal(self, like: Any) -> np.ndarray:
+        """Random numbers of the same shape, complex where those of `like` are."""
+        x = self.rng.standard_normal(like.shape)
+        return x + 1j * self.rng.standard_normal(like.shape) if is_complex(like) else x
 
     def _results(self, inputs: list[Any]) -> list[tg.Tensor]:
         left = iter(inputs)
@@ -176,12 +182,12 @@ class Slope:
             lambda x: to_tensor(next(left) if self._varies(x) else x), (self.args, self.kwargs)
         )
         result = samples.leaves(function(self.name)(*args, **kwargs))
-        return [y for y in result if y.dtype == tg.float64]
+        return [y for y in result if y.dtype in (tg.float64, tg.complex128)]
 
     def __call__(self, inputs: list[Any]) -> tg.Tensor:
         total = tg.asarray(np.zeros(()))
         for y, w in zip(self._results(inputs), self.weights, strict=True):
-            total = total + (y * tg.asarray(w)).sum()
+            total = total + tg.real(tg.conj(tg.asarray(w)) * y).sum()
         return total
 
     def gradients(self, inputs: list[tg.Tensor], create_graph: bool = False) -> list[tg.Tensor]:
@@ -189,7 +195,7 @@ class Slope:
         return gradients(self(inputs), inputs, create_graph)
 
     def directions(self) -> list[np.ndarray]:
-        return [self.rng.standard_normal(x.shape) for x in self.inputs]
+        return [self._normal(x) for x in self.inputs]
 
 
 def gradients(
@@ -212,8 +218,13 @@ def moved(inputs: list[np.ndarray], by: list[np.ndarray], step: float) -> list[n
     return [np.asarray(x + step * d) for x, d in zip(inputs, by, strict=True)]
 
 
+def is_complex(x: Any) -> bool:
+    return x.dtype in (np.complex128, tg.complex128)
+
+
 def inner(a: list[Any], b: list[np.ndarray]) -> float:
-    return sum(float(np.sum(np.asarray(x) * y)) for x, y in zip(a, b, strict=True))
+    """The sum of products of all parts."""
+    return sum(float(np.vdot(np.asarray(x), y).real) for x, y in zip(a, b, strict=True))
 
 
 def assert_slopes_agree(rule: float, difference: float, what: str, tolerance: float) -> None:
@@ -249,7 +260,7 @@ def test_second_derivative(name, text):
     def gradient_along(inputs: list[tg.Tensor], create_graph: bool) -> tg.Tensor:
         total = tg.asarray(np.zeros(()))
         for g, d in zip(slope.gradients(inputs, create_graph), by, strict=True):
-            total = total + (g * tg.asarray(d)).sum()
+            total = total + tg.real(tg.conj(tg.asarray(d)) * g).sum()
         return total
 
     inputs = [leaf(x) for x in slope.inputs]

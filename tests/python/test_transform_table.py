@@ -45,7 +45,7 @@ class Entry:
             return _Place(len(self.arrays) - 1)
 
         self.form = samples.tree_map(take, (self.args, self.kwargs))
-        self.floating = [i for i, x in enumerate(self.arrays) if x.dtype.kind == "f"]
+        self.floating = [i for i, x in enumerate(self.arrays) if x.dtype.kind in "fc"]
 
     def __call__(self, *tensors: Any) -> tuple[tg.Tensor, ...]:
         """The results, for other tensors in the places of the arrays."""
@@ -122,19 +122,25 @@ TRACED = [sample for sample in DIFFERENTIABLE if not Entry(*sample).reads_values
 
 def directions(tensors: Sequence[tg.Tensor], seed: int) -> tuple[tg.Tensor, ...]:
     rng = np.random.default_rng(seed)
-    return tuple(tg.asarray(np.asarray(rng.standard_normal(x.shape))) for x in tensors)
+
+    def direction(x: tg.Tensor) -> tg.Tensor:
+        d = np.asarray(rng.standard_normal(x.shape))
+        is_complex = x.dtype == tg.complex128
+        return tg.asarray(d + 1j * rng.standard_normal(x.shape) if is_complex else d)
+
+    return tuple(direction(x) for x in tensors)
 
 
 def inner(a: Sequence[Any], b: Sequence[Any]) -> float:
-    return sum(float(np.sum(np.asarray(x) * np.asarray(y))) for x, y in zip(a, b, strict=True))
+    return sum(float(np.vdot(np.asarray(x), np.asarray(y)).real) for x, y in zip(a, b, strict=True))
 
 
 def assert_same(got: Any, want: Any, what: str, tolerance: float = SMOOTH_TOLERANCE) -> None:
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
     assert got.dtype == want.dtype, f"{what}: {got.dtype}, expected {want.dtype}"
-    finite = want[np.isfinite(want)] if want.dtype.kind == "f" else want
-    scale = float(np.max(np.abs(finite.astype(np.float64)), initial=1e-30))
+    finite = want[np.isfinite(want)] if want.dtype.kind in "fc" else want
+    scale = float(np.max(np.abs(finite * 1.0), initial=1e-30))
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale, err_msg=what)
 
 
@@ -142,7 +148,7 @@ def scalar_of(function: Any, weights: Sequence[tg.Tensor]) -> Any:
     """The sum of the results times fixed weights."""
 
     def total(*floats: tg.Tensor) -> tg.Tensor:
-        parts = [(y * w).sum() for y, w in zip(function(*floats), weights, strict=True)]
+        parts = [tg.real(tg.conj(w) * y).sum() for y, w in zip(function(*floats), weights, strict=True)]
         return sum(parts[1:], parts[0])
 
     return total
@@ -288,7 +294,7 @@ def test_second_derivatives_agree(name, text):
     forward = inner(tg.jvp(gradient, primals, along)[1], across)
 
     def slope(*xs: tg.Tensor) -> tg.Tensor:
-        parts = [(g * t).sum() for g, t in zip(gradient(*xs), along, strict=True)]
+        parts = [tg.real(tg.conj(t) * g).sum() for g, t in zip(gradient(*xs), along, strict=True)]
         return sum(parts[1:], parts[0])
 
     reverse = inner(tg.grad(slope, argnums=numbers)(*primals), across)

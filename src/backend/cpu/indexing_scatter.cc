@@ -151,7 +151,7 @@ void scatter(const Scatter& s) {
 template <class F>
 void dispatch_mode(DType dtype, bool add, F&& f) {
   if (add) {
-    dispatch(dtype, [&](auto zero) { f(zero, std::true_type{}); });
+    dispatch_all(dtype, [&](auto zero) { f(zero, std::true_type{}); });
   } else {
     dispatch_size(itemsize(dtype), [&](auto zero) { f(zero, std::false_type{}); });
   }

@@ -7,7 +7,7 @@
 
 namespace tegula::cpu {
 
-// Copies the elements of a space of `shape`, each `itemsize` (1, 2, 4 or 8) bytes; strides count
+// Copies the elements of a space of `shape`, each `itemsize` (1, 2, 4, 8 or 16) bytes; strides count
 // elements. The destination's elements are distinct and overlap no element of the source. Large
 // copies use the thread pool.
 void strided_copy(std::byte* dst, const Dims& dst_strides, const std::byte* src,

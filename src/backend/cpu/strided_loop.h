@@ -119,7 +119,8 @@ inline Dims without_axis(const Dims& dims, size_t axis) {
   return out;
 }
 
-// Calls f(U{}) with the unsigned type of `size` bytes: moving elements needs no other knowledge.
+// Calls f(U{}) with a type of `size` bytes, unsigned up to 8: moving elements needs no other
+// knowledge.
 template <class F>
 void dispatch_size(size_t size, F&& f) {
   switch (size) {
@@ -129,8 +130,10 @@ void dispatch_size(size_t size, F&& f) {
       return f(uint16_t{});
     case 4:
       return f(uint32_t{});
-    default:
+    case 8:
       return f(uint64_t{});
+    default:
+      return f(complex128{});
   }
 }
 

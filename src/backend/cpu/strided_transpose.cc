@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "backend/cpu/strided_transpose.h"
+#include "base/complex.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tegula::cpu {
@@ -133,11 +134,25 @@ void transpose(std::byte* out, int64_t out_step, const std::byte* in, int64_t in
   if (stream) hwy::FlushStream();
 }
 
+// Elements as wide as a 128-bit block need no interleaving.
+void transpose_blocks(std::byte* out, int64_t out_step, const std::byte* in, int64_t in_step,
+                      int64_t rows, int64_t cols, bool) {
+  constexpr int64_t kSquare = 8;
+  auto* const dst = reinterpret_cast<complex128*>(out);
+  const auto* const src = reinterpret_cast<const complex128*>(in);
+  for (int64_t r = 0; r < rows; r += kSquare)
+    for (int64_t c = 0; c < cols; c += kSquare)
+      for (int64_t i = r; i < std::min(r + kSquare, rows); ++i)
+        for (int64_t j = c; j < std::min(c + kSquare, cols); ++j)
+          dst[i * out_step + j] = src[i + j * in_step];
+}
+
 Transpose find_transpose(size_t size) {
   return size == 1   ? transpose<uint8_t>
          : size == 2 ? transpose<uint16_t>
          : size == 4 ? transpose<uint32_t>
-                     : transpose<uint64_t>;
+         : size == 8 ? transpose<uint64_t>
+                     : transpose_blocks;
 }
 
 }  // namespace HWY_NAMESPACE

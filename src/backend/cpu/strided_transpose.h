@@ -10,7 +10,7 @@ namespace tegula::cpu {
 // `stream` writes past the caches where the rows of `to` begin with a cache line.
 using Transpose = void (*)(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step,
                            int64_t rows, int64_t cols, bool stream);
-// For elements of `size` bytes: 1, 2, 4 or 8.
+// For elements of `size` bytes: 1, 2, 4, 8 or 16.
 Transpose transpose_function(size_t size);
 
 }  // namespace tegula::cpu

@@ -335,6 +335,8 @@ TileFunction same(DType dtype) {
       return Unary<Same, uint16_t, uint16_t>::run;
     case 4:
       return Unary<Same, uint32_t, uint32_t>::run;
+    case 16:
+      return Unary<Same, complex128, complex128>::run;
     default:
       return Unary<Same, uint64_t, uint64_t>::run;
   }
@@ -410,6 +412,8 @@ TileFunction arithmetic_function(TileOp op, DType dtype, Form form) {
 }
 
 TileFunction find_function(TileOp op, DType dtype, Form form) {
+  if (is_complex(dtype) || op == TileOp::complex)
+    if (TileFunction f = complex_function(op, dtype, form)) return f;
   if (TileFunction f = arithmetic_function(op, dtype, form)) return f;
   if (TileFunction f = logic_function(op, dtype, form)) return f;
   return math_function(op, dtype, form);

@@ -42,6 +42,11 @@ struct Cast {
     }
   }
 };
+// A complex number without an imaginary part.
+template <class From, class C>
+struct Join {
+  static C apply(From x) { return C(decltype(C::re)(x)); }
+};
 template <class From>
 struct ToBool {
   static uint8_t apply(From x) { return x != From(0); }
@@ -146,7 +151,20 @@ constexpr TileFunction narrow_half = Unary<Narrow<float16>, float, float16>::run
 constexpr TileFunction through_half = Unary<Through<float16>, float, float>::run;
 #endif
 
+template <class C>
+TileFunction to_complex(DType from) {
+  if (is_complex(from))
+    return from == DType::complex64 ? Unary<Cast<complex64, C>, complex64, C>::run
+                                    : Unary<Cast<complex128, C>, complex128, C>::run;
+  return by_type(from, [](auto zero) -> TileFunction {
+    using From = decltype(zero);
+    return Unary<Join<From, C>, From, C>::run;
+  });
+}
+
 TileFunction find_cast(DType from, DType to) {
+  if (to == DType::complex64) return to_complex<complex64>(from);
+  if (to == DType::complex128) return to_complex<complex128>(from);
   if (to == DType::float16 && from == DType::float32) return narrow_half;
   if (to == DType::bfloat16 && from == DType::float32)
     return Unary<Narrow<bfloat16>, float, bfloat16>::run;
@@ -204,13 +222,15 @@ TileFunction find_fill(size_t size) {
   return size == 1   ? fill<uint8_t>
          : size == 2 ? fill<uint16_t>
          : size == 4 ? fill<uint32_t>
-                     : fill<uint64_t>;
+         : size == 8 ? fill<uint64_t>
+                     : fill<complex128>;
 }
 StridedCopy find_strided_copy(size_t size) {
   return size == 1   ? strided<uint8_t>
          : size == 2 ? strided<uint16_t>
          : size == 4 ? strided<uint32_t>
-                     : strided<uint64_t>;
+         : size == 8 ? strided<uint64_t>
+                     : strided<complex128>;
 }
 
 }  // namespace HWY_NAMESPACE

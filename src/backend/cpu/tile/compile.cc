@@ -53,7 +53,7 @@ CompiledTile Compiler::compile() {
   choose_pieces();
   place_slots();
   if (part_columns_ == 0) find_copy();
-  for (size_t size : {1, 2, 4, 8}) {
+  for (size_t size : {1, 2, 4, 8, 16}) {
     c_.copy[size] = strided_copy_function(size);
     c_.transpose[size] = transpose_function(size);
   }
@@ -176,7 +176,8 @@ int32_t Compiler::spread(int32_t slot, int pass) {
 }
 
 TileFunction Compiler::copy_of(int64_t size) {
-  constexpr DType by_size[] = {DType::uint8, DType::uint16, DType::uint32, DType::uint64};
+  constexpr DType by_size[] = {DType::uint8, DType::uint16, DType::uint32, DType::uint64,
+                               DType::complex128};
   return arithmetic_function(TileOp::load, by_size[std::countr_zero(uint64_t(size))],
                              Form::vectors);
 }
@@ -477,7 +478,7 @@ void Compiler::place_tiles(const Pass& pass, int64_t tile, int64_t pad) {
   for (size_t k = 0; k < steps.size(); ++k)
     for (int32_t slot : slots_of(steps[k]))
       if (is_tile(slot)) last[size_t(slot)] = int64_t(k);
-  std::vector<std::vector<int64_t>> free(9);  // by element size
+  std::vector<std::vector<int64_t>> free(kMaxElement + 1);  // by size
   std::vector<bool> placed(c_.slots.size());
   for (auto& [size, offset] : reusable_) free[size_t(size)].push_back(offset);
   for (size_t k = 0; k < steps.size(); ++k) {

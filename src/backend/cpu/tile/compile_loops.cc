@@ -301,7 +301,7 @@ void Compiler::choose_tiles(int64_t wanted) {
     widest = std::max(widest, int64_t(itemsize(kept_as(in.dtype))));
   const bool reduces = p_.reduce_axes > 0;
   // Tiles of a reduction along rows are whole blocks.
-  if (widest == 8 && wanted == kTile && !(reduces && !c_.columns)) wanted /= 2;
+  if (widest >= 8 && wanted == kTile && !(reduces && !c_.columns)) wanted = wanted * 4 / widest;
   const int64_t tile = tile_size(wanted);
   if (in_blocks_) return choose_block_tiles(tile);
   const int64_t inner = std::max<int64_t>(c_.inner, 1);

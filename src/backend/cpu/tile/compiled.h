@@ -20,6 +20,8 @@
 
 namespace tegula::cpu {
 
+inline constexpr size_t kMaxElement = 16;  // bytes
+
 enum class Level : uint8_t { scalar, row, full };
 
 // A loop's axes and how an operand moves along them, in bytes.
@@ -109,8 +111,8 @@ struct CompiledTile {
   std::vector<Pass> passes;  // the last has row steps only
   int64_t memory = 0;  // bytes of working memory
 
-  StridedCopy copy[9] = {};  // by element size
-  Transpose transpose[9] = {};
+  StridedCopy copy[kMaxElement + 1] = {};  // by element size
+  Transpose transpose[kMaxElement + 1] = {};
 
   // A program that only moves elements between different orders goes by strided_copy() instead.
   bool is_copy = false;

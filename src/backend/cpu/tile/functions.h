@@ -23,13 +23,14 @@ enum class Form : uint8_t { vectors, scalar_right, scalar_left };
 TileFunction arithmetic_function(TileOp op, DType dtype, Form form);
 TileFunction logic_function(TileOp op, DType dtype, Form form);  // compare, bits, where
 TileFunction math_function(TileOp op, DType dtype, Form form);
-// Any of the three.
+TileFunction complex_function(TileOp op, DType dtype, Form form);
+// Any of them.
 TileFunction find_function(TileOp op, DType dtype, Form form);
 
 TileFunction cast_function(DType from, DType to);
 // Rounds float32 values to those that float16 or bfloat16 can hold.
 TileFunction rounding_function(DType dtype);
-// Repeats one element of `size` bytes.
+// Repeats one element of `size` (1, 2, 4, 8 or 16) bytes.
 TileFunction fill_function(size_t size);
 
 // The parts of a reduction; see ReduceTree. Elements have one dtype throughout.

@@ -304,6 +304,7 @@ TileFunction find_logic(TileOp op, DType dtype, Form form) {
         else return nullptr;
       });
     case TileOp::where:
+      if (itemsize(dtype) == sizeof(complex128)) return Where<complex128>::find(form);
       return by_size(dtype, [&](auto zero) { return Where<decltype(zero)>::find(form); });
     default:
       return nullptr;

@@ -1,0 +1,248 @@
+// Complex numbers: arithmetic in their own precision, functions by way of complex128.
+#include "backend/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/tile/complex.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <complex>
+#include <type_traits>
+
+#include "backend/cpu/tile/functions.h"
+#include "base/complex_math.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tegula::cpu {
+namespace HWY_NAMESPACE {
+
+#include "backend/cpu/tile/loops.h"
+
+struct Negative {
+  template <class C>
+  static C apply(C z) {
+    return -z;
+  }
+};
+struct Square {
+  template <class C>
+  static C apply(C z) {
+    return z * z;
+  }
+};
+struct Reciprocal {
+  template <class C>
+  static C apply(C z) {
+    return C(1) / z;
+  }
+};
+struct Conjugate {
+  template <class C>
+  static C apply(C z) {
+    return {z.re, -z.im};
+  }
+};
+struct RealPart {
+  template <class F>
+  static F apply(Complex<F> z) {
+    return z.re;
+  }
+};
+struct ImaginaryPart {
+  template <class F>
+  static F apply(Complex<F> z) {
+    return z.im;
+  }
+};
+struct Join {
+  template <class F>
+  static Complex<F> apply(F re, F im) {
+    return {re, im};
+  }
+};
+struct Add {
+  template <class C>
+  static C apply(C a, C b) {
+    return a + b;
+  }
+};
+struct Subtract {
+  template <class C>
+  static C apply(C a, C b) {
+    return a - b;
+  }
+};
+struct Multiply {
+  template <class C>
+  static C apply(C a, C b) {
+    return a * b;
+  }
+};
+struct Divide {
+  template <class C>
+  static C apply(C a, C b) {
+    return a / b;
+  }
+};
+struct Equal {
+  template <class C>
+  static uint8_t apply(C a, C b) {
+    return a == b;
+  }
+};
+struct NotEqual {
+  template <class C>
+  static uint8_t apply(C a, C b) {
+    return !(a == b);
+  }
+};
+
+using Wide = std::complex<double>;
+template <Wide (*kFunction)(Wide)>
+struct Function {
+  template <class C>
+  static C apply(C z) {
+    return C(kFunction(Wide(z)));
+  }
+};
+struct Power {
+  template <class C>
+  static C apply(C a, C b) {
+    return C(complex_pow(Wide(a), Wide(b)));
+  }
+};
+Wide sqrt(Wide z) { return std::sqrt(z); }
+Wide rsqrt(Wide z) { return Wide(complex128(1) / complex128(std::sqrt(z))); }
+Wide exp(Wide z) { return std::exp(z); }
+Wide log(Wide z) { return std::log(z); }
+Wide sin(Wide z) { return std::sin(z); }
+Wide cos(Wide z) { return std::cos(z); }
+Wide tan(Wide z) { return std::tan(z); }
+Wide asin(Wide z) { return std::asin(z); }
+Wide acos(Wide z) { return std::acos(z); }
+Wide atan(Wide z) { return std::atan(z); }
+Wide sinh(Wide z) { return std::sinh(z); }
+Wide cosh(Wide z) { return std::cosh(z); }
+Wide tanh(Wide z) { return std::tanh(z); }
+Wide asinh(Wide z) { return std::asinh(z); }
+Wide acosh(Wide z) { return std::acosh(z); }
+Wide atanh(Wide z) { return std::atanh(z); }
+
+template <class Op>
+TileFunction unary(bool wide) {
+  return wide ? Unary<Op, complex128, complex128>::run : Unary<Op, complex64, complex64>::run;
+}
+template <Wide (*kFunction)(Wide)>
+TileFunction function(bool wide) {
+  return unary<Function<kFunction>>(wide);
+}
+template <class Op>
+TileFunction part(bool wide) {
+  return wide ? Unary<Op, complex128, double>::run : Unary<Op, complex64, float>::run;
+}
+template <class Op>
+TileFunction binary(bool wide, Form form) {
+  return wide ? Binary<Op, complex128, complex128>::find(form)
+              : Binary<Op, complex64, complex64>::find(form);
+}
+template <class Op>
+TileFunction comparison(bool wide, Form form) {
+  return wide ? Binary<Op, complex128, uint8_t>::find(form)
+              : Binary<Op, complex64, uint8_t>::find(form);
+}
+
+TileFunction find_complex(TileOp op, DType dtype, Form form) {
+  const bool wide = real_dtype(dtype) == DType::float64;
+  switch (op) {
+    case TileOp::complex:
+      return wide ? Binary<Join, double, complex128>::find(form)
+                  : Binary<Join, float, complex64>::find(form);
+    case TileOp::real:
+      return part<RealPart>(wide);
+    case TileOp::imag:
+      return part<ImaginaryPart>(wide);
+    case TileOp::conj:
+      return unary<Conjugate>(wide);
+    case TileOp::negative:
+      return unary<Negative>(wide);
+    case TileOp::square:
+      return unary<Square>(wide);
+    case TileOp::reciprocal:
+      return unary<Reciprocal>(wide);
+    case TileOp::sqrt:
+      return function<sqrt>(wide);
+    case TileOp::rsqrt:
+      return function<rsqrt>(wide);
+    case TileOp::exp:
+      return function<exp>(wide);
+    case TileOp::exp2:
+      return function<complex_exp2>(wide);
+    case TileOp::expm1:
+      return function<complex_expm1>(wide);
+    case TileOp::log:
+      return function<log>(wide);
+    case TileOp::log1p:
+      return function<complex_log1p>(wide);
+    case TileOp::log2:
+      return function<complex_log2>(wide);
+    case TileOp::log10:
+      return function<complex_log10>(wide);
+    case TileOp::sin:
+      return function<sin>(wide);
+    case TileOp::cos:
+      return function<cos>(wide);
+    case TileOp::tan:
+      return function<tan>(wide);
+    case TileOp::asin:
+      return function<asin>(wide);
+    case TileOp::acos:
+      return function<acos>(wide);
+    case TileOp::atan:
+      return function<atan>(wide);
+    case TileOp::sinh:
+      return function<sinh>(wide);
+    case TileOp::cosh:
+      return function<cosh>(wide);
+    case TileOp::tanh:
+      return function<tanh>(wide);
+    case TileOp::asinh:
+      return function<asinh>(wide);
+    case TileOp::acosh:
+      return function<acosh>(wide);
+    case TileOp::atanh:
+      return function<atanh>(wide);
+    case TileOp::sigmoid:
+      return function<complex_sigmoid>(wide);
+    case TileOp::add:
+      return binary<Add>(wide, form);
+    case TileOp::subtract:
+      return binary<Subtract>(wide, form);
+    case TileOp::multiply:
+      return binary<Multiply>(wide, form);
+    case TileOp::divide:
+      return binary<Divide>(wide, form);
+    case TileOp::pow:
+      return binary<Power>(wide, form);
+    case TileOp::equal:
+      return comparison<Equal>(wide, form);
+    case TileOp::not_equal:
+      return comparison<NotEqual>(wide, form);
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tegula::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tegula::cpu {
+
+HWY_EXPORT(find_complex);
+TileFunction complex_function(TileOp op, DType dtype, Form form) {
+  return HWY_DYNAMIC_DISPATCH(find_complex)(op, dtype, form);
+}
+
+}  // namespace tegula::cpu
+#endif
