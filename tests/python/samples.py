@@ -58,7 +58,8 @@ class Makers:
     def read(self, text: str) -> Call:
         """The arguments that a sample's text stands for."""
         names: dict[str, Any] = {
-            name: getattr(self, name) for name in ("f", "c", "pos", "unit", "ints", "mask", "special")
+            name: getattr(self, name)
+            for name in ("f", "c", "pos", "unit", "ints", "mask", "special")
         }
         names |= {"numpy": np, "_call": lambda *args, **kwargs: (args, kwargs)}
         args, kwargs = eval(f"_call({text})", names)
