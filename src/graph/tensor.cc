@@ -153,7 +153,7 @@ Tensor cast_scalar(const Tensor& x, DType dtype) {
     result = scalar(value_of(node), dtype);
   } else {
     if (x.dtype() == DType::uint64 && node.scalar_bits > uint64_t(INT64_MAX)) {
-      if (is_floating(dtype)) return scalar(double(node.scalar_bits), dtype);
+      if (is_inexact(dtype)) return scalar(double(node.scalar_bits), dtype);
       require(dtype == DType::uint64 || dtype == DType::bool_, "the Python integer ",
               node.scalar_bits, " does not fit ", dtype);
       return dtype == DType::bool_ ? scalar(int64_t(1), dtype) : wide_scalar(node.scalar_bits);

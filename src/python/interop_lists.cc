@@ -168,7 +168,8 @@ Tensor in_any_dtype(PyObject* object, std::optional<DType> wanted, Copy copy, Ba
   if (find_operand(object, number)) {
     // No longer weak.
     if (is_complex(number.dtype())) return astype(number, wanted.value_or(DType::complex64));
-    return cast_scalar(number, number.dtype());
+    const bool both_floats = wanted && is_floating(*wanted) && is_floating(number.dtype());
+    return cast_scalar(number, both_floats ? *wanted : number.dtype());
   }
   if (PyObject_CheckBuffer(object) || PyObject_HasAttrString(object, "__array__"))
     return through_numpy(object, copy, device);
