@@ -144,10 +144,10 @@ C float_remainder(C a, C b) {
   if (r == 0) return std::copysign(C(0), b);
   return (r < 0) != (b < 0) ? r + b : r;
 }
-// As NumPy does it.
+// As NumPy does it, but for infinities, which the array API standard divides as by /.
 template <class C>
 C float_floor_divide(C a, C b) {
-  if (b == 0) return a / b;
+  if (b == 0 || std::isinf(a) || std::isinf(b)) return a / b;
   const C r = std::fmod(a, b);
   C quotient = (a - r) / b;
   if (r != 0 && (r < 0) != (b < 0)) quotient -= 1;
