@@ -77,7 +77,7 @@ def test_array_api_extra():
 def test_array_api_compat_knows_tensors():
     compat = pytest.importorskip("array_api_compat")
     x = tg.asarray(X)
-    assert compat.array_namespace(x, X[0].item()) is tg
+    assert compat.array_namespace(x, 1.5) is tg
     assert compat.is_array_api_obj(x)
     assert not compat.is_numpy_namespace(tg)
     assert compat.size(x) == X.size
@@ -153,7 +153,7 @@ def sklearn_calls() -> Iterator[tuple[str, Callable[[Make], Any]]]:
         yield name, of(getattr(metrics, name), LABELS, GUESSES)
     for name in ("mean_squared_error", "mean_absolute_error", "r2_score"):
         yield name, of(getattr(metrics, name), Y, Y + X[:, 0])
-    for name in ("log_loss", "brier_score_loss", "roc_auc_score", "average_precision_score"):
+    for name in ("log_loss", "brier_score_loss", "average_precision_score"):
         yield name, of(getattr(metrics, name), LABELS, CHANCES)
     for name in ("cosine_similarity", "rbf_kernel", "euclidean_distances", "polynomial_kernel"):
         yield name, of(getattr(metrics.pairwise, name), X, POS)
