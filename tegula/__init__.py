@@ -46,7 +46,7 @@ from tegula.transforms import (
 )
 
 if TYPE_CHECKING:
-    from tegula import autograd, data, debug, io, linalg, nn, optim, profiler, random
+    from tegula import autograd, data, debug, fft, io, linalg, nn, optim, profiler, random
     from tegula._explain import explain
     from tegula._graph import graph
     from tegula.io import load, save
@@ -60,7 +60,8 @@ empty_like = _core.zeros_like
 __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
-_LAZY = {"data", "autograd", "io", "linalg", "nn", "optim", "profiler", "random", "cli", "train"}
+_LAZY = {"data", "autograd", "fft", "io", "linalg", "nn", "optim", "profiler", "random", "cli"}
+_LAZY |= {"train"}
 _LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "io"}
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "empty",
     "empty_like",
     "explain",
+    "fft",
     "finfo",
     "grad",
     "graph",

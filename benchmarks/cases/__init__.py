@@ -8,15 +8,18 @@ from types import ModuleType
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    arrays,
     at_once,
     attention,
     bits,
     conv,
     demo,
+    fft,
     first_call,
     fused,
     gemm,
     gpt,
+    linalg,
     lowp,
     lstm,
     memory,
@@ -66,6 +69,9 @@ CASES: dict[str, Case] = {
         memory,
         bits,
         transforms,
+        arrays,
+        linalg,
+        fft,
         package,
     )
 }

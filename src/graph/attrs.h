@@ -59,6 +59,12 @@ struct AttentionAttrs {
   int64_t is_causal;
   double scale;
 };
+// solve_triangular: which triangle the matrix is, and whether its diagonal counts as ones.
+struct TriangularAttrs {
+  int64_t upper, unit_diagonal;
+};
+// svd: what is wanted beside the singular values.
+enum SvdMode : int64_t { kSvdValues = 0, kSvdReduced = 1, kSvdFull = 2 };
 // row_norm and its gradient; a bias comes with a weight.
 struct RowNormAttrs {
   int64_t has_weight, has_bias, centered;
@@ -70,6 +76,16 @@ struct OptimizerAttrs {
   int64_t flags;
 };
 enum OptimizerFlags : int64_t { kNesterov = 1, kDecoupledDecay = 2, kMaximize = 4 };
+
+// fft_c2c, fft_r2c, fft_c2r: these words, then the axis and the length of each transform; the last
+// is done first. The result is multiplied by `scale`.
+struct FftAttrs {
+  int64_t inverse;  // fft_c2c alone: e^(+2 pi i ...)
+  double scale;
+};
+struct FftAxis {
+  int64_t axis, n;
+};
 
 template <class A>
 A read_attrs(std::span<const int64_t> words) {

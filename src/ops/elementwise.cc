@@ -316,7 +316,7 @@ void check_operand(const Row& r, DType dtype) {
   if (is_complex(dtype) && !takes_complex(r.rule))
     fail(ErrorKind::type, r.name, ": not defined for complex numbers",
          r.rule == Rule::compare ? ", which have no order" : "", ", got ", dtype);
-  if (dtype == DType::bool_ && r.rule == Rule::same && (r.name == "negative" || r.name == "sign"))
+  if (dtype == DType::bool_ && (r.name == "negative" || r.name == "sign"))
     fail(ErrorKind::type, r.name, ": not defined for bool; use logical_not, or astype first");
 }
 

@@ -32,6 +32,7 @@ ArgKind kind_named(std::string_view word) {
   if (word == "ints") return ArgKind::ints;
   if (word == "dtype") return ArgKind::dtype;
   if (word == "str") return ArgKind::text;
+  if (word == "float|str") return ArgKind::order;
   if (word == "device") return ArgKind::device;
   fail(ErrorKind::runtime, "an operation declares an argument of unknown kind '", word, "'");
 }
@@ -98,6 +99,12 @@ Dims Args::axes(size_t i, size_t rank) const {
   Dims all;
   for (size_t axis = 0; axis < rank; ++axis) all.push_back(int64_t(axis));
   return all;
+}
+
+std::string Args::order(size_t i, std::string_view otherwise) const {
+  if (!has(i)) return std::string(otherwise);
+  const double* number = std::get_if<double>(&values_[i]);
+  return number ? cat(*number) : text(i);
 }
 
 Dims Args::per_axis(size_t i, size_t count, const std::string& what) const {

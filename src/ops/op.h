@@ -21,6 +21,7 @@ enum class ArgKind : uint8_t {
   ints,     // ints: an int or a sequence of ints (axes, shapes, a pair)
   dtype,    // dtype
   text,     // str
+  order,    // float|str: of a norm
   device,   // device: the name of one
 };
 
@@ -51,6 +52,8 @@ class Args {
   double real(size_t i) const { return std::get<double>(values_[i]); }
   bool boolean(size_t i) const { return std::get<bool>(values_[i]); }
   const Dims& ints(size_t i) const { return std::get<Dims>(values_[i]); }
+  // Of a number its digits, or "inf" or "-inf"; `otherwise` for None.
+  std::string order(size_t i, std::string_view otherwise) const;
   const std::string& text(size_t i) const { return std::get<std::string>(values_[i]); }
   DType dtype(size_t i) const { return std::get<DType>(values_[i]); }
   DType dtype_or(size_t i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }

@@ -30,6 +30,8 @@ const char* kind_text(ArgKind kind) {
     case ArgKind::text:
     case ArgKind::device:
       return "str";
+    case ArgKind::order:
+      return "float | str";
   }
   return "Any";
 }

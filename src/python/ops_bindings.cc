@@ -58,6 +58,7 @@ Arg parse_default(const Parameter& p) {
     case ArgKind::dtype:
       return dtype_named(text);
     case ArgKind::text:
+    case ArgKind::order:
       return text.substr(1, text.size() - 2);
     case ArgKind::ints: {
       Dims dims;
@@ -106,6 +107,9 @@ Arg convert(PyObject* object, const Parameter& p, const char* op) {
       return to_dtype(object, op, name);
     case ArgKind::text:
       return to_text(object, op, name);
+    case ArgKind::order:
+      if (PyUnicode_Check(object)) return to_text(object, op, name);
+      return to_double(object, op, name);
     case ArgKind::device:
       return &to_device(object, op);
   }

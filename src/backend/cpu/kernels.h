@@ -14,7 +14,9 @@ struct KernelEntry {
 };
 
 std::span<const KernelEntry> contraction_kernels();  // matmul, conv and its two gradients
+std::span<const KernelEntry> fft_kernels();  // fft_c2c, fft_r2c, fft_c2r
 std::span<const KernelEntry> indexing_kernels();  // gather, scatter, slice_update, concat, ...
+std::span<const KernelEntry> linalg_kernels();  // solve, svd, ...
 std::span<const KernelEntry> neural_kernels();  // attention, moments, row_norm, ...
 std::span<const KernelEntry> optimizer_kernels();  // sgd, adam
 std::span<const KernelEntry> pooling_kernels();
