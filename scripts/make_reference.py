@@ -18,10 +18,11 @@ import samples  # noqa: E402
 import tegula as tg  # noqa: E402
 from tegula import _core  # noqa: E402
 
-MAKERS = """Arguments of the examples: `f(3, 4)` is normal numbers of that shape, `pos` positive
-ones, `unit` ones in (-0.9, 0.9), `ints(low, high, ...)` integers, `mask` bools, `special()` numbers
-with NaN and infinities among them. `Tensor` arguments may be numbers, arrays and nested lists;
-`ints` is an int or several; `?` allows None.
+MAKERS = """Arguments of the examples: `f(3, 4)` is normal numbers of that shape, `c` complex ones,
+`pos` positive ones, `unit` ones in (-0.9, 0.9), `ints(low, high, ...)` integers, `mask` bools,
+`square(2, 3)` two regular 3 by 3 matrices, `spd` and `hpd` positive definite ones, `special()`
+numbers with NaN and infinities among them. `Tensor` arguments may be numbers, arrays and nested
+lists; `ints` is an int or several; `?` allows None.
 """
 
 

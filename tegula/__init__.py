@@ -19,6 +19,8 @@ from tegula._custom import CustomOp, CustomOps, custom_op, custom_op_include, lo
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
 from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
+from tegula._namespace_info import array_namespace_info as __array_namespace_info__
+from tegula._namespace_info import broadcast_shapes
 from tegula.debug import debug_nans
 from tegula.transforms import (
     all_gather,
@@ -64,8 +66,11 @@ _LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "
 
 __all__ = [
     *_core.__all__,
+    "__array_api_version__",
+    "__array_namespace_info__",
     "__version__",
     "autograd",
+    "broadcast_shapes",
     "can_cast",
     "cond",
     "custom_op",

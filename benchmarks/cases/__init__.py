@@ -8,6 +8,7 @@ from types import ModuleType
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    arrays,
     at_once,
     attention,
     bits,
@@ -18,6 +19,7 @@ from benchmarks.cases import (
     fused,
     gemm,
     gpt,
+    linalg,
     lowp,
     lstm,
     memory,
@@ -67,6 +69,8 @@ CASES: dict[str, Case] = {
         memory,
         bits,
         transforms,
+        arrays,
+        linalg,
         fft,
         package,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.case import Case, Row, Runner, Variant
+from benchmarks.measure import median_microseconds
 
 LENGTHS = [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20]
 LENGTHS += [1000, 3**7, 5**5, 6000, 30030, 1009, 10007, 65537, 1000003]
@@ -34,23 +34,12 @@ def _argument(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return (x + 1j * random.standard_normal(shape) if dtype[0] == "c" else x).astype(dtype)
 
 
-def _microseconds(call: Callable[[], Any]) -> float:
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + SECONDS
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e6 * sorted(times)[len(times) // 2]
-
-
 def _runner(make: Callable[[str, np.ndarray], Callable[[], Any]]) -> Runner:
     calls = {
         title: make(name, _argument(shape, dtype)) for title, (name, shape, dtype) in CALLS.items()
     }
     outputs = [float(np.linalg.norm(np.asarray(call()))) for call in calls.values()]
-    return Runner(lambda: {title: _microseconds(call) for title, call in calls.items()}, outputs)
+    return Runner(lambda: {title: median_microseconds(call, SECONDS) for title, call in calls.items()}, outputs)
 
 
 def _tegula() -> Runner:

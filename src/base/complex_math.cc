@@ -3,8 +3,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/complex.h"
-
 namespace tegula {
 namespace {
 
@@ -21,6 +19,9 @@ C whole_power(C z, int n) {
 }
 
 }  // namespace
+
+complex64 complex_quotient(complex64 a, complex64 b) { return a / b; }
+complex128 complex_quotient(complex128 a, complex128 b) { return a / b; }
 
 C complex_exp2(C z) {
   return std::exp(C(z.real() * std::numbers::ln2, z.imag() * std::numbers::ln2));

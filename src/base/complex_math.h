@@ -4,7 +4,13 @@
 
 #include <complex>
 
+#include "base/complex.h"
+
 namespace tegula {
+
+// a / b, out of line: compiled for more than the baseline, GCC 12 would fuse its multiply-adds.
+complex64 complex_quotient(complex64 a, complex64 b);
+complex128 complex_quotient(complex128 a, complex128 b);
 
 std::complex<double> complex_exp2(std::complex<double> z);
 std::complex<double> complex_expm1(std::complex<double> z);

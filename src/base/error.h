@@ -19,6 +19,8 @@ enum class ErrorKind {
   floating,       // FloatingPointError
   interrupted,    // KeyboardInterrupt
   trace,          // tegula.TraceError
+  linear_algebra, // tegula.linalg.LinAlgError
+  missing,        // ImportError
 };
 
 class Error : public std::runtime_error {

@@ -59,6 +59,12 @@ struct AttentionAttrs {
   int64_t is_causal;
   double scale;
 };
+// solve_triangular: which triangle the matrix is, and whether its diagonal counts as ones.
+struct TriangularAttrs {
+  int64_t upper, unit_diagonal;
+};
+// svd: what is wanted beside the singular values.
+enum SvdMode : int64_t { kSvdValues = 0, kSvdReduced = 1, kSvdFull = 2 };
 // row_norm and its gradient; a bias comes with a weight.
 struct RowNormAttrs {
   int64_t has_weight, has_bias, centered;

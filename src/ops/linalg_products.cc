@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "ops/linalg.h"
-#include "ops/op.h"
 
 namespace tegula {
 namespace {
@@ -61,6 +60,44 @@ Tensor diagonal(const Tensor& x, int64_t offset) {
   steps.back() = columns + 1;
   shape.back() = length;
   return slice(flat, starts, shape, steps);
+}
+
+Tensor identity(int64_t n, DType dtype) {
+  return astype(equal(expand_dims(iota(n), 1), iota(n)), dtype);
+}
+
+Tensor from_diagonal(const Tensor& x) {
+  return expand_dims(x, -1) * identity(x.shape().back(), x.dtype());
+}
+
+Tensor reciprocal_or_zero(const Tensor& x) {
+  const Tensor zero = equal(x, constant(0));
+  return where(zero, constant(0), reciprocal(where(zero, constant(1), x)));
+}
+
+Tensor reciprocal_differences(const Tensor& x) {
+  return reciprocal_or_zero(expand_dims(x, -2) - expand_dims(x, -1));
+}
+
+Tensor squared_size(const Tensor& x) {
+  return is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(x);
+}
+
+Tensor lower_triangle(const Tensor& x) {
+  const Tensor row = expand_dims(iota(x.shape()[x.rank() - 2]), 1);
+  return where(greater_equal(row, iota(x.shape().back())), x, constant(0));
+}
+
+Tensor upper_triangle(const Tensor& x) {
+  const Tensor row = expand_dims(iota(x.shape()[x.rank() - 2]), 1);
+  return where(less_equal(row, iota(x.shape().back())), x, constant(0));
+}
+
+Tensor corner(const Tensor& x, int64_t rows, int64_t columns) {
+  Shape sizes = x.shape();
+  sizes[x.rank() - 2] = rows;
+  sizes.back() = columns;
+  return slice(x, Dims(x.rank(), 0), sizes, Dims(x.rank(), 1));
 }
 
 // clang-format off

@@ -32,6 +32,8 @@ ArgKind kind_named(std::string_view word) {
   if (word == "ints") return ArgKind::ints;
   if (word == "dtype") return ArgKind::dtype;
   if (word == "str") return ArgKind::text;
+  if (word == "float|str") return ArgKind::order;
+  if (word == "device") return ArgKind::device;
   fail(ErrorKind::runtime, "an operation declares an argument of unknown kind '", word, "'");
 }
 
@@ -65,10 +67,17 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
     if (i < text.size() && (text[i] != ',' || depth)) continue;
     const std::string_view piece = trim(text.substr(begin, i - begin));
     begin = i + 1;
-    if (piece == "*") keyword_only = true;
-    else if (piece == "/")
+    if (piece.empty()) continue;
+    if (piece == "/") {
       for (Parameter& p : result) p.positional_only = true;
-    else if (!piece.empty()) result.push_back(parse_parameter(piece, keyword_only));
+      continue;
+    }
+    const bool starred = piece.front() == '*';
+    if (piece != "*") {
+      result.push_back(parse_parameter(piece.substr(starred), keyword_only));
+      result.back().variadic = starred;
+    }
+    keyword_only |= starred;
   }
   return result;
 }
@@ -90,6 +99,12 @@ Dims Args::axes(size_t i, size_t rank) const {
   Dims all;
   for (size_t axis = 0; axis < rank; ++axis) all.push_back(int64_t(axis));
   return all;
+}
+
+std::string Args::order(size_t i, std::string_view otherwise) const {
+  if (!has(i)) return std::string(otherwise);
+  const double* number = std::get_if<double>(&values_[i]);
+  return number ? cat(*number) : text(i);
 }
 
 Dims Args::per_axis(size_t i, size_t count, const std::string& what) const {

@@ -21,6 +21,8 @@ enum class ArgKind : uint8_t {
   ints,     // ints: an int or a sequence of ints (axes, shapes, a pair)
   dtype,    // dtype
   text,     // str
+  order,    // float|str: of a norm
+  device,   // device: the name of one
 };
 
 struct Parameter {
@@ -30,11 +32,12 @@ struct Parameter {
   bool has_default = false;
   bool keyword_only = false;
   bool positional_only = false;
+  bool variadic = false;      // "*arrays": all that is given by position
   std::string default_text;   // as written
 };
 
-using Arg =
-    std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType, std::string>;
+using Arg = std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType,
+                         std::string, Backend*>;
 
 // The arguments of one call, in the order of the parameters, defaults filled in.
 class Args {
@@ -49,9 +52,15 @@ class Args {
   double real(size_t i) const { return std::get<double>(values_[i]); }
   bool boolean(size_t i) const { return std::get<bool>(values_[i]); }
   const Dims& ints(size_t i) const { return std::get<Dims>(values_[i]); }
+  // Of a number its digits, or "inf" or "-inf"; `otherwise` for None.
+  std::string order(size_t i, std::string_view otherwise) const;
   const std::string& text(size_t i) const { return std::get<std::string>(values_[i]); }
   DType dtype(size_t i) const { return std::get<DType>(values_[i]); }
   DType dtype_or(size_t i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }
+  // A device that is given is also the default one while the operation is called.
+  Backend& device_or(size_t i, Backend& otherwise) const {
+    return has(i) ? *std::get<Backend*>(values_[i]) : otherwise;
+  }
   // None means all axes.
   Dims axes(size_t i, size_t rank) const;
   // One int for each of `count` axes; a single one stands for all. `what` begins the message.
@@ -64,7 +73,8 @@ class Args {
 struct Op {
   // Of the function in `tegula`; "linalg.inv" is inv in the module tegula.linalg instead.
   std::string_view name;
-  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False".
+  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False". The
+  // first one may be "*arrays: Tensors".
   std::string_view parameters;
   std::string_view doc;       // one line, then details if any
   Tensors (*call)(const Args& args);

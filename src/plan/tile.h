@@ -86,8 +86,8 @@ inline constexpr int64_t kColumnBlock = 64;
 // leftovers folded from the latest to the earliest.
 
 // float16 and bfloat16 are computed in float32 and rounded after every instruction; sums and
-// products of them are accumulated in float32 and rounded once. Sums of integers wrap. Arithmetic of
-// complex numbers is that of base/complex.h; their functions are computed in complex128.
+// products of them are accumulated in float32 and rounded once. Sums of integers wrap. Arithmetic
+// of complex numbers is that of base/complex.h; their functions are computed in complex128.
 struct TileProgram {
   Shape extent;
   int reduce_axes = 0;

@@ -12,6 +12,7 @@ namespace {
 PyObject* device_error = nullptr;
 PyObject* out_of_memory_error = nullptr;
 PyObject* trace_error = nullptr;
+PyObject* linear_algebra_error = nullptr;
 PyObject* interruption = nullptr;  // raised by the signal handler, not yet seen by the user
 
 PyObject* python_type(ErrorKind kind) {
@@ -36,6 +37,10 @@ PyObject* python_type(ErrorKind kind) {
       return PyExc_KeyboardInterrupt;
     case ErrorKind::trace:
       return trace_error ? trace_error : PyExc_RuntimeError;
+    case ErrorKind::linear_algebra:
+      return linear_algebra_error ? linear_algebra_error : PyExc_ValueError;
+    case ErrorKind::missing:
+      return PyExc_ImportError;
   }
   return PyExc_RuntimeError;
 }
@@ -83,6 +88,10 @@ void add_exceptions(PyObject* module) {
   trace_error = add_exception(module, "tegula.TraceError", "TraceError", PyExc_RuntimeError,
                               "A function under jit did what cannot be replayed; the message says "
                               "where, and what to do instead.");
+  linear_algebra_error =
+      add_exception(module, "tegula.linalg.LinAlgError", "LinAlgError", PyExc_ValueError,
+                    "A matrix is not of the kind an operation needs (it is singular, say), or an "
+                    "iteration did not converge; the message says which matrix.");
 }
 
 void raise_current() noexcept {

@@ -160,7 +160,9 @@ void set_internal_folder(std::string folder) {
   internal_folder = std::move(folder);
 }
 
-PyGILState_STATE ensure_gil() { return unless_ending([] { return PyGILState_Ensure(); }); }
+PyGILState_STATE ensure_gil() {
+  return unless_ending([] { return PyGILState_Ensure(); });
+}
 
 void install_hooks() {
   host_hooks() = {release_gil, take_gil, interrupted, enter_gil, leave_gil};

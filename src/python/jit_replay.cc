@@ -76,7 +76,8 @@ class Replayer {
       if (!x) continue;
       if (x.node().pending()) waiting.push_back(x);
       if (x.node().state == NodeState::scalar) {
-        made_.push_back(from_host(scalar_element(x.node()).data(), x.dtype(), {}, *x.node().device));
+        made_.push_back(
+            from_host(scalar_element(x.node()).data(), x.dtype(), {}, *x.node().device));
         inputs_.back() = &made_.back();
       }
       rebound_[i] =

@@ -49,15 +49,14 @@ void finish_at_exit() {
 
 // What `from tegula._core import *` brings into the package: all but what other modules of it wrap.
 nb::list public_names(const nb::module_& m) {
-  const std::set<std::string> kept_apart = {"HookHandle",     "Memory",        "Structure",
-                                            "adam_update",    "bernoulli",     "device_description",
-                                            "gradients",      "ops",           "permutation",
-                                            "randint",        "random_normal", "random_uniform",
-                                            "recorded_nodes", "sgd_update"};
+  const std::set<std::string> kept_apart = {"HookHandle",         "LinAlgError",    "Memory",
+                                            "Structure",          "adam_update",    "bernoulli",
+                                            "device_description", "gradients",      "ops",
+                                            "permutation",        "randint",        "random_normal",
+                                            "random_uniform",     "recorded_nodes", "sgd_update"};
   std::set<std::string> in_modules;
   for (const tegula::Op* op : tegula::ops()) {
-    if (!op->in_module()) continue;
-    in_modules.insert(op->attribute());
+    if (op->in_module()) in_modules.insert(op->attribute());
     in_modules.insert(std::string(op->result.substr(0, op->result.find(':'))));
   }
   nb::list names;

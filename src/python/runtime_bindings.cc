@@ -1,5 +1,8 @@
 // Devices, memory, threads, and the random generator.
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include "backend/cpu/conv_algorithm.h"
 #include "plan/evaluate.h"
@@ -12,6 +15,7 @@
 #include "runtime/profile.h"
 #include "runtime/backend.h"
 #include "runtime/host.h"
+#include "runtime/lapack.h"
 #include "runtime/thread_pool.h"
 
 namespace nb = nanobind;
@@ -182,6 +186,17 @@ void add_runtime_functions(nb::module_& m) {
       "'direct'. Waits for what is being computed, and raises its failure. Sources: Lavin and "
       "Gray\n"
       "2016; docs/numerics.md. ValueError for other names.");
+  m.def("_lapack_names", &lapack_names, "The functions that _set_lapack asks for.");
+  m.def(
+      "_set_lapack",
+      [](const std::map<std::string, uintptr_t>& addresses) {
+        set_lapack([&](const std::string& name) {
+          const auto at = addresses.find(name);
+          return at == addresses.end() ? nullptr : reinterpret_cast<void*>(at->second);
+        });
+      },
+      nb::arg("addresses"), nb::sig("def _set_lapack(addresses: dict[str, int]) -> None"),
+      "Gives the engine LAPACK's functions, by their addresses.");
   m.def("_readable_bytes", &readable_bytes, nb::arg("bytes"), "So many bytes in words.");
   m.def("_start_profile", &start_profile, "Begins to note what is planned and run.");
   m.def("_stop_profile", finish_profile,

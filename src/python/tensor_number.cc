@@ -86,7 +86,8 @@ int truth(PyObject* self) noexcept {
         if (x.size() != 1)
           fail(ErrorKind::value, "bool: the truth of a tensor of shape ", x.shape(),
                " is ambiguous; use any() or all()");
-        return int(item_as_complex(require_known(x, "bool (of an if, while, and, or, not)")) != 0.0);
+        return int(item_as_complex(require_known(x, "bool (of an if, while, and, or, not)")) !=
+                   0.0);
       },
       -1);
 }

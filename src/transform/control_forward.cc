@@ -127,8 +127,7 @@ void while_jvp(JvpContext& c) {
   Variation variation;
   inputs.clear();
   for (size_t j = 0; j < carries; ++j)
-    inputs.push_back(
-        dual.parameter(init[j].shape(), init[j].dtype(), is_inexact(init[j].dtype())));
+    inputs.push_back(dual.parameter(init[j].shape(), init[j].dtype(), is_inexact(init[j].dtype())));
   for (size_t j : floating)
     variation.add(inputs[j], dual.parameter(init[j].shape(), init[j].dtype()));
   for (size_t i = carries; i < node.inputs.size(); ++i)

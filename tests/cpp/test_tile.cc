@@ -117,7 +117,7 @@ TEST_CASE("tile: the checker names the instruction and the broken rule") {
               p.inputs[0].dtype = p.outputs[0].dtype = DType::int32;
               for (TileInstr& in : p.instrs) in.dtype = DType::int32;
             }),
-            "needs a floating dtype"));
+            "needs a floating or complex dtype"));
   CHECK(has(broken([](P p) {
               p.instrs[0].dtype = p.instrs[1].dtype = p.inputs[0].dtype = DType::bool_;
               p.instrs[1].op = TileOp::sum;

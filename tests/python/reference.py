@@ -7,6 +7,7 @@ import itertools
 import math
 
 import numpy as np
+import scipy.linalg
 import scipy.special
 
 Array = np.ndarray
@@ -313,6 +314,43 @@ def gru(x, h0, w_ih, w_hh, b_ih=0, b_hh=0) -> tuple[Array, Array]:
     return np.reshape(ys, (len(x), *h0.shape)).astype(x.dtype), h
 
 
-def cross(x1, x2, axis=-1):
+def cross(x1, x2, axis=-1) -> Array:
     x1, x2 = (np.moveaxis(x, axis, -1) for x in np.broadcast_arrays(x1, x2))
     return np.moveaxis(np.cross(x1, x2), -1, axis)
+
+
+def solve_triangular(x1, x2, upper=False, unit_diagonal=False) -> Array:
+    triangle = np.triu(x1) if upper else np.tril(x1)
+    if unit_diagonal:
+        diagonal = np.einsum("...ii->...i", triangle)
+        triangle = triangle - diagonal[..., None] * np.eye(x1.shape[-1]) + np.eye(x1.shape[-1])
+    return np.linalg.solve(triangle, x2)
+
+
+def expm(x) -> Array:
+    return scipy.linalg.expm(x) if x.size else x
+
+
+def svd(x, full_matrices=True) -> tuple[Array, Array, Array]:
+    """Of the transpose: so the signs of the vectors are those that Tegula gets."""
+    v, s, uh = np.linalg.svd(np.swapaxes(x, -1, -2), full_matrices)
+    return np.swapaxes(uh, -1, -2), s, np.swapaxes(v, -1, -2)
+
+
+def lstsq(x1, x2) -> tuple[Array, ...]:
+    b = x2[:, None] if x2.ndim == 1 else x2
+    x = np.linalg.pinv(x1) @ b
+    residuals = np.sum(np.abs(x1 @ x - b) ** 2, -2)
+    if x2.ndim == 1:
+        x, residuals = x[..., 0], residuals[0]
+    return x, residuals, np.linalg.matrix_rank(x1), np.linalg.svd(x1, compute_uv=False)
+
+
+def eig(x) -> tuple[Array, Array]:
+    w, v = np.linalg.eig(x)
+    dtype = np.result_type(x.dtype, np.complex64)
+    return w.astype(dtype), v.astype(dtype)
+
+
+def eigvals(x) -> Array:
+    return np.linalg.eigvals(x).astype(np.result_type(x.dtype, np.complex64))

@@ -50,6 +50,21 @@ class Makers:
         """bool."""
         return np.asarray(self.rng.random(shape) < 0.5)
 
+    def square(self, *shape: int) -> np.ndarray:
+        """Square matrices (..., n, n) far from singular."""
+        return self.f(*shape, shape[-1]) + np.asarray(3 * np.eye(shape[-1]), self.dtype)
+
+    def spd(self, *shape: int) -> np.ndarray:
+        """Symmetric positive definite matrices (..., n, n)."""
+        x = self.f(*shape, shape[-1])
+        return x @ np.swapaxes(x, -1, -2) + np.asarray(np.eye(shape[-1]), self.dtype)
+
+    def hpd(self, *shape: int) -> np.ndarray:
+        """Hermitian positive definite matrices (..., n, n)."""
+        x = self.c(*shape, shape[-1])
+        x = x @ np.conj(np.swapaxes(x, -1, -2)) + np.eye(shape[-1])
+        return np.asarray((x + np.conj(np.swapaxes(x, -1, -2))) / 2, self.complex_dtype)
+
     def special(self) -> np.ndarray:
         """Ordinary numbers with NaN, infinities and both zeros among them."""
         values = [1.5, np.nan, -np.inf, 0.0, -0.0, np.inf, -2.5, np.nan, 3.0]
@@ -57,9 +72,8 @@ class Makers:
 
     def read(self, text: str) -> Call:
         """The arguments that a sample's text stands for."""
-        names: dict[str, Any] = {
-            name: getattr(self, name) for name in ("f", "c", "pos", "unit", "ints", "mask", "special")
-        }
+        makers = ("f", "c", "pos", "unit", "ints", "mask", "square", "spd", "hpd", "special")
+        names: dict[str, Any] = {name: getattr(self, name) for name in makers}
         names |= {"numpy": np, "_call": lambda *args, **kwargs: (args, kwargs)}
         args, kwargs = eval(f"_call({text})", names)
         # Arithmetic in a sample must not change the dtype asked for.

@@ -340,7 +340,8 @@ def test_broadcast_operands(name):
         if not args or not isinstance(args[0], np.ndarray) or args[0].ndim == 0:
             continue
         first = args[0][:1]
-        if args[0].shape[0] == 0:
+        singular = name.startswith("linalg.") and args[0].ndim == 2  # a matrix of equal rows
+        if args[0].shape[0] == 0 or singular:
             continue
         wide = np.broadcast_to(first, args[0].shape)
         thin = tg.broadcast_to(tg.asarray(first.copy()), args[0].shape)

@@ -148,7 +148,9 @@ def scalar_of(function: Any, weights: Sequence[tg.Tensor]) -> Any:
     """The sum of the results times fixed weights."""
 
     def total(*floats: tg.Tensor) -> tg.Tensor:
-        parts = [tg.real(tg.conj(w) * y).sum() for y, w in zip(function(*floats), weights, strict=True)]
+        parts = [
+            tg.real(tg.conj(w) * y).sum() for y, w in zip(function(*floats), weights, strict=True)
+        ]
         return sum(parts[1:], parts[0])
 
     return total

@@ -7,9 +7,9 @@
 
 namespace tegula::cpu {
 
-// Copies the elements of a space of `shape`, each `itemsize` (1, 2, 4, 8 or 16) bytes; strides count
-// elements. The destination's elements are distinct and overlap no element of the source. Large
-// copies use the thread pool.
+// Copies the elements of a space of `shape`, each `itemsize` (1, 2, 4, 8 or 16) bytes; strides
+// count elements. The destination's elements are distinct and overlap no element of the source.
+// Large copies use the thread pool.
 void strided_copy(std::byte* dst, const Dims& dst_strides, const std::byte* src,
                   const Dims& src_strides, const Dims& shape, size_t itemsize);
 
