@@ -151,6 +151,17 @@ void run_blocks(const Block<T>* blocks, int64_t count) {
 }
 
 template <class T>
+void copy(const Lines<T>& from, const Lines<T>& to, int64_t begin, int64_t end) {
+  constexpr int64_t kRows = 32;
+  alignas(64) T rows[kRows * kRow<T>];
+  for (; begin < end; begin += kRows) {
+    const int64_t count = std::min(kRows, end - begin);
+    load_rows(from.from(begin), false, count, rows);
+    store_rows(rows, false, T(1), count, to.from(begin));
+  }
+}
+
+template <class T>
 void multiply(T* z, const T* w, int64_t begin, int64_t end) {
   int64_t k = begin;
   for (; k + kVector<T> <= end; k += kVector<T>)
@@ -164,7 +175,7 @@ void multiply(T* z, const T* w, int64_t begin, int64_t end) {
 }
 
 template <class T>
-constexpr BlockKernels<T> kKernels = {run_blocks<T>, multiply<T>, untangle<T>, tangle<T>};
+constexpr BlockKernels<T> kKernels = {run_blocks<T>, copy<T>, multiply<T>, untangle<T>, tangle<T>};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace tegula::cpu::fft

@@ -63,6 +63,8 @@ template <class T>
 struct BlockKernels {
   // At most kMostBlocks, alike but for where their lines are.
   void (*run)(const Block<T>* blocks, int64_t count);
+  // Numbers [begin, end) from some lines to as many others.
+  void (*copy)(const Lines<T>& from, const Lines<T>& to, int64_t begin, int64_t end);
   // z[k] *= w[k] for k in [begin, end).
   void (*multiply)(T* z, const T* w, int64_t begin, int64_t end);
   // The transform of n real numbers from z, that of n / 2 pairs, in place: numbers k and

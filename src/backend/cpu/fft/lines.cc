@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kNear = 2 << 20;   // bytes that long strides may go over without harm
 constexpr int64_t kCache = 2 << 20;  // bytes
-constexpr double kTransposeCost = 6, kStrideCost = 30;  // of a row, in ns
+constexpr double kTransposeCost = 6, kStrideCost = 16;  // of a row, in ns
 
 int64_t pieces(int64_t count, int64_t each) { return (count + each - 1) / each; }
 
@@ -143,30 +143,70 @@ class Axis {
     const int64_t length = half_ ? t_.n / 2 : t_.n;
     if (half_) twiddles_ = real_twiddles<T>(t_.n);
     const int64_t blocks = pieces(lines_, kLanes<T>);
-    // Contiguous lines have to be transposed to be worked on side by side; others lie badly for
-    // work on each alone.
-    const bool dense = t_.in_step <= 2 && t_.out_step <= 2;
+    // Lines along the last axis have to be transposed to be worked on side by side, others to be
+    // worked on alone. That they usually have, that is: where numbers lie must not change a bit.
     Costs costs = plan_costs<T>(length);
-    if (dense) costs.column += kTransposeCost * double(length);
+    if (t_.last) costs.column += kTransposeCost * double(length);
     else costs.line += kStrideCost * double(length) / double(kLanes<T>);
     if (double(blocks) * costs.column <= double(lines_) * costs.line) {
       column_ = column_plan<T>(length);
       const int64_t step = std::max(std::abs(t_.in_step), std::abs(t_.out_step));
-      run_blocks<T>(*column_, blocks, !dense && length * step * int64_t(sizeof(T)) > kNear,
+      run_blocks<T>(*column_, blocks, step > 2 && length * step * int64_t(sizeof(T)) > kNear,
                     double(blocks) * costs.column * 1e-3,
                     [&](Block<T>& block, int64_t i) { describe_block(block, i); });
     } else {
       line_ = line_plan<T>(length);
       const double us = costs.line * 1e-3;
-      const auto body = [&](int64_t i) { run_alone(i); };
-      // Long lines are cut themselves.
-      if (us > 200 && lines_ < 64)
-        for (int64_t i = 0; i < lines_; ++i) body(i);
-      else parallel_for(lines_, body, us * double(lines_));
+      if (std::max(std::abs(t_.in_step), std::abs(t_.out_step)) > 2 && lines_ > 2) {
+        for (int64_t i = 0; i < blocks; ++i) run_copies(i, us);
+      } else {
+        run_each(us);
+      }
     }
   }
 
  private:
+  void run_each(double us) const {
+    const auto body = [&](int64_t i) { run_alone(i); };
+    // Long lines are cut themselves.
+    if (us > 200 && lines_ < 64)
+      for (int64_t i = 0; i < lines_; ++i) body(i);
+    else parallel_for(lines_, body, us * double(lines_));
+  }
+
+  // kLanes lines as contiguous copies.
+  void run_copies(int64_t i, double us) const {
+    Block<T> block;
+    describe_block(block, i);
+    AxisTransform<T> t = t_;
+    t.shape = {block.in.lanes};
+    t.in_step = t_.numbers == Numbers::to_complex ? 1 : 2;
+    t.out_step = t_.numbers == Numbers::to_real ? 1 : 2;
+    t.in_strides = {2 * block.in.reals};
+    t.out_strides = {2 * block.out.reals};
+    const Scratch<T> in(ScratchUse::columns, size_t(block.in.lanes * t.in_strides[0]));
+    const Scratch<T> out(ScratchUse::partials, size_t(block.in.lanes * t.out_strides[0]));
+    t.in = in.get();
+    t.out = out.get();
+    Axis lines(t);
+    lines.twiddles_ = twiddles_;
+    lines.line_ = line_;
+    Block<T> dense;
+    lines.describe_block(dense, 0);
+    copy(block.in, dense.in);
+    lines.run_each(us);
+    copy(dense.out, block.out);
+  }
+  static void copy(const Lines<T>& from, const Lines<T>& to) {
+    constexpr int64_t kPiece = 1024;
+    parallel_for(
+        pieces(to.reals, kPiece),
+        [&](int64_t i) {
+          block_kernels<T>().copy(from, to, i * kPiece, std::min(to.reals, (i + 1) * kPiece));
+        },
+        double(to.reals) * kStrideCost * 1e-3);
+  }
+
   std::pair<int64_t, int64_t> offsets(int64_t line) const {
     int64_t in = 0, out = 0;
     for (size_t a = t_.shape.size(); a-- > 0;) {
