@@ -251,8 +251,6 @@ Tensors frequencies(const Args& a, const char* op, bool half) {
   require(d != 0, op, ": d must not be 0");
   const DType dtype = a.dtype_or(2, DType::float32);
   require(is_floating(dtype), op, ": dtype must be a real floating-point dtype, got ", dtype);
-  std::optional<DeviceScope> scope;
-  if (a.has(3)) scope.emplace(find_backend(a.text(3)));
   const DType wide = dtype == DType::float64 ? dtype : DType::float32;
   Tensor k = iota(half ? n / 2 + 1 : n);
   if (!half) {
@@ -285,7 +283,7 @@ constexpr std::string_view kOneAxis =
 constexpr std::string_view kManyAxes =
     "x: Tensor, /, *, s: ints? = None, axes: ints? = None, norm: str = 'backward'";
 constexpr std::string_view kFrequencies =
-    "n: int, /, *, d: float = 1.0, dtype: dtype? = None, device: str? = None";
+    "n: int, /, *, d: float = 1.0, dtype: dtype? = None, device: device? = None";
 
 // clang-format off
 const Family kFourier("Fourier transforms", {

@@ -251,7 +251,7 @@ const Family kLinalgSingular("Linear algebra: orthogonal factors", {
          },
      .samples = "f(4, 3), full_matrices=False;;f(2, 3, 4), full_matrices=False;;f(3, 3);;f(0, 2);;"
                 "f(2, 3, 0);;f(0, 3), full_matrices=False",
-     .reference = "reference.svd",
+     .reference = "numpy.linalg.svd",
      .differentiable = true,
      .tolerance = 2e-5,
      .returns_tuple = true,

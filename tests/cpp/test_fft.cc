@@ -71,6 +71,7 @@ AxisTransform<T> transform_of(int64_t n, int64_t lines, bool beside, Numbers num
   t.count = in_count;
   t.n = n;
   t.numbers = numbers;
+  t.last = !beside;
   return t;
 }
 
@@ -185,6 +186,35 @@ TEST_CASE("lines are cut or filled up with zeros, and may be transformed in plac
       for (size_t i = 0; i < y.size(); ++i) apart = std::max(apart, std::abs(y[i] - filled[i]));
       CHECK(apart < 1e-11);
     }
+}
+
+TEST_CASE("where numbers lie changes no bit of a transform") {
+  for (int64_t n : {96, 1000, 2187, 10007, 40000})
+    for (int64_t lines : {3, 8, 21})
+      for (bool last : {false, true}) {
+        const std::vector<double> x = numbers<double>(size_t(2 * n * lines), 7);
+        std::vector<double> turned(x.size()), y(x.size()), turned_y(x.size());
+        for (int64_t l = 0; l < lines; ++l)
+          for (int64_t j = 0; j < 2 * n; ++j)
+            turned[(j / 2 * lines + l) * 2 + j % 2] = x[l * 2 * n + j];
+        AxisTransform<double> t = transform_of<double>(n, lines, false, Numbers::complex);
+        t.in = x.data();
+        t.out = y.data();
+        t.last = last;
+        transform_axis(t);
+        t = transform_of<double>(n, lines, true, Numbers::complex);
+        t.in = turned.data();
+        t.out = turned_y.data();
+        t.last = last;
+        transform_axis(t);
+        bool same = true;
+        for (int64_t l = 0; l < lines; ++l)
+          for (int64_t j = 0; j < 2 * n; ++j)
+            same &= turned_y[(j / 2 * lines + l) * 2 + j % 2] == y[l * 2 * n + j];
+        CAPTURE(n);
+        CAPTURE(lines);
+        CHECK(same);
+      }
 }
 
 TEST_CASE("the number of threads changes no bit of a transform") {

@@ -7,6 +7,9 @@
 #define TEGULA_FFT_BLOCKS_INL_H_
 #endif
 
+#include <algorithm>
+#include <utility>
+
 #include "backend/cpu/fft/passes-inl.h"
 #include "backend/cpu/fft/real-inl.h"
 
@@ -41,57 +44,121 @@ void convolve(const ColumnPlan<T>& plan, T* a, T* b) {
     }
 }
 
+// Of the lines that come in: how many rows there are, and where `transformed` expects them.
+template <class T>
+int64_t rows_in(const Block<T>& block) {
+  const int64_t n = block.plan->n;
+  return block.real == Real::backward ? n + 1 : block.real == Real::backward_odd ? n / 2 + 1 : n;
+}
+template <class T>
+T* first_rows(const Block<T>& block) {
+  return block.real == Real::backward ? block.scratch + (block.plan->rows() + 1) * kRow<T>
+                                      : block.scratch;
+}
+template <class T>
+void load_block(const Block<T>& block, int64_t begin, int64_t end) {
+  const bool swap = block.inverse && block.real == Real::none;
+  load_rows(block.in.from(begin), swap, end - begin, first_rows(block) + begin * kRow<T>);
+}
+// Rows [begin, end) of a result to the lines that go out.
+template <class T>
+void store_block(const Block<T>& block, const T* result, int64_t begin, int64_t end) {
+  store_rows(result + begin * kRow<T>, block.inverse, T(block.scale), end - begin,
+             block.out.from(begin));
+}
+
+// The rows that loaded ones become; null where they have gone to block.tile. With `straight` the
+// first pass takes them from the lines themselves.
+template <class T>
+const T* transformed(const Block<T>& block, bool straight) {
+  const ColumnPlan<T>& plan = *block.plan;
+  const int64_t n = plan.n;
+  T *a = block.scratch, *b = a + (plan.rows() + 1) * kRow<T>;
+  if (block.real == Real::backward) tangle_rows(b, block.real_twiddles, n, a);
+  if (block.real == Real::backward_odd) complete_rows(n, a);
+  const Turned<T> turned{block.tile, block.twiddles, block.factors};
+  if (plan.inner) {
+    convolve(plan, a, b);
+    if (block.tile) {
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t v = 0; v < kVectors<T>; ++v) turned.put(i, v, load(a + i * kRow<T>, v));
+      return nullptr;
+    }
+    std::swap(a, b);
+  } else if (block.tile) {
+    transform(plan, straight ? &block : nullptr, a, turned);
+    return nullptr;
+  } else {
+    transform(plan, straight ? &block : nullptr, a, Rows<T>{b});
+  }
+  if (block.real != Real::forward) return b;
+  untangle_rows(b, block.real_twiddles, n, a);
+  return a;
+}
+
+template <class T>
+bool whole(const Lines<T>& lines, int64_t n) {
+  return lines.reals == n && lines.imaginaries == n && lines.interleaved();
+}
+
+// Alone, a block has its first and last pass work on the lines themselves where they are side by
+// side.
 template <class T>
 void run_block(const Block<T>& block) {
   const ColumnPlan<T>& plan = *block.plan;
   const int64_t n = plan.n;
-  T *a = block.scratch, *b = a + (plan.rows() + 1) * kRow<T>;
-  const bool plain = block.real == Real::none;
-  const bool fused_in = plain && !plan.inner && !block.tiles && plan.levels.size() > 1 &&
-                        block.in.reals == n && block.in.imaginaries == n && block.in.interleaved();
-  if (block.tiles) {
-    load_tiles(block.tiles, block.tile_step, n, a);
-  } else if (block.real == Real::backward) {
-    load_rows(block.in, false, n + 1, b);
-    tangle_rows(b, block.real_twiddles, n, a);
-  } else if (block.real == Real::backward_odd) {
-    load_rows(block.in, false, n / 2 + 1, a);
-    complete_rows(n, a);
-  } else if (!fused_in) {
-    load_rows(block.in, block.inverse, n, a);
+  const bool plain = block.real == Real::none && !plan.inner;
+  const bool straight = plain && !block.tiles && plan.levels.size() > 1 && whole(block.in, n);
+  if (block.tiles) load_tiles(block.tiles, block.tile_step, n, block.scratch);
+  else if (!straight) load_block(block, 0, rows_in(block));
+  if (plain && !block.tile && whole(block.out, n)) {
+    T* const data = block.out.data + block.out.lane[0];
+    const Block<T>* from = straight ? &block : nullptr;
+    const auto scale = hn::Set(Tag<T>(), T(block.scale));
+    const int64_t step = block.out.step;
+    if (block.inverse)
+      return transform(plan, from, block.scratch, Interleaved<T, true>{data, step, scale});
+    return transform(plan, from, block.scratch, Interleaved<T, false>{data, step, scale});
   }
-  const bool swap_out = block.inverse && !block.tile;
-  const T scale = T(block.scale);
-  const T* result = b;
-  if (plan.inner) {
-    convolve(plan, a, b);
-    result = a;
+  const T* result = transformed(block, straight);
+  if (result) store_block(block, result, 0, block.real == Real::forward ? n + 1 : n);
+}
+
+// Blocks side by side read and write a few rows each in turn, so that long strides meet a page of
+// memory once for all of them.
+template <class T>
+void run_blocks(const Block<T>* blocks, int64_t count) {
+  if (count == 1) return run_block(blocks[0]);
+  const auto in_turn = [&](int64_t rows, const auto& f) {
+    constexpr int64_t kRows = 16;
+    for (int64_t begin = 0; begin < rows; begin += kRows)
+      for (int64_t g = 0; g < count; ++g) f(g, begin, std::min(rows, begin + kRows));
+  };
+  if (blocks[0].tiles) {
+    for (int64_t g = 0; g < count; ++g)
+      load_tiles(blocks[g].tiles, blocks[g].tile_step, blocks[g].plan->n, blocks[g].scratch);
   } else {
-    const Block<T>* in = fused_in ? &block : nullptr;
-    if (block.tile)
-      return transform(plan, in, a, Turned<T>{block.tile, block.twiddles, block.factors});
-    if (plain && block.out.interleaved() && block.out.reals == n && block.out.imaginaries == n) {
-      T* data = block.out.data + block.out.lane[0];
-      const auto s = hn::Set(Tag<T>(), scale);
-      if (swap_out) return transform(plan, in, a, Interleaved<T, true>{data, block.out.step, s});
-      return transform(plan, in, a, Interleaved<T, false>{data, block.out.step, s});
-    }
-    transform(plan, in, a, Rows<T>{b});
+    in_turn(rows_in(blocks[0]),
+            [&](int64_t g, int64_t begin, int64_t end) { load_block(blocks[g], begin, end); });
   }
-  if (block.tile) {
-    const Turned<T> to{block.tile, block.twiddles, block.factors};
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t v = 0; v < kVectors<T>; ++v) to.put(i, v, load(result + i * kRow<T>, v));
-    return;
+  const T* results[kMostBlocks];
+  for (int64_t g = 0; g < count; ++g) results[g] = transformed(blocks[g], false);
+  if (!results[0]) return;
+  in_turn(blocks[0].plan->n + (blocks[0].real == Real::forward),
+          [&](int64_t g, int64_t begin, int64_t end) {
+            store_block(blocks[g], results[g], begin, end);
+          });
+}
+
+template <class T>
+void copy(const Lines<T>& from, const Lines<T>& to, int64_t begin, int64_t end) {
+  constexpr int64_t kRows = 32;
+  alignas(64) T rows[kRows * kRow<T>];
+  for (; begin < end; begin += kRows) {
+    const int64_t count = std::min(kRows, end - begin);
+    load_rows(from.from(begin), false, count, rows);
+    store_rows(rows, false, T(1), count, to.from(begin));
   }
-  int64_t rows = n;
-  if (block.real == Real::forward) {
-    T* other = result == a ? b : a;
-    untangle_rows(result, block.real_twiddles, n, other);
-    result = other;
-    rows = n + 1;
-  }
-  store_rows(result, swap_out, scale, rows, block.out);
 }
 
 template <class T>
@@ -108,7 +175,7 @@ void multiply(T* z, const T* w, int64_t begin, int64_t end) {
 }
 
 template <class T>
-constexpr BlockKernels<T> kKernels = {run_block<T>, multiply<T>, untangle<T>, tangle<T>};
+constexpr BlockKernels<T> kKernels = {run_blocks<T>, copy<T>, multiply<T>, untangle<T>, tangle<T>};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace tegula::cpu::fft

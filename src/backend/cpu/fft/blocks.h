@@ -26,6 +26,15 @@ struct Lines {
     return true;
   }
   bool interleaved() const { return imaginary == 1 && adjacent(2); }
+
+  // Without the numbers before number `begin`.
+  Lines from(int64_t begin) const {
+    Lines rest = *this;
+    rest.data += begin * step;
+    rest.reals -= begin;
+    rest.imaginaries -= begin;
+    return rest;
+  }
 };
 
 enum class Real : uint8_t { none, forward, backward, backward_odd };
@@ -36,7 +45,7 @@ struct Block {
   bool inverse = false;
   double scale = 1;
   Lines<T> in;
-  const T* tiles = nullptr;  // instead of `in`: the columns that write_tile made, for row 0
+  const T* tiles = nullptr;  // instead of `in`: the tiles of other blocks, from lane 0's row on
   int64_t tile_step = 0;
   Lines<T> out;
   T* tile = nullptr;  // instead of `out`: rows, times the factors below
@@ -48,9 +57,14 @@ struct Block {
   T* scratch = nullptr;  // 2 * (plan->rows() + 1) rows
 };
 
+inline constexpr int64_t kMostBlocks = 4;
+
 template <class T>
 struct BlockKernels {
-  void (*run)(const Block<T>& block);
+  // At most kMostBlocks, alike but for where their lines are.
+  void (*run)(const Block<T>* blocks, int64_t count);
+  // Numbers [begin, end) from some lines to as many others.
+  void (*copy)(const Lines<T>& from, const Lines<T>& to, int64_t begin, int64_t end);
   // z[k] *= w[k] for k in [begin, end).
   void (*multiply)(T* z, const T* w, int64_t begin, int64_t end);
   // The transform of n real numbers from z, that of n / 2 pairs, in place: numbers k and

@@ -29,6 +29,7 @@ void along(FftAxis axis, fft::AxisTransform<T> t, const Shape& shape, const Dims
   t.out_strides = without_axis(out_strides, at);
   t.in_step = in_strides[at];
   t.out_step = out_strides[at];
+  t.last = product(shape, at + 1, shape.size()) == 1;
   fft::transform_axis(t);
 }
 

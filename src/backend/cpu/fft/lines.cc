@@ -1,6 +1,8 @@
 #include "backend/cpu/fft/lines.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <tuple>
 #include <utility>
 
 #include "backend/cpu/contraction/scratch.h"
@@ -10,7 +12,9 @@
 namespace tegula::cpu::fft {
 namespace {
 
-constexpr double kTransposeCost = 6, kStrideCost = 30;  // of a row, in ns
+constexpr int64_t kNear = 2 << 20;   // bytes that long strides may go over without harm
+constexpr int64_t kCache = 2 << 20;  // bytes
+constexpr double kTransposeCost = 6, kStrideCost = 16;  // of a row, in ns
 
 int64_t pieces(int64_t count, int64_t each) { return (count + each - 1) / each; }
 
@@ -31,6 +35,29 @@ Lines<T> lanes_of(Numbered<T> line, int64_t first, int64_t lanes, int64_t row_st
   for (int64_t l = 0; l < lanes; ++l) out.lane[l] = l * line.step;
   out.reals = out.imaginaries = rows;
   return out;
+}
+
+// Blocks [0, count) of a plan's rows, described by make(block, i). Those whose rows are `far` apart
+// go several at a time, as many as leave their rows in the cache.
+template <class T, class Make>
+void run_blocks(const ColumnPlan<T>& plan, int64_t count, bool far, double us, const Make& make) {
+  const int64_t size = 2 * (plan.rows() + 1) * kRow<T>;  // of a block's working memory
+  const int64_t fitting = kCache / (size * int64_t(sizeof(T)));
+  const int64_t group = far ? std::clamp<int64_t>(fitting, 1, kMostBlocks) : 1;
+  parallel_for(
+      pieces(count, group),
+      [&](int64_t piece) {
+        const int64_t first = piece * group, here = std::min(group, count - first);
+        const Scratch<T> scratch(ScratchUse::tile, size_t(here * size));
+        Block<T> blocks[kMostBlocks];
+        for (int64_t g = 0; g < here; ++g) {
+          blocks[g].plan = &plan;
+          blocks[g].scratch = scratch.get() + g * size;
+          make(blocks[g], first + g);
+        }
+        block_kernels<T>().run(blocks, here);
+      },
+      us);
 }
 
 // One line of n numbers, given in full. The numbers may be the same memory.
@@ -84,44 +111,25 @@ void run_line(const LinePlan<T>& plan, Numbered<T> in, Numbered<T> out, bool inv
   const Scratch<T> middle(ScratchUse::shared, size_t(columns * n1 * kRow<T> + kTile));
   T* const tiles = middle.get();
   std::fill_n(tiles + columns * n1 * kRow<T>, kTile, T(0));  // read, not used
-  const auto& kernels = block_kernels<T>();
   const double us = double(n1 * n2) * 2e-3;
-  parallel_for(
-      columns,
-      [&](int64_t i) {
-        const int64_t first = i * kLanes<T>;
-        const Scratch<T> scratch(ScratchUse::tile, size_t(2 * (plan.first->rows() + 1) * kRow<T>));
-        Block<T> block;
-        block.plan = plan.first.get();
-        block.inverse = inverse;
-        block.in = lanes_of(in, first, std::min(kLanes<T>, n2 - first), n2, n1);
-        block.tile = tiles + i * n1 * kRow<T>;
-        if (plan.blocks.empty()) {
-          block.twiddles = plan.twiddles.data() + i * n1 * kRow<T>;
-        } else {
-          block.twiddles = plan.twiddles.data();
-          block.factors = plan.blocks.data() + 2 * i * n1;
-        }
-        block.scratch = scratch.get();
-        kernels.run(block);
-      },
-      us);
-  parallel_for(
-      rows,
-      [&](int64_t i) {
-        const int64_t first = i * kLanes<T>;
-        const Scratch<T> scratch(ScratchUse::tile, size_t(2 * (plan.second->rows() + 1) * kRow<T>));
-        Block<T> block;
-        block.plan = plan.second.get();
-        block.inverse = inverse;
-        block.scale = scale;
-        block.tiles = tiles + first * kRow<T>;
-        block.tile_step = n1 * kRow<T>;
-        block.out = lanes_of(out, first, std::min(kLanes<T>, n1 - first), n1, n2);
-        block.scratch = scratch.get();
-        kernels.run(block);
-      },
-      us);
+  const bool far = n1 * n2 * int64_t(2 * sizeof(T)) > kNear;
+  run_blocks<T>(*plan.first, columns, far, us, [&](Block<T>& block, int64_t i) {
+    const int64_t first = i * kLanes<T>;
+    block.inverse = inverse;
+    block.in = lanes_of(in, first, std::min(kLanes<T>, n2 - first), n2, n1);
+    block.tile = tiles + i * n1 * kRow<T>;
+    block.twiddles = plan.twiddles.data();
+    if (plan.blocks.empty()) block.twiddles += i * n1 * kRow<T>;
+    else block.factors = plan.blocks.data() + 2 * i * n1;
+  });
+  run_blocks<T>(*plan.second, rows, far, us, [&](Block<T>& block, int64_t i) {
+    const int64_t first = i * kLanes<T>;
+    block.inverse = inverse;
+    block.scale = scale;
+    block.tiles = tiles + first * kRow<T>;
+    block.tile_step = n1 * kRow<T>;
+    block.out = lanes_of(out, first, std::min(kLanes<T>, n1 - first), n1, n2);
+  });
 }
 
 template <class T>
@@ -135,27 +143,70 @@ class Axis {
     const int64_t length = half_ ? t_.n / 2 : t_.n;
     if (half_) twiddles_ = real_twiddles<T>(t_.n);
     const int64_t blocks = pieces(lines_, kLanes<T>);
-    // Contiguous lines have to be transposed to be worked on side by side; others lie badly for
-    // work on each alone.
-    const bool dense = t_.in_step <= 2 && t_.out_step <= 2;
+    // Lines along the last axis have to be transposed to be worked on side by side, others to be
+    // worked on alone. That they usually have, that is: where numbers lie must not change a bit.
     Costs costs = plan_costs<T>(length);
-    if (dense) costs.column += kTransposeCost * double(length);
+    if (t_.last) costs.column += kTransposeCost * double(length);
     else costs.line += kStrideCost * double(length) / double(kLanes<T>);
     if (double(blocks) * costs.column <= double(lines_) * costs.line) {
       column_ = column_plan<T>(length);
-      parallel_for(blocks, [&](int64_t i) { run_block(i); }, double(blocks) * costs.column * 1e-3);
+      const int64_t step = std::max(std::abs(t_.in_step), std::abs(t_.out_step));
+      run_blocks<T>(*column_, blocks, step > 2 && length * step * int64_t(sizeof(T)) > kNear,
+                    double(blocks) * costs.column * 1e-3,
+                    [&](Block<T>& block, int64_t i) { describe_block(block, i); });
     } else {
       line_ = line_plan<T>(length);
       const double us = costs.line * 1e-3;
-      const auto body = [&](int64_t i) { run_alone(i); };
-      // Long lines are cut themselves.
-      if (us > 200 && lines_ < 64)
-        for (int64_t i = 0; i < lines_; ++i) body(i);
-      else parallel_for(lines_, body, us * double(lines_));
+      if (std::max(std::abs(t_.in_step), std::abs(t_.out_step)) > 2 && lines_ > 2) {
+        for (int64_t i = 0; i < blocks; ++i) run_copies(i, us);
+      } else {
+        run_each(us);
+      }
     }
   }
 
  private:
+  void run_each(double us) const {
+    const auto body = [&](int64_t i) { run_alone(i); };
+    // Long lines are cut themselves.
+    if (us > 200 && lines_ < 64)
+      for (int64_t i = 0; i < lines_; ++i) body(i);
+    else parallel_for(lines_, body, us * double(lines_));
+  }
+
+  // kLanes lines as contiguous copies.
+  void run_copies(int64_t i, double us) const {
+    Block<T> block;
+    describe_block(block, i);
+    AxisTransform<T> t = t_;
+    t.shape = {block.in.lanes};
+    t.in_step = t_.numbers == Numbers::to_complex ? 1 : 2;
+    t.out_step = t_.numbers == Numbers::to_real ? 1 : 2;
+    t.in_strides = {2 * block.in.reals};
+    t.out_strides = {2 * block.out.reals};
+    const Scratch<T> in(ScratchUse::columns, size_t(block.in.lanes * t.in_strides[0]));
+    const Scratch<T> out(ScratchUse::partials, size_t(block.in.lanes * t.out_strides[0]));
+    t.in = in.get();
+    t.out = out.get();
+    Axis lines(t);
+    lines.twiddles_ = twiddles_;
+    lines.line_ = line_;
+    Block<T> dense;
+    lines.describe_block(dense, 0);
+    copy(block.in, dense.in);
+    lines.run_each(us);
+    copy(dense.out, block.out);
+  }
+  static void copy(const Lines<T>& from, const Lines<T>& to) {
+    constexpr int64_t kPiece = 1024;
+    parallel_for(
+        pieces(to.reals, kPiece),
+        [&](int64_t i) {
+          block_kernels<T>().copy(from, to, i * kPiece, std::min(to.reals, (i + 1) * kPiece));
+        },
+        double(to.reals) * kStrideCost * 1e-3);
+  }
+
   std::pair<int64_t, int64_t> offsets(int64_t line) const {
     int64_t in = 0, out = 0;
     for (size_t a = t_.shape.size(); a-- > 0;) {
@@ -197,12 +248,8 @@ class Axis {
     }
   }
 
-  void run_block(int64_t i) const {
-    const Scratch<T> scratch(ScratchUse::tile, size_t(2 * (column_->rows() + 1) * kRow<T>));
-    Block<T> block;
-    block.plan = column_.get();
+  void describe_block(Block<T>& block, int64_t i) const {
     block.scale = t_.scale;
-    block.scratch = scratch.get();
     block.inverse = t_.numbers == Numbers::to_real || t_.inverse;
     if (t_.numbers == Numbers::to_complex) block.real = half_ ? Real::forward : Real::none;
     if (t_.numbers == Numbers::to_real) block.real = half_ ? Real::backward : Real::backward_odd;
@@ -214,7 +261,6 @@ class Axis {
     block.in.lanes = block.out.lanes = std::min(kLanes<T>, lines_ - first);
     for (int64_t l = 0; l < block.in.lanes; ++l)
       std::tie(block.in.lane[l], block.out.lane[l]) = offsets(first + l);
-    block_kernels<T>().run(block);
   }
 
   void run_alone(int64_t i) const {

@@ -22,6 +22,7 @@ struct AxisTransform {
   Numbers numbers = Numbers::complex;
   bool inverse = false;  // complex: e^(+2 pi i ...)
   double scale = 1;
+  bool last = false;  // no other axis has its numbers within those of this one
 };
 
 // `in` and `out` may be one and the same, with equal strides, for Numbers::complex.

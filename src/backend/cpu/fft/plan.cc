@@ -139,7 +139,7 @@ constexpr double kTurnCost = 16;   // of a row between the two passes over a lin
 constexpr double kCallCost = 150;  // of working on a block at all
 
 double cache_factor(double bytes) {
-  return bytes <= 32768 ? 1 : bytes <= 0.6e6 ? 1.1 : bytes <= 5e6 ? 1.7 : 3.5;
+  return bytes <= 32768 ? 1 : bytes <= 0.6e6 ? 1.1 : bytes <= 1.2e6 ? 1.7 : bytes <= 5e6 ? 3 : 8;
 }
 
 std::pair<int64_t, double> column_convolution(int64_t n) {

@@ -146,7 +146,7 @@ void load_lines(const Lines<T>& in, bool swap, int64_t count, T* rows) {
 template <class T>
 void load_rows(const Lines<T>& in, bool swap, int64_t count, T* rows) {
   const Tag<T> d;
-  const int64_t both = std::min(in.reals, in.imaginaries);
+  const int64_t both = std::clamp<int64_t>(std::min(in.reals, in.imaginaries), 0, count);
   int64_t i = 0;
   if (in.lanes == kLanes<T> && in.step == 2 && in.imaginary == 1) {
     load_lines(in, swap, both, rows);
@@ -224,7 +224,7 @@ template <class T>
 void store_rows(const T* rows, bool swap, T scale, int64_t count, const Lines<T>& out) {
   const Tag<T> d;
   const auto s = hn::Set(d, scale);
-  const int64_t both = std::min({count, out.reals, out.imaginaries});
+  const int64_t both = std::max<int64_t>(0, std::min({count, out.reals, out.imaginaries}));
   int64_t i = 0;
   if (out.lanes == kLanes<T> && out.step == 2 && out.imaginary == 1) {
     i = store_lines(rows, swap, scale, both, out);
