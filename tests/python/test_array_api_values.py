@@ -86,6 +86,18 @@ def test_eye(rows, columns, k, dtype):
     same(tg.eye(rows, columns, k=k, dtype=dtype), np.eye(rows, columns, k), dtype)
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(True, tg.bool), (3, tg.int64), (2.5, tg.float32), (1 - 2j, tg.complex64)],
+)
+def test_full(value, dtype):
+    same(tg.full((2, 3), value), np.full((2, 3), value), dtype)
+    same(tg.full(2, value, dtype=tg.complex128), np.full(2, value), tg.complex128)
+    same(tg.full_like(tg.zeros((), dtype=tg.complex128), value), value, tg.complex128)
+    with pytest.raises(OverflowError):
+        tg.full(2, 2**63)
+
+
 @given(st.lists(st.integers(0, 4), max_size=3), st.sampled_from(["xy", "ij"]))
 def test_meshgrid(sizes, indexing):
     xs = [np.arange(n) for n in sizes]
