@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,18 @@ class Result:
             return None
         theirs = self.theirs.median if self.theirs else math.nan
         return self.row.met(self.ours.median, theirs)
+
+
+def median_microseconds(call: Callable[[], object], seconds: float) -> float:
+    """The median time of the calls that take so many seconds, three at least, after a first one."""
+    call()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return 1e6 * statistics.median(times)
 
 
 def cpus(threads: int) -> list[int]:

@@ -19,6 +19,8 @@ from tegula._custom import CustomOp, CustomOps, custom_op, custom_op_include, lo
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
 from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
+from tegula._namespace_info import array_namespace_info as __array_namespace_info__
+from tegula._namespace_info import broadcast_shapes
 from tegula.debug import debug_nans
 from tegula.transforms import (
     all_gather,
@@ -44,7 +46,7 @@ from tegula.transforms import (
 )
 
 if TYPE_CHECKING:
-    from tegula import autograd, data, debug, io, linalg, nn, optim, profiler, random
+    from tegula import autograd, data, debug, fft, io, linalg, nn, optim, profiler, random
     from tegula._explain import explain
     from tegula._graph import graph
     from tegula.io import load, save
@@ -58,13 +60,17 @@ empty_like = _core.zeros_like
 __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
-_LAZY = {"data", "autograd", "io", "linalg", "nn", "optim", "profiler", "random", "cli", "train"}
+_LAZY = {"data", "autograd", "fft", "io", "linalg", "nn", "optim", "profiler", "random", "cli"}
+_LAZY |= {"train"}
 _LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "io"}
 
 __all__ = [
     *_core.__all__,
+    "__array_api_version__",
+    "__array_namespace_info__",
     "__version__",
     "autograd",
+    "broadcast_shapes",
     "can_cast",
     "cond",
     "custom_op",
@@ -78,6 +84,7 @@ __all__ = [
     "empty",
     "empty_like",
     "explain",
+    "fft",
     "finfo",
     "grad",
     "graph",

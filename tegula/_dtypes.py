@@ -33,7 +33,7 @@ _SIGNED = (int8, int16, int32, int64)
 _UNSIGNED = (uint8, uint16, uint32, uint64)
 _FLOATING = (float16, bfloat16, float32, float64)
 _COMPLEX = (complex64, complex128)
-_KINDS = {
+KINDS = {
     "bool": (bool,),
     "signed integer": _SIGNED,
     "unsigned integer": _UNSIGNED,
@@ -70,13 +70,13 @@ def _dtype_of(value: Any) -> DType:
     return promote_types(value, value)
 
 
-def finfo(dtype: Any) -> FInfo:
+def finfo(type: Any, /) -> FInfo:
     """The limits of a floating dtype, or of a tensor's; of a complex one those of its parts.
 
     Raises:
         TypeError: it is no floating or complex dtype.
     """
-    dtype = _dtype_of(dtype)
+    dtype = _dtype_of(type)
     if dtype in _COMPLEX:
         dtype = float32 if dtype == complex64 else float64
     if dtype not in _FLOATING:
@@ -95,13 +95,13 @@ def finfo(dtype: Any) -> FInfo:
     )
 
 
-def iinfo(dtype: Any) -> IInfo:
+def iinfo(type: Any, /) -> IInfo:
     """The limits of an integer dtype, or of a tensor's.
 
     Raises:
         TypeError: it is no integer dtype.
     """
-    dtype = _dtype_of(dtype)
+    dtype = _dtype_of(type)
     if dtype not in _SIGNED + _UNSIGNED:
         raise TypeError(f"iinfo: needs an integer dtype, got {dtype}; see finfo")
     info = np.iinfo(dtype.name)
@@ -118,10 +118,10 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     if isinstance(kind, tuple):
         return any(isdtype(dtype, entry) for entry in kind)
     if isinstance(kind, str):
-        if kind in _KINDS:
-            return dtype in _KINDS[kind]
-        if kind not in _KINDS["numeric"]:
-            raise ValueError(f"isdtype: unknown kind {kind!r}; known are {', '.join(_KINDS)}")
+        if kind in KINDS:
+            return dtype in KINDS[kind]
+        if kind not in KINDS["numeric"]:
+            raise ValueError(f"isdtype: unknown kind {kind!r}; known are {', '.join(KINDS)}")
     return dtype == _dtype_of(kind)
 
 

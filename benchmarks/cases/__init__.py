@@ -8,11 +8,13 @@ from types import ModuleType
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    arrays,
     at_once,
     attention,
     bits,
     conv,
     demo,
+    fft,
     first_call,
     fused,
     gemm,
@@ -67,7 +69,9 @@ CASES: dict[str, Case] = {
         memory,
         bits,
         transforms,
+        arrays,
         linalg,
+        fft,
         package,
     )
 }

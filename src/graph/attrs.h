@@ -77,6 +77,16 @@ struct OptimizerAttrs {
 };
 enum OptimizerFlags : int64_t { kNesterov = 1, kDecoupledDecay = 2, kMaximize = 4 };
 
+// fft_c2c, fft_r2c, fft_c2r: these words, then the axis and the length of each transform; the last
+// is done first. The result is multiplied by `scale`.
+struct FftAttrs {
+  int64_t inverse;  // fft_c2c alone: e^(+2 pi i ...)
+  double scale;
+};
+struct FftAxis {
+  int64_t axis, n;
+};
+
 template <class A>
 A read_attrs(std::span<const int64_t> words) {
   static_assert(std::is_trivially_copyable_v<A> && sizeof(A) % sizeof(int64_t) == 0);

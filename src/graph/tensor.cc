@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/overflow.h"
 #include "graph/primitive.h"
 #include "graph/trace.h"
 
@@ -126,7 +127,7 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
     } else if constexpr (std::is_integral_v<T>) {
       const bool fits = std::is_unsigned_v<T> ? value >= 0 && uint64_t(value) <= uint64_t(T(~T(0)))
                                               : int64_t(T(value)) == value;
-      require(fits, "the Python integer ", value, " does not fit ", dtype);
+      if (!fits) fail_overflow("the Python integer ", value, " does not fit ", dtype);
       return to_bits(T(value));
     } else {
       return to_bits(T(compute_t<T>(value)));
@@ -135,6 +136,9 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
   return make_scalar(bits, dtype, weak);
 }
 
+Tensor wide_scalar(uint64_t value, bool weak) {
+  return make_scalar(to_bits(value), DType::uint64, weak);
+}
 std::array<uint64_t, 2> scalar_element(const Node& node) { return {node.scalar_bits, 0}; }
 
 double scalar_value(const Node& node) {
@@ -149,6 +153,12 @@ Tensor cast_scalar(const Tensor& x, DType dtype) {
   if (is_inexact(x.dtype())) {
     result = scalar(value_of(node), dtype);
   } else {
+    if (x.dtype() == DType::uint64 && node.scalar_bits > uint64_t(INT64_MAX)) {
+      if (is_inexact(dtype)) return scalar(double(node.scalar_bits), dtype);
+      if (dtype != DType::uint64 && dtype != DType::bool_)
+        fail_overflow("the Python integer ", node.scalar_bits, " does not fit ", dtype);
+      return dtype == DType::bool_ ? scalar(int64_t(1), dtype) : wide_scalar(node.scalar_bits);
+    }
     int64_t value = 0;
     dispatch(x.dtype(), [&](auto tag) {
       if constexpr (std::is_integral_v<decltype(tag)>)
@@ -182,6 +192,13 @@ Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device) {
   Tensor result = from_buffer(std::move(buffer), dtype, std::move(shape), std::move(layout));
   note_line(result);
   return result;
+}
+
+Tensor on_device(const Tensor& x, Backend& device) {
+  if (&x.device() == &device) return x;
+  std::vector<std::byte> values(size_t(x.size()) * itemsize(x.dtype()));
+  copy_to_host(x, values.data());
+  return from_host(values.data(), x.dtype(), x.shape(), device);
 }
 
 Backend& default_device() {

@@ -59,6 +59,8 @@ using Tensors = std::vector<Tensor>;
 // A Python number. `weak` ones take the dtype of the tensor they are combined with.
 Tensor scalar(double value, DType dtype, bool weak = false);
 Tensor scalar(int64_t value, DType dtype, bool weak = false);
+// A Python integer that only uint64 holds.
+Tensor wide_scalar(uint64_t value, bool weak = false);
 // A scalar's value as double (exact for what float64 holds).
 double scalar_value(const Node& node);
 // The element in memory, of any dtype.
@@ -72,6 +74,8 @@ Ref<Node> make_leaf(DType dtype, Shape shape, Backend& device);
 Tensor from_buffer(Ref<Buffer> buffer, DType dtype, Shape shape, Layout layout);
 // Copies `bytes` of dense row-major host data into a new leaf.
 Tensor from_host(const void* data, DType dtype, Shape shape, Backend& device);
+// The same values on a device, without their history where they are elsewhere, for which it waits.
+Tensor on_device(const Tensor& x, Backend& device);
 
 // Values of so many bytes and more are named by the memory report, one by one.
 constexpr size_t kNamedBytes = size_t(64) << 10;

@@ -182,7 +182,7 @@ Tensor tensordot(const Tensor& a, const Tensor& b, int64_t count) {
 // clang-format off
 const Family kContractions("Contractions", {
     {.name = "matmul",
-     .parameters = "a: Tensor, b: Tensor, dtype: dtype? = None",
+     .parameters = "x1: Tensor, x2: Tensor, dtype: dtype? = None",
      .doc = "Matrix product of the last two axes; the others are batches and broadcast. A 1-d "
             "operand is a row (left) or a column (right) whose axis the result lacks. dtype is "
             "that of the sums and of the result, by default the operands' common one: int8 "
@@ -198,12 +198,12 @@ const Family kContractions("Contractions", {
                 "f(2, 3, 4), f(2, 4, 5);;f(3, 4), f(2, 4, 5);;f(2, 1, 3, 4), f(5, 4, 2);;"
                 "f(2, 3, 4), f(4);;f(4), f(2, 4, 3);;f(2, 3, 4), f(2, 4, 1);;f(0, 4), f(4, 3);;"
                 "ints(-9, 9, 3, 4), ints(-9, 9, 4, 2);;f(33, 70), f(70, 41)",
-     .reference = "lambda a, b, dtype=None: numpy.matmul(a, b, dtype=dtype)",
+     .reference = "lambda x1, x2, dtype=None: numpy.matmul(x1, x2, dtype=dtype)",
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "vecdot",
-     .parameters = "a: Tensor, b: Tensor, axis: int = -1",
-     .doc = "The sum of products of a's conjugate and b along an axis (counted from the end); the "
+     .parameters = "x1: Tensor, x2: Tensor, axis: int = -1",
+     .doc = "The sum of products of x1's conjugate and x2 along an axis (counted from the end); the "
             "others broadcast.",
      .call = [](const Args& a) { return Tensors{vecdot(a.tensor(0), a.tensor(1), a.integer(2))}; },
      .samples = "f(3, 4), f(4);;f(3, 4), f(3, 4), -2",
@@ -211,8 +211,8 @@ const Family kContractions("Contractions", {
      .differentiable = true,
      .tolerance = 1e-5},
     {.name = "outer",
-     .parameters = "a: Tensor, b: Tensor",
-     .doc = "The product of every element of a with every element of b, both flattened.",
+     .parameters = "x1: Tensor, x2: Tensor",
+     .doc = "The product of every element of x1 with every element of x2, both flattened.",
      .call =
          [](const Args& a) {
            return Tensors{reshape(a.tensor(0), {-1, 1}) * reshape(a.tensor(1), {-1})};
@@ -221,8 +221,8 @@ const Family kContractions("Contractions", {
      .reference = "numpy.outer",
      .differentiable = true},
     {.name = "tensordot",
-     .parameters = "a: Tensor, b: Tensor, axes: int = 2",
-     .doc = "Sums over the last axes of a and the first of b, so many of them.",
+     .parameters = "x1: Tensor, x2: Tensor, axes: int = 2",
+     .doc = "Sums over the last axes of x1 and the first of x2, so many of them.",
      .call =
          [](const Args& a) { return Tensors{tensordot(a.tensor(0), a.tensor(1), a.integer(2))}; },
      .samples = "f(2, 3, 4), f(3, 4, 5);;f(2, 3), f(3, 4), 1;;f(2), f(3), 0",

@@ -45,15 +45,19 @@ const Primitive kBinCount = {
     .uses = {kUsesNothing, 1u << 0},
 };
 
-Tensor searchsorted(const Tensor& x1, const Tensor& x2, const std::string& side) {
+Tensor searchsorted(const Args& a) {
+  Tensor x1 = a.tensor(0);
+  const std::string& side = a.text(2);
   require(x1.rank() == 1, "searchsorted: x1 must be 1-d, got shape ", x1.shape());
   require(side == "left" || side == "right", "searchsorted: side must be 'left' or 'right', got '",
           side, "'");
-  const DType dtype = common_dtype(x1, x2);
-  if (is_complex(dtype))
-    fail(ErrorKind::type, "searchsorted: complex numbers have no order, got ", x1.dtype(), " and ",
-         x2.dtype());
-  return record(kSearchSorted, {astype(x1, dtype), astype(x2, dtype)}, {side == "right"});
+  if (a.has(3)) {
+    const Tensor& sorter = a.tensor(3);
+    require(sorter.shape() == x1.shape(), "searchsorted: sorter must have the shape ", x1.shape(),
+            " of x1, got ", sorter.shape());
+    x1 = take(x1, sorter, 0);
+  }
+  return searchsorted(x1, a.tensor(1), side == "right");
 }
 
 // The ends of a histogram whose edges are not given.
@@ -131,13 +135,15 @@ Tensor bincount(const Tensor& given, const Tensor& weights, int64_t at_least) {
 // clang-format off
 const Family kCounting("Counting", {
     {.name = "searchsorted",
-     .parameters = "x1: Tensor, x2: Tensor, side: str = 'left'",
+     .parameters = "x1: Tensor, x2: Tensor, side: str = 'left', sorter: Tensor? = None",
      .doc = "Where each element of x2 belongs in x1, which is 1-d and in order, NaN last: before "
-            "elements equal to it for side='left', after them for 'right'.",
-     .call = [](const Args& a) { return Tensors{searchsorted(a.tensor(0), a.tensor(1), a.text(2))}; },
+            "elements equal to it for side='left', after them for 'right'. sorter, if given, are "
+            "the indices that put x1 in order.",
+     .call = [](const Args& a) { return Tensors{searchsorted(a)}; },
      .samples = "numpy.sort(f(7)), f(3, 2);;numpy.sort(ints(0, 5, 9)), ints(-1, 6, 8), 'right';;"
                 "numpy.sort(special()), special();;numpy.sort(special()), special(), 'right';;"
-                "f(0), f(3);;numpy.sort(f(40)), 0.5",
+                "f(0), f(3);;numpy.sort(f(40)), 0.5;;numpy.sort(f(7))[::-1], f(3, 2), 'left', "
+                "numpy.arange(7)[::-1]",
      .reference = "numpy.searchsorted"},
     {.name = "histogram",
      .parameters = "x: Tensor, bins: Tensor = 10, range: Tensors? = None",
@@ -170,4 +176,13 @@ const Family kCounting("Counting", {
 // clang-format on
 
 }  // namespace
+
+Tensor searchsorted(const Tensor& x1, const Tensor& x2, bool right) {
+  const DType dtype = common_dtype(x1, x2);
+  if (is_complex(dtype))
+    fail(ErrorKind::type, "searchsorted: complex numbers have no order, got ", x1.dtype(), " and ",
+         x2.dtype());
+  return record(kSearchSorted, {astype(x1, dtype), astype(x2, dtype)}, {right});
+}
+
 }  // namespace tegula

@@ -90,6 +90,13 @@ Tensors triangle(const Args& a) {
   return {where(below_diagonal(rows, columns, a.integer(1) - 1), zero, x)};
 }
 
+// The dtype of a value that meets no other: a Python number's is the default one of its kind.
+DType dtype_alone(const Tensor& value) {
+  if (!value.node().weak_scalar) return value.dtype();
+  if (is_complex(value.dtype())) return DType::complex64;
+  return is_integer(value.dtype()) ? DType::int64 : value.dtype();
+}
+
 template <int kValue>
 Tensors filled_like(const Args& a) {
   const Tensor& x = a.tensor(0);
@@ -121,33 +128,33 @@ Tensors meshgrid(const Args& a) {
 // clang-format off
 const Family kCreation("Creation", {
     {.name = "full",
-     .parameters = "shape: ints, value: Tensor, dtype: dtype? = None",
+     .parameters = "shape: ints, fill_value: Tensor, dtype: dtype? = None, *, device: device? = None",
      .doc = "A tensor filled with one value; its dtype is the value's unless given.",
      .call =
          [](const Args& a) {
            const Tensor& value = a.tensor(1);
-           return Tensors{full(a.ints(0), astype(value, a.dtype_or(2, value.dtype())))};
+           return Tensors{full(a.ints(0), astype(value, a.dtype_or(2, dtype_alone(value))))};
          },
      .samples = "(2, 3), 1.5;;(), 2;;3, True;;(2, 0), 1, 'int8'",
      .reference = "lambda shape, value, dtype=None: numpy.full(shape, value, dtype or {float: "
                   "'float32'}.get(type(value)))",
      .method = false},
     {.name = "zeros",
-     .parameters = "shape: ints, dtype: dtype? = None",
+     .parameters = "shape: ints, dtype: dtype? = None, *, device: device? = None",
      .doc = "A tensor of zeros.",
      .call = [](const Args& a) { return Tensors{zeros(a.ints(0), a.dtype_or(1, DType::float32))}; },
      .samples = "(2, 3);;3, 'int64';;(), 'bool'",
      .reference = "lambda shape, dtype='float32': numpy.zeros(shape, dtype)",
      .method = false},
     {.name = "ones",
-     .parameters = "shape: ints, dtype: dtype? = None",
+     .parameters = "shape: ints, dtype: dtype? = None, *, device: device? = None",
      .doc = "A tensor of ones.",
      .call = [](const Args& a) { return Tensors{ones(a.ints(0), a.dtype_or(1, DType::float32))}; },
      .samples = "(2, 3);;3, 'int64';;(), 'bool'",
      .reference = "lambda shape, dtype='float32': numpy.ones(shape, dtype)",
      .method = false},
     {.name = "full_like",
-     .parameters = "x: Tensor, value: Tensor, dtype: dtype? = None",
+     .parameters = "x: Tensor, fill_value: Tensor, dtype: dtype? = None, *, device: device? = None",
      .doc = "A tensor of x's shape and dtype (unless given) filled with one value.",
      .call =
          [](const Args& a) {
@@ -158,21 +165,22 @@ const Family kCreation("Creation", {
      .reference = "numpy.full_like",
      .method = false},
     {.name = "zeros_like",
-     .parameters = "x: Tensor, dtype: dtype? = None",
+     .parameters = "x: Tensor, dtype: dtype? = None, *, device: device? = None",
      .doc = "Zeros of x's shape and dtype (unless given).",
      .call = filled_like<0>,
      .samples = "f(2, 3);;ints(0, 9, 3), 'float32'",
      .reference = "numpy.zeros_like",
      .method = false},
     {.name = "ones_like",
-     .parameters = "x: Tensor, dtype: dtype? = None",
+     .parameters = "x: Tensor, dtype: dtype? = None, *, device: device? = None",
      .doc = "Ones of x's shape and dtype (unless given).",
      .call = filled_like<1>,
      .samples = "f(2, 3);;ints(0, 9, 3), 'float32'",
      .reference = "numpy.ones_like",
      .method = false},
     {.name = "arange",
-     .parameters = "start: Tensor, stop: Tensor? = None, step: Tensor = 1, dtype: dtype? = None",
+     .parameters = "start: Tensor, stop: Tensor? = None, step: Tensor = 1, dtype: dtype? = None, "
+                   "*, device: device? = None",
      .doc = "start, start + step, ... before stop; from 0 when only one number is given. int64 for "
             "integers, else float32.",
      .call =
@@ -189,7 +197,7 @@ const Family kCreation("Creation", {
      .method = false},
     {.name = "linspace",
      .parameters = "start: Tensor, stop: Tensor, num: int = 50, dtype: dtype? = None, *, "
-                   "endpoint: bool = True",
+                   "endpoint: bool = True, device: device? = None",
      .doc = "num evenly spaced numbers from start to stop, which is one of them if endpoint.",
      .call =
          [](const Args& a) {
@@ -201,8 +209,10 @@ const Family kCreation("Creation", {
                   "numpy.linspace(start, stop, num, endpoint=endpoint, dtype=dtype)",
      .method = false},
     {.name = "eye",
-     .parameters = "n: int, m: int? = None, k: int = 0, dtype: dtype? = None",
-     .doc = "An n by m matrix (n by n for None) with ones where column - row is k, else zeros.",
+     .parameters = "n_rows: int, n_cols: int? = None, k: int = 0, dtype: dtype? = None, *, "
+                   "device: device? = None",
+     .doc = "An n_rows by n_cols matrix (n_rows by n_rows for None) with ones where column - row "
+            "is k, else zeros.",
      .call =
          [](const Args& a) {
            const int64_t n = a.integer(0), m = a.has(1) ? a.integer(1) : n, k = a.integer(2);
@@ -229,11 +239,11 @@ const Family kCreation("Creation", {
      .reference = "numpy.triu",
      .differentiable = true},
     {.name = "meshgrid",
-     .parameters = "xs: Tensors, indexing: str = 'xy'",
+     .parameters = "*arrays: Tensors, indexing: str = 'xy'",
      .doc = "Coordinates of a grid: each 1-d tensor broadcast along its own axis of the result.",
      .call = meshgrid,
-     .samples = "[f(3), f(4)];;[f(3), f(4), f(2)], 'ij'",
-     .reference = "lambda xs, indexing='xy': numpy.meshgrid(*xs, indexing=indexing)",
+     .samples = "f(3), f(4);;f(3), f(4), f(2), indexing='ij'",
+     .reference = "numpy.meshgrid",
      .method = false,
      .differentiable = true,
      .returns_tuple = true},

@@ -168,25 +168,25 @@ constexpr Row kRows[] = {
     {"bitwise_invert", 1, Rule::bitwise, "Every bit flipped; logical not for bool.", nullptr, {},
      "ints(-9, 9, 3, 4)", "numpy.invert"},
 
-    {"add", 2, Rule::field, "a + b.",
+    {"add", 2, Rule::field, "x1 + x2.",
      [](VjpContext& c) {
        c.give(0, c.grad());
        c.give(1, c.grad());
      },
      {}, "f(3, 4), f(4);;f(3, 1), f(1, 4);;f(3), 2.5"},
-    {"subtract", 2, Rule::field, "a - b.",
+    {"subtract", 2, Rule::field, "x1 - x2.",
      [](VjpContext& c) {
        c.give(0, c.grad());
        if (c.needs(1)) c.give(1, -c.grad());
      },
      {}, "f(3, 4), f(4);;f(3), 2.5"},
-    {"multiply", 2, Rule::field, "a * b.",
+    {"multiply", 2, Rule::field, "x1 * x2.",
      [](VjpContext& c) {
        if (c.needs(0)) c.give(0, c.grad() * conj(c.input(1)));
        if (c.needs(1)) c.give(1, c.grad() * conj(c.input(0)));
      },
      {kY, kX}, "f(3, 4), f(4);;f(3), 2.5"},
-    {"divide", 2, Rule::analytic, "a / b; integers divide as float32.",
+    {"divide", 2, Rule::analytic, "x1 / x2; integers divide as float32.",
      [](VjpContext& c) {
        const Tensor b = conj(c.input(1));
        const Tensor slope = c.grad() / b;
@@ -195,17 +195,18 @@ constexpr Row kRows[] = {
      },
      {kY, kY | kOut}, "f(3, 4), pos(4);;f(3), 2.5"},
     {"floor_divide", 2, Rule::same,
-     "The floor of a / b; for integers exact, 0 where b is 0.", no_change_of_two, {},
+     "The floor of x1 / x2, infinities as divide has them; for integers exact, 0 where x2 is 0.",
+     no_change_of_two, {},
      "f(3, 4), pos(4);;ints(-20, 20, 3, 4), ints(1, 5, 4)"},
-    {"remainder", 2, Rule::same, "a - b * floor_divide(a, b): the sign of b.",
+    {"remainder", 2, Rule::same, "x1 - x2 * floor_divide(x1, x2): the sign of x2.",
      [](VjpContext& c) {
        c.give(0, c.grad());
        if (c.needs(1)) c.give(1, -(c.grad() * floor_divide(c.input(0), c.input(1))));
      },
      {0, kX | kY}, "f(3, 4), pos(4);;ints(-20, 20, 3, 4), ints(1, 5, 4)"},
-    {"pow", 2, Rule::field, "a to the power b.", pow_vjp, {kX | kY, kX | kOut},
+    {"pow", 2, Rule::field, "x1 to the power x2.", pow_vjp, {kX | kY, kX | kOut},
      "pos(3, 4), f(4);;pos(3), 2.0", "numpy.power"},
-    {"atan2", 2, Rule::floating, "The angle of the point (b, a), in [-pi, pi].",
+    {"atan2", 2, Rule::floating, "The angle of the point (x2, x1), in [-pi, pi].",
      [](VjpContext& c) {
        const Tensor a = c.input(0), b = c.input(1);
        const Tensor scaled = c.grad() / (square(a) + square(b));
@@ -213,7 +214,8 @@ constexpr Row kRows[] = {
        if (c.needs(1)) c.give(1, -(scaled * a));
      },
      {kX | kY, kX | kY}, "f(3, 4), f(4)", "numpy.arctan2"},
-    {"hypot", 2, Rule::floating, "sqrt(a * a + b * b), without overflow; its derivative at 0, 0 is 0.",
+    {"hypot", 2, Rule::floating,
+     "sqrt(x1 * x1 + x2 * x2), without overflow; its derivative at 0, 0 is 0.",
      [](VjpContext& c) {
        const Tensor size = c.output(), zero = constant(0);
        const Tensor scaled = where(equal(size, zero), zero, c.grad() / size);
@@ -221,24 +223,24 @@ constexpr Row kRows[] = {
        if (c.needs(1)) c.give(1, scaled * c.input(1));
      },
      {kX | kOut, kY | kOut}, "f(3, 4), f(4)"},
-    {"maximum", 2, Rule::same, "The larger of a and b; NaN if either is.", extremum_vjp<true>,
+    {"maximum", 2, Rule::same, "The larger of x1 and x2; NaN if either is.", extremum_vjp<true>,
      {kX | kY, kX | kY}, "f(3, 4), f(4);;f(3), 0.5"},
-    {"minimum", 2, Rule::same, "The smaller of a and b; NaN if either is.", extremum_vjp<false>,
+    {"minimum", 2, Rule::same, "The smaller of x1 and x2; NaN if either is.", extremum_vjp<false>,
      {kX | kY, kX | kY}, "f(3, 4), f(4);;f(3), 0.5"},
-    {"copysign", 2, Rule::floating, "The size of a with the sign of b.",
+    {"copysign", 2, Rule::floating, "The size of x1 with the sign of x2.",
      [](VjpContext& c) {
        if (c.needs(0)) c.give(0, c.grad() * (sign(c.input(0)) * sign(c.output())));
        if (c.needs(1)) c.give(1, c.grad() * constant(0));
      },
      {kX | kOut, 0}, "f(3, 4), f(4)"},
-    {"nextafter", 2, Rule::floating, "The number after a on the way to b.", nullptr, {},
+    {"nextafter", 2, Rule::floating, "The number after x1 on the way to x2.", nullptr, {},
      "f(3, 4), f(4)"},
-    {"equal", 2, Rule::equality, "a == b.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
-    {"not_equal", 2, Rule::equality, "a != b.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
-    {"less", 2, Rule::compare, "a < b.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
-    {"less_equal", 2, Rule::compare, "a <= b.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
-    {"greater", 2, Rule::compare, "a > b.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
-    {"greater_equal", 2, Rule::compare, "a >= b.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
+    {"equal", 2, Rule::equality, "x1 == x2.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
+    {"not_equal", 2, Rule::equality, "x1 != x2.", nullptr, {}, "ints(0, 3, 3, 4), ints(0, 3, 4)"},
+    {"less", 2, Rule::compare, "x1 < x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
+    {"less_equal", 2, Rule::compare, "x1 <= x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
+    {"greater", 2, Rule::compare, "x1 > x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
+    {"greater_equal", 2, Rule::compare, "x1 >= x2.", nullptr, {}, "f(3, 4), f(4);;f(3), 0"},
     {"logical_and", 2, Rule::logical, "Whether both are true.", nullptr, {},
      "mask(3, 4), mask(4)"},
     {"logical_or", 2, Rule::logical, "Whether either is true.", nullptr, {},
@@ -251,9 +253,9 @@ constexpr Row kRows[] = {
      "ints(-9, 9, 3, 4), ints(0, 9, 4)"},
     {"bitwise_xor", 2, Rule::bitwise, "Bits set in just one.", nullptr, {},
      "ints(-9, 9, 3, 4), ints(0, 9, 4)"},
-    {"bitwise_left_shift", 2, Rule::bitwise, "a shifted left by b bits; 0 past the width.",
+    {"bitwise_left_shift", 2, Rule::bitwise, "x1 shifted left by x2 bits; 0 past the width.",
      nullptr, {}, "ints(-9, 9, 3, 4), ints(0, 9, 4)", "numpy.left_shift"},
-    {"bitwise_right_shift", 2, Rule::bitwise, "a shifted right by b bits, keeping its sign.",
+    {"bitwise_right_shift", 2, Rule::bitwise, "x1 shifted right by x2 bits, keeping its sign.",
      nullptr, {}, "ints(-9, 9, 3, 4), ints(0, 9, 4)", "numpy.right_shift"},
 };
 // clang-format on
@@ -314,7 +316,7 @@ void check_operand(const Row& r, DType dtype) {
   if (is_complex(dtype) && !takes_complex(r.rule))
     fail(ErrorKind::type, r.name, ": not defined for complex numbers",
          r.rule == Rule::compare ? ", which have no order" : "", ", got ", dtype);
-  if (dtype == DType::bool_ && r.rule == Rule::same && (r.name == "negative" || r.name == "sign"))
+  if (dtype == DType::bool_ && (r.name == "negative" || r.name == "sign"))
     fail(ErrorKind::type, r.name, ": not defined for bool; use logical_not, or astype first");
 }
 
@@ -367,7 +369,7 @@ const char* samples_of(const Row& r) {
 template <size_t... I>
 std::vector<Op> make_ops(std::index_sequence<I...>) {
   return {Op{.name = kRows[I].name,
-             .parameters = kRows[I].arity == 1 ? "x: Tensor" : "a: Tensor, b: Tensor",
+             .parameters = kRows[I].arity == 1 ? "x: Tensor" : "x1: Tensor, x2: Tensor",
              .doc = kRows[I].doc,
              .call = call<I>,
              .samples = samples_of(kRows[I]),
@@ -403,11 +405,19 @@ const Primitive kCast = {
     .dtype_attr = 0,
 };
 
+Tensor clip(const Tensor& x, const Tensor& least, const Tensor& most) {
+  Tensor result = x;
+  if (least) result = maximum(result, least);
+  if (most) result = minimum(result, most);
+  const auto real = [](const Tensor& bound) { return bound && is_floating(bound.dtype()); };
+  return is_integer(x.dtype()) && (real(least) || real(most)) ? result : astype(result, x.dtype());
+}
+
 // clang-format off
 const Family kSelection("Selection and conversion", {
     {.name = "where",
-     .parameters = "condition: Tensor, a: Tensor, b: Tensor",
-     .doc = "a where condition is true, else b; the three broadcast, a and b promote.",
+     .parameters = "condition: Tensor, x1: Tensor, x2: Tensor",
+     .doc = "x1 where condition is true, else x2; the three broadcast, x1 and x2 promote.",
      .call = [](const Args& a) { return Tensors{where(a.tensor(0), a.tensor(1), a.tensor(2))}; },
      .samples = "mask(3, 4), f(3, 4), f(4);;mask(3, 1), f(4), 0.0",
      .reference = "numpy.where",
@@ -415,22 +425,25 @@ const Family kSelection("Selection and conversion", {
      .differentiable = true},
     {.name = "clip",
      .parameters = "x: Tensor, min: Tensor? = None, max: Tensor? = None",
-     .doc = "x kept between min and max (either may be None); NaN stays NaN.",
+     .doc = "x kept between min and max (either may be None); NaN stays NaN. The dtype is x's, but "
+            "for integers between floats.",
      .call =
          [](const Args& a) {
-           Tensor x = a.tensor(0);
-           if (a.has(1)) x = maximum(x, a.tensor(1));
-           if (a.has(2)) x = minimum(x, a.tensor(2));
-           return Tensors{x};
+           return Tensors{clip(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2))};
          },
      .samples = "f(3, 4), -0.5, 0.5;;f(3, 4), None, 0.5;;f(3, 4), 0.25",
      .reference = "lambda x, min=None, max=None: numpy.clip(x, min, max)",
      .differentiable = true},
     {.name = "astype",
-     .parameters = "x: Tensor, dtype: dtype",
-     .doc = "x converted to dtype. A float becomes an integer towards 0, kept in range, NaN as 0. "
-            "TypeError for a complex x and a real dtype but bool.",
-     .call = [](const Args& a) { return Tensors{astype(a.tensor(0), a.dtype(1))}; },
+     .parameters = "x: Tensor, dtype: dtype, *, copy: bool = True, device: device? = None",
+     .doc = "x converted to dtype, and brought to device. A float becomes an integer towards 0, "
+            "kept in range, NaN as 0. Values never change, so copy makes no difference. TypeError "
+            "for a complex x and a real dtype but bool.",
+     .call =
+         [](const Args& a) {
+           const Tensor& x = a.tensor(0);
+           return Tensors{on_device(astype(x, a.dtype(1)), a.device_or(3, x.device()))};
+         },
      .samples = "f(3, 4), 'float64';;ints(0, 9, 3), 'float32';;f(3), 'int32'",
      .reference = "lambda x, dtype: x.astype(dtype)",
      .differentiable = true},

@@ -2,7 +2,9 @@
 // two primitives that copy, slice_update and concat, are here.
 #include <algorithm>
 
+#include "graph/trace.h"
 #include "ops/batching.h"
+#include "ops/indexing.h"
 #include "ops/op.h"
 
 namespace tegula {
@@ -135,6 +137,25 @@ Tensor repeat(const Tensor& x, int64_t repeats, int64_t given) {
   return reshape(broadcast_to(expand_dims(x, int64_t(axis) + 1), wide), shape);
 }
 
+// With a number for each element: the result's element i is x's first whose numbers pass i.
+Tensor repeat(const Tensor& x, const Tensor& repeats, int64_t given) {
+  if (!is_integer(repeats.dtype()))
+    fail(ErrorKind::type, "repeat: repeats must be integers, got ", repeats.dtype());
+  const size_t axis = size_t(normalize_axis(given, x.rank(), "repeat"));
+  const int64_t size = x.shape()[axis];
+  const bool one = repeats.size() == 1 && repeats.rank() <= 1;
+  require(one || repeats.shape() == Shape{size}, "repeat: repeats of shape ", repeats.shape(),
+          " are not one for each of the ", size, " elements of axis ", axis);
+  if (!one && size == 0) return x;
+  const Tensor counts = require_known(repeats, "how often repeat repeats");
+  if (one) return repeat(x, item_as_int(counts), given);
+  const int64_t least = item_as_int(min(counts, {0}, false));
+  require(least >= 0, "repeat: repeats must not be negative, got ", least);
+  const Tensor ends = cumulative(astype(counts, DType::int64), 0, kCumSum);
+  const Tensor total = slice(ends, {size - 1}, {1}, {1});
+  return gather_checked(x, searchsorted(ends, iota(item_as_int(total)), true), axis);
+}
+
 Tensor tile(const Tensor& x, Dims repetitions) {
   while (repetitions.size() < x.rank()) repetitions.insert(0, 1);
   Shape shape = x.shape();
@@ -211,8 +232,9 @@ Dims unit_axes(const Tensor& x) {
 // clang-format off
 const Family kShapes("Shapes", {
     {.name = "reshape",
-     .parameters = "x: Tensor, shape: ints",
-     .doc = "The elements of x, in row-major order, in another shape; one size may be -1.",
+     .parameters = "x: Tensor, shape: ints, *, copy: bool? = None",
+     .doc = "The elements of x, in row-major order, in another shape; one size may be -1. Values "
+            "never change, so whether memory is copied, which is what copy asks, makes no difference.",
      .call = [](const Args& a) { return Tensors{reshape(a.tensor(0), a.ints(1))}; },
      .samples = "f(3, 4), (2, 6);;f(3, 4), -1;;f(2, 3, 4), (4, -1, 2);;f(), (1, 1)",
      .reference = "numpy.reshape",
@@ -256,10 +278,10 @@ const Family kShapes("Shapes", {
      .reference = "numpy.swapaxes",
      .differentiable = true},
     {.name = "expand_dims",
-     .parameters = "x: Tensor, axis: int = 0",
-     .doc = "x with an axis of size 1 put in at axis.",
-     .call = [](const Args& a) { return Tensors{expand_dims(a.tensor(0), a.integer(1))}; },
-     .samples = "f(3, 4), 0;;f(3, 4), 1;;f(3, 4), -1",
+     .parameters = "x: Tensor, axis: ints = 0",
+     .doc = "x with an axis of size 1 put in at axis, or at each of several.",
+     .call = [](const Args& a) { return Tensors{expand_dims(a.tensor(0), a.ints(1))}; },
+     .samples = "f(3, 4), 0;;f(3, 4), 1;;f(3, 4), -1;;f(3, 4), (0, -1)",
      .reference = "lambda x, axis=0: numpy.expand_dims(x, axis)",
      .differentiable = true},
     {.name = "squeeze",
@@ -281,8 +303,8 @@ const Family kShapes("Shapes", {
      .reference = "numpy.broadcast_to",
      .differentiable = true},
     {.name = "broadcast_arrays",
-     .parameters = "xs: Tensors",
-     .doc = "Every one of xs broadcast to their common shape.",
+     .parameters = "*arrays: Tensors",
+     .doc = "Every one of the tensors broadcast to their common shape.",
      .call =
          [](const Args& a) {
            Shape shape;
@@ -292,8 +314,8 @@ const Family kShapes("Shapes", {
            for (const Tensor& x : a.tensors(0)) result.push_back(broadcast_to(x, shape));
            return result;
          },
-     .samples = "[f(3, 1), f(4)]",
-     .reference = "lambda xs: numpy.broadcast_arrays(*xs)",
+     .samples = "f(3, 1), f(4)",
+     .reference = "numpy.broadcast_arrays",
      .method = false,
      .differentiable = true,
      .returns_tuple = true},
@@ -301,7 +323,7 @@ const Family kShapes("Shapes", {
 
 const Family kJoining("Joining and rearranging", {
     {.name = "concat",
-     .parameters = "xs: Tensors, axis: int? = 0",
+     .parameters = "arrays: Tensors, axis: int? = 0",
      .doc = "The tensors one after the other along axis; their dtypes promote. None flattens them "
             "first.",
      .call =
@@ -314,7 +336,7 @@ const Family kJoining("Joining and rearranging", {
      .method = false,
      .differentiable = true},
     {.name = "stack",
-     .parameters = "xs: Tensors, axis: int = 0",
+     .parameters = "arrays: Tensors, axis: int = 0",
      .doc = "The tensors, all of one shape, along a new axis.",
      .call = [](const Args& a) { return Tensors{stack(a.tensors(0), a.integer(1))}; },
      .samples = "[f(2, 3), f(2, 3)];;[f(2, 3), f(2, 3)], 1;;[f(2, 3), f(2, 3)], -1",
@@ -360,15 +382,17 @@ const Family kJoining("Joining and rearranging", {
      .reference = "numpy.roll",
      .differentiable = true},
     {.name = "repeat",
-     .parameters = "x: Tensor, repeats: int, axis: int? = None",
-     .doc = "Every element (along axis; of the flattened tensor for None) repeats times in a row.",
+     .parameters = "x: Tensor, repeats: Tensor, axis: int? = None",
+     .doc = "Every element (along axis; of the flattened tensor for None) repeats times in a row. "
+            "repeats are integers, one or one for each element, and evaluated.",
      .call =
          [](const Args& a) {
            const Tensor& x = a.tensor(0);
-           if (a.has(2)) return Tensors{repeat(x, a.integer(1), a.integer(2))};
-           return Tensors{repeat(reshape(x, {-1}), a.integer(1), 0)};
+           if (a.has(2)) return Tensors{repeat(x, a.tensor(1), a.integer(2))};
+           return Tensors{repeat(reshape(x, {-1}), a.tensor(1), 0)};
          },
-     .samples = "f(3, 4), 2, 0;;f(3, 4), 3, 1;;f(3, 4), 2;;f(3), 0",
+     .samples = "f(3, 4), 2, 0;;f(3, 4), 3, 1;;f(3, 4), 2;;f(3), 0;;f(3, 4), ints(0, 4, 4), 1;;"
+                "f(3, 2), ints(0, 4, 6);;f(0), ints(0, 4, 0)",
      .reference = "numpy.repeat",
      .differentiable = true},
     {.name = "tile",

@@ -33,6 +33,7 @@ ArgKind kind_named(std::string_view word) {
   if (word == "dtype") return ArgKind::dtype;
   if (word == "str") return ArgKind::text;
   if (word == "float|str") return ArgKind::order;
+  if (word == "device") return ArgKind::device;
   fail(ErrorKind::runtime, "an operation declares an argument of unknown kind '", word, "'");
 }
 
@@ -66,10 +67,17 @@ std::vector<Parameter> parse_parameters(std::string_view text) {
     if (i < text.size() && (text[i] != ',' || depth)) continue;
     const std::string_view piece = trim(text.substr(begin, i - begin));
     begin = i + 1;
-    if (piece == "*") keyword_only = true;
-    else if (piece == "/")
+    if (piece.empty()) continue;
+    if (piece == "/") {
       for (Parameter& p : result) p.positional_only = true;
-    else if (!piece.empty()) result.push_back(parse_parameter(piece, keyword_only));
+      continue;
+    }
+    const bool starred = piece.front() == '*';
+    if (piece != "*") {
+      result.push_back(parse_parameter(piece.substr(starred), keyword_only));
+      result.back().variadic = starred;
+    }
+    keyword_only |= starred;
   }
   return result;
 }

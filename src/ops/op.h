@@ -22,6 +22,7 @@ enum class ArgKind : uint8_t {
   dtype,    // dtype
   text,     // str
   order,    // float|str: of a norm
+  device,   // device: the name of one
 };
 
 struct Parameter {
@@ -31,11 +32,12 @@ struct Parameter {
   bool has_default = false;
   bool keyword_only = false;
   bool positional_only = false;
+  bool variadic = false;      // "*arrays": all that is given by position
   std::string default_text;   // as written
 };
 
-using Arg =
-    std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType, std::string>;
+using Arg = std::variant<std::monostate, Tensor, Tensors, int64_t, double, bool, Dims, DType,
+                         std::string, Backend*>;
 
 // The arguments of one call, in the order of the parameters, defaults filled in.
 class Args {
@@ -55,6 +57,10 @@ class Args {
   const std::string& text(size_t i) const { return std::get<std::string>(values_[i]); }
   DType dtype(size_t i) const { return std::get<DType>(values_[i]); }
   DType dtype_or(size_t i, DType otherwise) const { return has(i) ? dtype(i) : otherwise; }
+  // A device that is given is also the default one while the operation is called.
+  Backend& device_or(size_t i, Backend& otherwise) const {
+    return has(i) ? *std::get<Backend*>(values_[i]) : otherwise;
+  }
   // None means all axes.
   Dims axes(size_t i, size_t rank) const;
   // One int for each of `count` axes; a single one stands for all. `what` begins the message.
@@ -67,7 +73,8 @@ class Args {
 struct Op {
   // Of the function in `tegula`; "linalg.inv" is inv in the module tegula.linalg instead.
   std::string_view name;
-  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False".
+  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False". The
+  // first one may be "*arrays: Tensors".
   std::string_view parameters;
   std::string_view doc;       // one line, then details if any
   Tensors (*call)(const Args& args);

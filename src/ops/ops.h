@@ -103,6 +103,7 @@ Tensor reshape(const Tensor& x, const Shape& shape);  // one size may be -1
 Tensor permute_dims(const Tensor& x, const Dims& axes);
 Tensor matrix_transpose(const Tensor& x);
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
+Tensor expand_dims(const Tensor& x, const Dims& axes);  // in the result
 Tensor expand_dims(const Tensor& x, int64_t axis);
 Tensor squeeze(const Tensor& x, const Dims& axes);
 // Element i of result axis k is element starts[k] + i * steps[k] of x's; all must be inside.
@@ -151,6 +152,10 @@ Tensor scatter(const Tensor& x, const Tensor& indices, const Tensor& source, int
 Tensor scatter_along_axis(const Tensor& x, const Tensor& indices, const Tensor& source,
                           int64_t axis, ScatterMode mode);
 Tensors nonzero(const Tensor& x);  // evaluates x
+
+// ---- counting.cc ---------------------------------------------------------------------------
+// Where elements of x2 belong in x1, which is 1-d and in order: before equal ones, or after them.
+Tensor searchsorted(const Tensor& x1, const Tensor& x2, bool right);
 
 // ---- sorting.cc ----------------------------------------------------------------------------
 Tensors sort_with_indices(const Tensor& x, int64_t axis, bool descending);

@@ -168,6 +168,9 @@ template <Reduction kFunction>
 Tensors call(const Args& a) {
   return {kFunction(a.tensor(0), a.axes(1, a.tensor(0).rank()), a.boolean(2))};
 }
+Tensor count_nonzero(const Tensor& x, const Dims& axes, bool keepdims) {
+  return sum(astype(x, DType::bool_), axes, keepdims, DType::int64);
+}
 Tensor sum_of(const Tensor& x, const Dims& axes, bool keepdims, const Args& a) {
   return sum(x, axes, keepdims, a.has(2) ? std::optional(a.dtype(2)) : std::nullopt);
 }
@@ -209,6 +212,10 @@ const Family kReductions("Reductions", {
      .call = call<any>, .samples = "mask(3, 4);;mask(3, 4), 0;;f(3, 4), 1", .reference = "numpy.any"},
     {.name = "all", .parameters = kParameters, .doc = "Whether every element over axis is true.",
      .call = call<all>, .samples = "mask(3, 4);;mask(3, 4), 0;;f(3, 4), 1", .reference = "numpy.all"},
+    {.name = "count_nonzero", .parameters = kParameters,
+     .doc = "How many elements over axis are not zero.", .call = call<count_nonzero>,
+     .samples = "mask(3, 4);;mask(3, 4), 0;;ints(-1, 2, 2, 3, 4), (0, 2), keepdims=True;;special()",
+     .reference = "numpy.count_nonzero"},
     {.name = "mean", .parameters = kParameters,
      .doc = "The arithmetic mean over axis; integers average as float32.",
      .call = call<mean>, .samples = kSamples, .reference = "numpy.mean", .differentiable = true},

@@ -232,26 +232,55 @@ Tensors unique_values(const Args& a) {
   return {gather_checked(runs.sorted, true_positions(runs.starts), 0)};
 }
 
+// The lengths of the runs that begin at `at`.
+Tensor counts_of(const Runs& runs, const Tensor& at) {
+  const int64_t count = at.size();
+  if (count == 0) return at;
+  const Tensor end = full({1}, scalar(runs.sorted.size(), DType::int64));
+  return concat({slice(at, {1}, {count - 1}, {1}), end}, 0) - at;
+}
+
 Tensors unique_counts(const Args& a) {
   const Runs runs = runs_of(a.tensor(0));
   const Tensor at = true_positions(runs.starts);
-  const Tensor values = gather_checked(runs.sorted, at, 0);
-  const int64_t count = at.size();
-  if (count == 0) return {values, at};
-  const Tensor end = full({1}, scalar(runs.sorted.size(), DType::int64));
-  const Tensor next = concat({slice(at, {1}, {count - 1}, {1}), end}, 0);
-  return {values, next - at};
+  return {gather_checked(runs.sorted, at, 0), counts_of(runs, at)};
 }
 
-Tensors unique_inverse(const Args& a) {
-  const Tensor& x = a.tensor(0);
-  const Runs runs = runs_of(x);
-  const Tensor values = gather_checked(runs.sorted, true_positions(runs.starts), 0);
+// For each element of x the number of its run.
+Tensor inverse_of(const Runs& runs, const Shape& shape) {
   const Tensor group =
       cumulative(astype(runs.starts, DType::int64), 0, kCumSum) - scalar(int64_t(1), DType::int64);
   const Tensor blank = zeros(group.shape(), DType::int64);
-  const Tensor inverse = scatter_checked(blank, runs.order, group, 0, kScatterSet);
-  return {values, reshape(inverse, x.shape())};
+  return reshape(scatter_checked(blank, runs.order, group, 0, kScatterSet), shape);
+}
+
+Tensors unique_inverse(const Args& a) {
+  const Runs runs = runs_of(a.tensor(0));
+  const Tensor values = gather_checked(runs.sorted, true_positions(runs.starts), 0);
+  return {values, inverse_of(runs, a.tensor(0).shape())};
+}
+
+Tensors unique_all(const Args& a) {
+  const Runs runs = runs_of(a.tensor(0));
+  const Tensor at = true_positions(runs.starts);
+  return {gather_checked(runs.sorted, at, 0), gather_checked(runs.order, at, 0),
+          inverse_of(runs, a.tensor(0).shape()), counts_of(runs, at)};
+}
+
+Tensor isin(const Tensor& x1, const Tensor& x2, bool invert) {
+  const DType dtype = common_dtype(x1, x2);
+  if (is_complex(dtype)) {  // which have no order to search by
+    const Tensor same = equal(expand_dims(x1, -1), reshape(x2, {-1}));
+    const Tensor found = any(same, {-1}, false);
+    return invert ? logical_not(found) : found;
+  }
+  const Tensor x = astype(x1, dtype),
+               sorted = sort_with_indices(reshape(astype(x2, dtype), {-1}), 0, false)[0];
+  const int64_t count = sorted.size();
+  if (count == 0) return full(x.shape(), scalar(int64_t(invert), DType::bool_));
+  const Tensor at = minimum(searchsorted(sorted, x, false), scalar(count - 1, DType::int64));
+  const Tensor found = gather_checked(sorted, at, 0);
+  return invert ? not_equal(found, x) : equal(found, x);
 }
 
 constexpr std::string_view kAccumulate =
@@ -260,8 +289,9 @@ constexpr std::string_view kAccumulate =
 // clang-format off
 const Family kSorting("Sorting", {
     {.name = "sort",
-     .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False",
-     .doc = "x in order along axis; NaN comes last, equal elements keep their order.",
+     .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False, stable: bool = True",
+     .doc = "x in order along axis; NaN comes last, equal elements keep their order, whatever "
+            "stable is.",
      .call =
          [](const Args& a) {
            return Tensors{sort_with_indices(a.tensor(0), a.integer(1), a.boolean(2))[0]};
@@ -271,9 +301,9 @@ const Family kSorting("Sorting", {
      .reference = "reference.sort",
      .differentiable = true},
     {.name = "argsort",
-     .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False",
+     .parameters = "x: Tensor, axis: int = -1, *, descending: bool = False, stable: bool = True",
      .doc = "The indices that put x in order along axis; NaN comes last, equal elements keep their "
-            "order.",
+            "order, whatever stable is.",
      .call =
          [](const Args& a) {
            return Tensors{sort_with_indices(a.tensor(0), a.integer(1), a.boolean(2))[1]};
@@ -337,14 +367,33 @@ const Family kSorting("Sorting", {
      .call = unique_counts,
      .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
      .reference = "lambda x: numpy.unique(x, return_counts=True)",
-     .returns_tuple = true},
+     .returns_tuple = true,
+     .result = "UniqueCountsResult: values, counts"},
     {.name = "unique_inverse",
      .parameters = "x: Tensor",
      .doc = "The different values in x, in order, and the index of each element's. Evaluates x.",
      .call = unique_inverse,
      .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
      .reference = "lambda x: numpy.unique(x, return_inverse=True)",
-     .returns_tuple = true},
+     .returns_tuple = true,
+     .result = "UniqueInverseResult: values, inverse_indices"},
+    {.name = "unique_all",
+     .parameters = "x: Tensor",
+     .doc = "The different values in x, in order, where in the flattened x each comes first, the "
+            "index of each element's value, and how often each occurs. Evaluates x.",
+     .call = unique_all,
+     .samples = "ints(0, 5, 3, 4);;ints(0, 5, 0)",
+     .reference = "lambda x: numpy.unique(x, return_index=True, return_inverse=True, "
+                  "return_counts=True)",
+     .returns_tuple = true,
+     .result = "UniqueAllResult: values, indices, inverse_indices, counts"},
+    {.name = "isin",
+     .parameters = "x1: Tensor, x2: Tensor, *, invert: bool = False",
+     .doc = "For each element of x1 whether it is among those of x2, or is not if invert.",
+     .call = [](const Args& a) { return Tensors{isin(a.tensor(0), a.tensor(1), a.boolean(2))}; },
+     .samples = "ints(0, 9, 3, 4), ints(0, 9, 4);;ints(0, 9, 5), 3, invert=True;;ints(0, 9, 5), "
+                "ints(0, 9, 0);;special(), special()",
+     .reference = "numpy.isin"},
 });
 // clang-format on
 

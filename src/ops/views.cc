@@ -226,11 +226,13 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
   return record(kBroadcast, {x}, Attrs(shape.begin(), shape.end()));
 }
 
-Tensor expand_dims(const Tensor& x, int64_t axis) {
+Tensor expand_dims(const Tensor& x, const Dims& axes) {
   Shape shape = x.shape();
-  shape.insert(size_t(normalize_axis(axis, x.rank() + 1, "expand_dims")), 1);
+  for (int64_t axis : normalize_axes(axes, x.rank() + axes.size(), "expand_dims"))
+    shape.insert(size_t(axis), 1);
   return reshape(x, shape);
 }
+Tensor expand_dims(const Tensor& x, int64_t axis) { return expand_dims(x, Dims{axis}); }
 
 Tensor squeeze(const Tensor& x, const Dims& axes) {
   Shape shape = x.shape();

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "base/complex_math.h"
 #include "plan/tile.h"
+#include "plan/tile_interpreter_complex.h"
 
 namespace tegula {
 namespace {
@@ -144,10 +144,10 @@ C float_remainder(C a, C b) {
   if (r == 0) return std::copysign(C(0), b);
   return (r < 0) != (b < 0) ? r + b : r;
 }
-// As NumPy does it.
+// As NumPy does it, but for infinities, which the array API standard divides as by /.
 template <class C>
 C float_floor_divide(C a, C b) {
-  if (b == 0) return a / b;
+  if (b == 0 || std::isinf(a) || std::isinf(b)) return a / b;
   const C r = std::fmod(a, b);
   C quotient = (a - r) / b;
   if (r != 0 && (r < 0) != (b < 0)) quotient -= 1;
@@ -248,88 +248,6 @@ T integer_binary(TileOp op, T a, T b) {
       return shifts_out ? T(0) : wrapped<T>(uint64_t(a) << b);
     default:
       return shifts_out ? (a < T(0) ? T(-1) : T(0)) : T(a >> b);
-  }
-}
-
-using Wide = std::complex<double>;
-
-Wide complex_function(TileOp op, Wide z) {
-  switch (op) {
-    case TileOp::sqrt:
-      return std::sqrt(z);
-    case TileOp::rsqrt:
-      return Wide(complex128(1) / complex128(std::sqrt(z)));
-    case TileOp::exp:
-      return std::exp(z);
-    case TileOp::exp2:
-      return complex_exp2(z);
-    case TileOp::expm1:
-      return complex_expm1(z);
-    case TileOp::log:
-      return std::log(z);
-    case TileOp::log1p:
-      return complex_log1p(z);
-    case TileOp::log2:
-      return complex_log2(z);
-    case TileOp::log10:
-      return complex_log10(z);
-    case TileOp::sin:
-      return std::sin(z);
-    case TileOp::cos:
-      return std::cos(z);
-    case TileOp::tan:
-      return std::tan(z);
-    case TileOp::asin:
-      return std::asin(z);
-    case TileOp::acos:
-      return std::acos(z);
-    case TileOp::atan:
-      return std::atan(z);
-    case TileOp::sinh:
-      return std::sinh(z);
-    case TileOp::cosh:
-      return std::cosh(z);
-    case TileOp::tanh:
-      return std::tanh(z);
-    case TileOp::asinh:
-      return std::asinh(z);
-    case TileOp::acosh:
-      return std::acosh(z);
-    case TileOp::atanh:
-      return std::atanh(z);
-    default:
-      return complex_sigmoid(z);
-  }
-}
-
-template <class C>
-C complex_unary(TileOp op, C z) {
-  switch (op) {
-    case TileOp::negative:
-      return -z;
-    case TileOp::square:
-      return z * z;
-    case TileOp::reciprocal:
-      return C(1) / z;
-    case TileOp::conj:
-      return C(z.re, -z.im);
-    default:
-      return C(complex_function(op, Wide(z)));
-  }
-}
-template <class C>
-C complex_binary(TileOp op, C a, C b) {
-  switch (op) {
-    case TileOp::add:
-      return a + b;
-    case TileOp::subtract:
-      return a - b;
-    case TileOp::multiply:
-      return a * b;
-    case TileOp::divide:
-      return a / b;
-    default:
-      return C(complex_pow(Wide(a), Wide(b)));
   }
 }
 

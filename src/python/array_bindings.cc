@@ -9,42 +9,80 @@ namespace nb = nanobind;
 namespace tegula::python {
 namespace {
 
-Copy parse_copy(const nb::object& copy, const char* op) {
-  if (copy.is_none()) return Copy::if_needed;
-  return to_bool(copy.ptr(), op, "copy") ? Copy::always : Copy::never;
+bool given(PyObject* argument) { return argument && argument != Py_None; }
+
+Copy parse_copy(PyObject* copy, const char* op) {
+  if (!given(copy)) return Copy::if_needed;
+  return to_bool(copy, op, "copy") ? Copy::always : Copy::never;
 }
 
-std::optional<DType> parse_dtype(const nb::object& dtype, const char* op) {
-  if (dtype.is_none()) return std::nullopt;
-  return to_dtype(dtype.ptr(), op, "dtype");
+PyObject* make_array(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return guarded([&] {
+    static constexpr const char* names[] = {"obj", "dtype", "copy", "device", "requires_grad"};
+    PyObject* values[5];
+    parse_arguments("asarray", names, 5, 1, args, count, keywords, values);
+    PyObject* object = values[0];
+    std::optional<DType> wanted;
+    if (given(values[1])) wanted = to_dtype(values[1], "asarray", "dtype");
+    const Copy how = parse_copy(values[2], "asarray");
+    const bool tensor = is_tensor(object);
+    Backend& where = !given(values[3]) && tensor
+                         ? tensor_of(object).device()
+                         : to_device(values[3] ? values[3] : Py_None, "asarray");
+    const bool grad = values[4] && to_bool(values[4], "asarray", "requires_grad");
+    Tensor result = asarray(object, wanted, how, where);
+    if (tensor && !grad && how != Copy::always && result == tensor_of(object))
+      return Py_NewRef(object);
+    if (grad) result.set_requires_grad(true);
+    return checked(wrap(std::move(result)));
+  });
 }
 
-nb::object make_array(const nb::object& object, const nb::object& dtype, const nb::object& copy,
-                      const nb::object& device, const nb::object& requires_grad) {
-  const std::optional<DType> wanted = parse_dtype(dtype, "asarray");
-  const Copy how = parse_copy(copy, "asarray");
-  const bool tensor = is_tensor(object.ptr());
-  Backend& where = device.is_none() && tensor ? tensor_of(object.ptr()).device()
-                                              : to_device(device.ptr(), "asarray");
-  const bool grad = to_bool(requires_grad.ptr(), "asarray", "requires_grad");
-  Tensor result = asarray(object.ptr(), wanted, how, where);
-  if (tensor && !grad && how != Copy::always && result == tensor_of(object.ptr())) return object;
-  if (grad) result.set_requires_grad(true);
-  return nb::steal(checked(wrap(std::move(result))));
+PyObject* import_dlpack(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return guarded([&] {
+    static constexpr const char* names[] = {"x", "device", "copy"};
+    PyObject* values[3];
+    parse_arguments("from_dlpack", names, 1, 1, args, count, keywords, values);
+    const Copy how = parse_copy(values[2], "from_dlpack");
+    Tensor x = from_dlpack(values[0]);
+    Backend& where = given(values[1]) ? to_device(values[1], "from_dlpack") : x.device();
+    if (is_tensor(values[0]) && how != Copy::always && &x.device() == &where)
+      return Py_NewRef(values[0]);
+    if (how == Copy::always || &x.device() != &where) {
+      require(how != Copy::never, "from_dlpack: copy=False cannot move the array to ",
+              where.name());
+      std::vector<std::byte> bytes(size_t(x.size()) * itemsize(x.dtype()));
+      copy_to_host(x, bytes.data());
+      x = from_host(bytes.data(), x.dtype(), x.shape(), where);
+    }
+    return checked(wrap(std::move(x)));
+  });
 }
 
-nb::object import_dlpack(const nb::object& object, const nb::object& device,
-                         const nb::object& copy) {
-  const Copy how = parse_copy(copy, "from_dlpack");
-  Backend& where = to_device(device.ptr(), "from_dlpack");
-  Tensor x = from_dlpack(object.ptr());
-  if (how == Copy::always || &x.device() != &where) {
-    require(how != Copy::never, "from_dlpack: copy=False cannot move the array to ", where.name());
-    std::vector<std::byte> values(size_t(x.size()) * itemsize(x.dtype()));
-    copy_to_host(x, values.data());
-    x = from_host(values.data(), x.dtype(), x.shape(), where);
-  }
-  return nb::steal(checked(wrap(std::move(x))));
+PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t,
+                                                PyObject*)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
+// Plain functions: inspect reads their signatures, which nanobind's do not give.
+PyMethodDef* functions() {
+  static PyMethodDef all[] = {
+      {"asarray", with_keywords(make_array), METH_FASTCALL | METH_KEYWORDS,
+       "asarray($module, obj, dtype=None, copy=None, device=None, requires_grad=False)\n--\n\n"
+       "A tensor of the values of obj: a number, nested lists, a NumPy array, whatever exports\n"
+       "an array or DLPack, or a Tensor, which comes back as it is.\n\n"
+       "Python floats become float32 and ints int64 unless dtype says otherwise; arrays keep\n"
+       "their dtype. Arrays are copied; copy=False borrows their memory instead, which nobody\n"
+       "may write while the tensor lives.\n\n"
+       "Raises ValueError for ragged lists, numbers that do not fit, and where copy=False is\n"
+       "not possible; TypeError for anything else that is no array."},
+      {"from_dlpack", with_keywords(import_dlpack), METH_FASTCALL | METH_KEYWORDS,
+       "from_dlpack($module, x, *, device=None, copy=None)\n--\n\n"
+       "A tensor in the memory of any object with __dlpack__, borrowed: nobody may write it\n"
+       "while the tensor lives. copy=True copies instead."},
+      {},
+  };
+  return all;
 }
 
 // ---- optimizers ------------------------------------------------------------------------------
@@ -97,25 +135,7 @@ nb::tuple adam(const Tensors& params, const Tensors& grads, const Tensors& m, co
 }  // namespace
 
 void add_array_functions(nb::module_& m) {
-  m.def("asarray", make_array, nb::arg("obj").none(), nb::arg("dtype") = nb::none(),
-        nb::arg("copy") = nb::none(), nb::arg("device") = nb::none(),
-        nb::arg("requires_grad") = nb::bool_(false),
-        nb::sig("def asarray(obj: TensorLike, dtype: DTypeLike | None = None, "
-                "copy: bool | None = None, device: str | None = None, "
-                "requires_grad: bool = False) -> Tensor"),
-        "A tensor of the values of obj: a number, nested lists, a NumPy array, whatever exports\n"
-        "an array or DLPack, or a Tensor, which comes back as it is.\n\n"
-        "Python floats become float32 and ints int64 unless dtype says otherwise; arrays keep\n"
-        "their dtype. Arrays are copied; copy=False borrows their memory instead, which nobody\n"
-        "may write while the tensor lives.\n\n"
-        "Raises ValueError for ragged lists, numbers that do not fit, and where copy=False is\n"
-        "not possible; TypeError for anything else that is no array.");
-  m.def("from_dlpack", import_dlpack, nb::arg("x"), nb::kw_only(), nb::arg("device") = nb::none(),
-        nb::arg("copy") = nb::none(),
-        nb::sig("def from_dlpack(x: Any, *, device: str | None = None, "
-                "copy: bool | None = None) -> Tensor"),
-        "A tensor in the memory of any object with __dlpack__, borrowed: nobody may write it\n"
-        "while the tensor lives. copy=True copies instead.");
+  check_status(PyModule_AddFunctions(m.ptr(), functions()));
   m.def(
       "promote_types",
       [](const nb::object& a, const nb::object& b) {

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/overflow.h"
 #include "ops/ops.h"
 #include "python/convert.h"
 #include "python/dlpack_bindings.h"
@@ -80,12 +81,12 @@ T number_as(PyObject* object) {
     const uint64_t value = PyLong_AsUnsignedLongLong(object);
     if (!PyErr_Occurred()) return value;
     PyErr_Clear();
-    fail(ErrorKind::value, "asarray: the Python integer ", repr(object), " does not fit uint64");
+    fail_overflow("asarray: the Python integer ", repr(object), " does not fit uint64");
   } else {
     int overflow = 0;
     const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (overflow)
-      fail(ErrorKind::value, "asarray: the Python integer ", repr(object), " does not fit int64");
+      fail_overflow("asarray: the Python integer ", repr(object), " does not fit int64");
     return T(value);
   }
 }
@@ -134,13 +135,6 @@ Tensor stacked(PyObject* object, std::optional<DType> dtype, Backend& device) {
   return stack(parts, 0);
 }
 
-Tensor on_device(const Tensor& x, Backend& device) {
-  if (&x.device() == &device) return x;
-  std::vector<std::byte> values(size_t(x.size()) * itemsize(x.dtype()));
-  copy_to_host(x, values.data());
-  return from_host(values.data(), x.dtype(), x.shape(), device);
-}
-
 Tensor through_numpy(PyObject* object, Copy copy, Backend& device) {
   PyObject* convert = numpy_function("asarray");
   PyObject* array = PyObject_CallOneArg(convert, object);
@@ -175,7 +169,10 @@ Tensor in_any_dtype(PyObject* object, std::optional<DType> wanted, Copy copy, Ba
   if (find_operand(object, number)) {
     // No longer weak.
     if (is_complex(number.dtype())) return astype(number, wanted.value_or(DType::complex64));
-    return cast_scalar(number, number.dtype());
+    if (number.node().weak_scalar && number.dtype() == DType::uint64 && !wanted)
+      fail_overflow("asarray: the Python integer ", repr(object), " does not fit int64");
+    const bool both_floats = wanted && is_floating(*wanted) && is_floating(number.dtype());
+    return cast_scalar(number, both_floats ? *wanted : number.dtype());
   }
   if (PyObject_CheckBuffer(object) || PyObject_HasAttrString(object, "__array__"))
     return through_numpy(object, copy, device);

@@ -56,8 +56,7 @@ nb::list public_names(const nb::module_& m) {
                                             "random_uniform",     "recorded_nodes", "sgd_update"};
   std::set<std::string> in_modules;
   for (const tegula::Op* op : tegula::ops()) {
-    if (!op->in_module()) continue;
-    in_modules.insert(op->attribute());
+    if (op->in_module()) in_modules.insert(op->attribute());
     in_modules.insert(std::string(op->result.substr(0, op->result.find(':'))));
   }
   nb::list names;

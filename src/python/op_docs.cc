@@ -28,6 +28,7 @@ const char* kind_text(ArgKind kind) {
     case ArgKind::dtype:
       return "DTypeLike";
     case ArgKind::text:
+    case ArgKind::device:
       return "str";
     case ArgKind::order:
       return "float | str";
@@ -36,6 +37,7 @@ const char* kind_text(ArgKind kind) {
 }
 
 std::string annotation(const Parameter& p) {
+  if (p.variadic) return "TensorLike";
   return std::string(kind_text(p.kind)) + (p.optional ? " | None" : "");
 }
 
@@ -49,7 +51,8 @@ std::string signature(const Op& op, Render&& render) {
     if (positional_only && !p.positional_only) text += "/, ";
     positional_only = p.positional_only;
     if (p.keyword_only && !keywords) text += "*, ";
-    keywords |= p.keyword_only;
+    keywords |= p.keyword_only || p.variadic;
+    if (p.variadic) text += "*";
     text += render(p);
   }
   return text + (positional_only ? ", /)" : ")");
@@ -88,7 +91,8 @@ PyObject* make_signature(const Op& op) {
   const nb::object literal = nb::module_::import_("ast").attr("literal_eval");
   nb::list list;
   for (const Parameter& p : parameters(op)) {
-    const nb::object kind = kinds.attr(p.keyword_only      ? "KEYWORD_ONLY"
+    const nb::object kind = kinds.attr(p.variadic          ? "VAR_POSITIONAL"
+                                       : p.keyword_only    ? "KEYWORD_ONLY"
                                        : p.positional_only ? "POSITIONAL_ONLY"
                                                            : "POSITIONAL_OR_KEYWORD");
     nb::object value = kinds.attr("empty");
@@ -105,7 +109,7 @@ PyObject* make_result_type(const Op& op) {
   const nb::object make = nb::module_::import_("collections").attr("namedtuple");
   const size_t colon = op.result.find(':');
   const nb::object type = make(str(op.result.substr(0, colon)), str(op.result.substr(colon + 1)),
-                               nb::arg("module") = op.module());
+                               nb::arg("module") = op.in_module() ? op.module() : "tegula._core");
   type.attr("__doc__") = "What " + std::string(op.name) + " returns.";
   return nb::object(type).release().ptr();
 }

@@ -30,6 +30,7 @@ struct Callable {
   size_t positional = 0;       // parameters that go without their name
   size_t positional_only = 0;  // those that never go with it
   bool gathers = false;        // the last positional one is a shape, which may be given as ints
+  bool variadic = false;       // the first one takes all that is given by position
   PyObject* result_type = nullptr;  // of a named tuple
 };
 
@@ -80,6 +81,7 @@ Arg parse_default(const Parameter& p) {
       return scalar(std::stod(text), DType::float32, true);
     }
     case ArgKind::tensors:
+    case ArgKind::device:
       break;
   }
   fail(ErrorKind::runtime, "an operation declares the default ", text, " of unknown form");
@@ -108,12 +110,16 @@ Arg convert(PyObject* object, const Parameter& p, const char* op) {
     case ArgKind::order:
       if (PyUnicode_Check(object)) return to_text(object, op, name);
       return to_double(object, op, name);
+    case ArgKind::device:
+      return &to_device(object, op);
   }
   return {};
 }
 
 // Where an operation's own constants belong.
 Backend& device_of_arguments(const std::vector<Arg>& arguments) {
+  for (const Arg& argument : arguments)
+    if (Backend* const* device = std::get_if<Backend*>(&argument)) return **device;
   const auto is_placed = [](const Tensor& x) { return x && x.node().state != NodeState::scalar; };
   for (const Arg& argument : arguments) {
     if (const Tensor* x = std::get_if<Tensor>(&argument); x && is_placed(*x)) return x->device();
@@ -174,10 +180,29 @@ PyObject* run_gathered(const Callable& c, PyObject* const* args, Py_ssize_t coun
   }
 }
 
+// meshgrid(x, y, indexing="ij"): the tensors are what is given by position.
+PyObject* run_variadic(const Callable& c, PyObject* const* args, Py_ssize_t count,
+                       PyObject* keywords) {
+  std::array<PyObject*, kMaxParameters> values;
+  parse_arguments(c.name.c_str(), std::span(c.names).subspan(1), 0, 0, args + count, 0, keywords,
+                  values.data() + 1);
+  values[0] = checked(PyTuple_New(count));
+  for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(values[0], i, Py_NewRef(args[i]));
+  try {
+    PyObject* result = run(c, values.data());
+    Py_DECREF(values[0]);
+    return result;
+  } catch (...) {
+    Py_DECREF(values[0]);
+    throw;
+  }
+}
+
 PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* keywords) {
   return guarded([&] {
     const Callable& c = callable_of(self);
     const Py_ssize_t count = PyVectorcall_NARGS(flags);
+    if (c.variadic) return run_variadic(c, args, count, keywords);
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
     parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data(),
@@ -262,6 +287,7 @@ const Callable* make_callable(const Op& op) {
     if (p.positional_only) ++c->positional_only;
   }
   c->gathers = gathers_ints(op);
+  c->variadic = !all.empty() && all[0].variadic;
   if (!op.result.empty()) c->result_type = make_result_type(op);
   return c;
 }

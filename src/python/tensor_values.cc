@@ -1,4 +1,7 @@
 // Methods of Tensor that look at its values, or move it.
+#include <algorithm>
+#include <array>
+
 #include "graph/trace.h"
 #include "ops/ops.h"
 #include "python/convert.h"
@@ -68,13 +71,6 @@ PyObject* array(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObjec
   });
 }
 
-Tensor moved(const Tensor& x, Backend& device) {
-  if (&x.device() == &device) return x;
-  std::vector<std::byte> values(size_t(x.size()) * itemsize(x.dtype()));
-  copy_to_host(x, values.data());
-  return from_host(values.data(), x.dtype(), x.shape(), device);
-}
-
 bool is_device_name(PyObject* object) {
   if (!PyUnicode_Check(object)) return false;
   const std::string word = to_text(object, "to", "device");
@@ -94,8 +90,35 @@ PyObject* to(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* 
     parse_arguments("to", names, 2, 0, args, count, keywords, values);
     Tensor x = tensor_of(self);
     if (values[1] && values[1] != Py_None) x = astype(x, to_dtype(values[1], "to", "dtype"));
-    if (values[0] && values[0] != Py_None) x = moved(x, to_device(values[0], "to"));
+    if (values[0] && values[0] != Py_None) x = on_device(x, to_device(values[0], "to"));
     return wrap(x);
+  });
+}
+
+PyObject* to_device_method(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                           PyObject* keywords) {
+  return guarded([&] {
+    static constexpr const char* names[] = {"device", "stream"};
+    PyObject* values[2];
+    parse_arguments("to_device", names, 1, 1, args, count, keywords, values);
+    if (values[1] && values[1] != Py_None)
+      fail(ErrorKind::value, "to_device: stream must be None: devices order their own work");
+    return wrap(on_device(tensor_of(self), to_device(values[0], "to_device")));
+  });
+}
+
+PyObject* array_namespace(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return guarded([&] {
+    static constexpr const char* names[] = {"api_version"};
+    PyObject* values[1];
+    parse_arguments("__array_namespace__", names, 0, 0, args, count, keywords, values);
+    if (values[0] && values[0] != Py_None) {
+      const std::string version = to_text(values[0], "__array_namespace__", "api_version");
+      const std::array known = {"2021.12", "2022.12", "2023.12", "2024.12"};
+      require(std::find(known.begin(), known.end(), version) != known.end(),
+              "__array_namespace__: api_version must be '2024.12' or earlier, got '", version, "'");
+    }
+    return checked(PyImport_ImportModule("tegula"));
   });
 }
 
@@ -123,6 +146,11 @@ std::span<const PyMethodDef> value_methods() {
       {"to", with_keywords(to), METH_FASTCALL | METH_KEYWORDS,
        "to($self, device=None, dtype=None)\n--\n\n"
        "The same values on a device, in a dtype; one positional argument may be either."},
+      {"to_device", with_keywords(to_device_method), METH_FASTCALL | METH_KEYWORDS,
+       "to_device($self, device, /, *, stream=None)\n--\n\nThe same values on a device."},
+      {"__array_namespace__", with_keywords(array_namespace), METH_FASTCALL | METH_KEYWORDS,
+       "__array_namespace__($self, /, *, api_version=None)\n--\n\n"
+       "The module tegula, which is the namespace of the Python array API standard 2024.12."},
   };
   return methods;
 }

@@ -93,8 +93,8 @@ def test_ragged_lists(bad):
 
 
 def test_what_is_no_array():
-    for bad in ("text", None, object(), 1j, ["a"], [1, "a"], {"a": 1}, b"bytes", np.array(["a"]),
-                np.array([1j]), [None], tg):  # fmt: skip
+    for bad in ("text", None, object(), ["a"], [1, "a"], {"a": 1}, b"bytes", np.array(["a"]),
+                np.array(["2026-11-30"], "M8[D]"), [None], tg):  # fmt: skip
         with pytest.raises((TypeError, ValueError)):
             tg.asarray(bad)
     nested: list = []
@@ -242,8 +242,7 @@ def test_dlpack_protocol():
         x.__dlpack__(dl_device=(2, 0))
     with pytest.raises(TypeError, match="__dlpack__"):
         tg.from_dlpack([1, 2])
-    with pytest.raises(TypeError):
-        tg.from_dlpack(np.array([1j]))
+    assert tg.from_dlpack(np.array([1j])).dtype == tg.complex128
     assert tg.from_dlpack(x) is not None
 
 

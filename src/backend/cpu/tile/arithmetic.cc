@@ -156,7 +156,7 @@ struct FloorDivide {
   template <class T>
   static T apply(T a, T b) {
     if constexpr (std::is_floating_point_v<T>) {
-      if (b == 0) return a / b;
+      if (b == 0 || std::isinf(a) || std::isinf(b)) return a / b;
       T r = std::fmod(a, b);
       T q = (a - r) / b;
       if (r != 0 && (r < 0) != (b < 0)) q -= 1;
