@@ -39,7 +39,10 @@ def _runner(make: Callable[[str, np.ndarray], Callable[[], Any]]) -> Runner:
         title: make(name, _argument(shape, dtype)) for title, (name, shape, dtype) in CALLS.items()
     }
     outputs = [float(np.linalg.norm(np.asarray(call()))) for call in calls.values()]
-    return Runner(lambda: {title: median_microseconds(call, SECONDS) for title, call in calls.items()}, outputs)
+    return Runner(
+        lambda: {title: median_microseconds(call, SECONDS) for title, call in calls.items()},
+        outputs,
+    )
 
 
 def _tegula() -> Runner:

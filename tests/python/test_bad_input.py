@@ -211,7 +211,6 @@ EXPECTED = (
 MANY = settings(max_examples=max(400, settings.default.max_examples))
 
 
-
 def _array(shape: list[int], dtype: str, value: float, layout: str) -> Any:
     """An array, or a tensor in its memory where that is not dense."""
     kind = np.dtype(dtype).kind
