@@ -42,7 +42,7 @@ def summary(result: Any) -> str:
 def example(op: Any) -> str:
     text = samples.sample_texts(op)[0]
     args, kwargs = samples.read_sample(text)
-    result = getattr(_core, op.attribute)(*args, **kwargs)
+    result = samples.operation(op.name)(*args, **kwargs)
     return f"`{public_name(op)}({text})` gives {summary(result)}."
 
 

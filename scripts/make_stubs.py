@@ -89,7 +89,8 @@ def stub(module: ModuleType, head: str) -> str:
         elif isinstance(value, type) and hasattr(value, "_fields"):
             parts.append(named_tuple(value))
         elif isinstance(value, type) and issubclass(value, Exception):
-            parts.append(block(f"class {name}({value.__base__.__name__})", value.__doc__))
+            bases = ", ".join(base.__name__ for base in value.__bases__)
+            parts.append(block(f"class {name}({bases})", value.__doc__))
         elif isinstance(value, type) and type(value).__name__.startswith("nb_type"):
             parts.append(nanobind_class(value))
         elif hasattr(value, "__nb_signature__"):

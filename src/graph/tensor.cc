@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/overflow.h"
 #include "graph/primitive.h"
 #include "graph/trace.h"
 
@@ -126,7 +127,7 @@ Tensor scalar(int64_t value, DType dtype, bool weak) {
     } else if constexpr (std::is_integral_v<T>) {
       const bool fits = std::is_unsigned_v<T> ? value >= 0 && uint64_t(value) <= uint64_t(T(~T(0)))
                                               : int64_t(T(value)) == value;
-      require(fits, "the Python integer ", value, " does not fit ", dtype);
+      if (!fits) fail_overflow("the Python integer ", value, " does not fit ", dtype);
       return to_bits(T(value));
     } else {
       return to_bits(T(compute_t<T>(value)));
@@ -154,8 +155,8 @@ Tensor cast_scalar(const Tensor& x, DType dtype) {
   } else {
     if (x.dtype() == DType::uint64 && node.scalar_bits > uint64_t(INT64_MAX)) {
       if (is_inexact(dtype)) return scalar(double(node.scalar_bits), dtype);
-      require(dtype == DType::uint64 || dtype == DType::bool_, "the Python integer ",
-              node.scalar_bits, " does not fit ", dtype);
+      if (dtype != DType::uint64 && dtype != DType::bool_)
+        fail_overflow("the Python integer ", node.scalar_bits, " does not fit ", dtype);
       return dtype == DType::bool_ ? scalar(int64_t(1), dtype) : wide_scalar(node.scalar_bits);
     }
     int64_t value = 0;

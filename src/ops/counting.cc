@@ -142,7 +142,8 @@ const Family kCounting("Counting", {
      .call = [](const Args& a) { return Tensors{searchsorted(a)}; },
      .samples = "numpy.sort(f(7)), f(3, 2);;numpy.sort(ints(0, 5, 9)), ints(-1, 6, 8), 'right';;"
                 "numpy.sort(special()), special();;numpy.sort(special()), special(), 'right';;"
-                "f(0), f(3);;numpy.sort(f(40)), 0.5;;f(7), f(3, 2), 'left', ints(0, 7, 7)",
+                "f(0), f(3);;numpy.sort(f(40)), 0.5;;numpy.sort(f(7))[::-1], f(3, 2), 'left', "
+                "numpy.arange(7)[::-1]",
      .reference = "numpy.searchsorted"},
     {.name = "histogram",
      .parameters = "x: Tensor, bins: Tensor = 10, range: Tensors? = None",

@@ -90,6 +90,13 @@ Tensors triangle(const Args& a) {
   return {where(below_diagonal(rows, columns, a.integer(1) - 1), zero, x)};
 }
 
+// The dtype of a value that meets no other: a Python number's is the default one of its kind.
+DType dtype_alone(const Tensor& value) {
+  if (!value.node().weak_scalar) return value.dtype();
+  if (is_complex(value.dtype())) return DType::complex64;
+  return is_integer(value.dtype()) ? DType::int64 : value.dtype();
+}
+
 template <int kValue>
 Tensors filled_like(const Args& a) {
   const Tensor& x = a.tensor(0);
@@ -126,7 +133,7 @@ const Family kCreation("Creation", {
      .call =
          [](const Args& a) {
            const Tensor& value = a.tensor(1);
-           return Tensors{full(a.ints(0), astype(value, a.dtype_or(2, value.dtype())))};
+           return Tensors{full(a.ints(0), astype(value, a.dtype_or(2, dtype_alone(value))))};
          },
      .samples = "(2, 3), 1.5;;(), 2;;3, True;;(2, 0), 1, 'int8'",
      .reference = "lambda shape, value, dtype=None: numpy.full(shape, value, dtype or {float: "

@@ -251,7 +251,7 @@ const Family kLinalgSingular("Linear algebra: orthogonal factors", {
          },
      .samples = "f(4, 3), full_matrices=False;;f(2, 3, 4), full_matrices=False;;f(3, 3);;f(0, 2);;"
                 "f(2, 3, 0);;f(0, 3), full_matrices=False",
-     .reference = "reference.svd",
+     .reference = "numpy.linalg.svd",
      .differentiable = true,
      .tolerance = 2e-5,
      .returns_tuple = true,
@@ -301,10 +301,10 @@ const Family kLinalgSingular("Linear algebra: orthogonal factors", {
      .samples = "f(4, 3);;f(2, 3, 1) * f(2, 1, 4);;f(3, 3), rtol=2.0;;f(0, 3);;c(3, 4)",
      .reference = "lambda x, rtol=None: numpy.linalg.matrix_rank(x, rtol=rtol)"},
     {.name = "linalg.lstsq",
-     .parameters = "x1: Tensor, x2: Tensor, /, *, rtol: Tensor? = None",
+     .parameters = "x1: Tensor, x2: Tensor, /, *, rcond: Tensor? = None",
      .doc = "The x of least norm for which the norm of x1 x - x2 is least, of matrices x1 (..., M, "
             "N) and x2 (..., M, K), or one vector (M,); and the squares of those norms (..., K), "
-            "the rank of x1 and its singular values. rtol as in pinv.",
+            "the rank of x1 and its singular values. rcond as rtol of pinv.",
      .call =
          [](const Args& a) {
            return by_lapack("linalg.lstsq", {a.tensor(0), a.tensor(1)}, [&](const Tensors& xs) {

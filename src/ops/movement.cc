@@ -141,13 +141,14 @@ Tensor repeat(const Tensor& x, int64_t repeats, int64_t given) {
 Tensor repeat(const Tensor& x, const Tensor& repeats, int64_t given) {
   if (!is_integer(repeats.dtype()))
     fail(ErrorKind::type, "repeat: repeats must be integers, got ", repeats.dtype());
-  const Tensor counts = require_known(repeats, "how often repeat repeats");
-  if (counts.size() == 1 && counts.rank() <= 1) return repeat(x, item_as_int(counts), given);
   const size_t axis = size_t(normalize_axis(given, x.rank(), "repeat"));
   const int64_t size = x.shape()[axis];
-  require(counts.shape() == Shape{size}, "repeat: repeats of shape ", counts.shape(),
+  const bool one = repeats.size() == 1 && repeats.rank() <= 1;
+  require(one || repeats.shape() == Shape{size}, "repeat: repeats of shape ", repeats.shape(),
           " are not one for each of the ", size, " elements of axis ", axis);
-  if (size == 0) return x;
+  if (!one && size == 0) return x;
+  const Tensor counts = require_known(repeats, "how often repeat repeats");
+  if (one) return repeat(x, item_as_int(counts), given);
   const int64_t least = item_as_int(min(counts, {0}, false));
   require(least >= 0, "repeat: repeats must not be negative, got ", least);
   const Tensor ends = cumulative(astype(counts, DType::int64), 0, kCumSum);

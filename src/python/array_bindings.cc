@@ -46,6 +46,8 @@ PyObject* import_dlpack(PyObject*, PyObject* const* args, Py_ssize_t count, PyOb
     const Copy how = parse_copy(values[2], "from_dlpack");
     Tensor x = from_dlpack(values[0]);
     Backend& where = given(values[1]) ? to_device(values[1], "from_dlpack") : x.device();
+    if (is_tensor(values[0]) && how != Copy::always && &x.device() == &where)
+      return Py_NewRef(values[0]);
     if (how == Copy::always || &x.device() != &where) {
       require(how != Copy::never, "from_dlpack: copy=False cannot move the array to ",
               where.name());

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/overflow.h"
 #include "ops/ops.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
@@ -30,7 +31,7 @@ Tensor weak_integer(PyObject* object) {
     const uint64_t wide = PyLong_AsUnsignedLongLong(object);
     if (!PyErr_Occurred()) return wide_scalar(wide, true);
     PyErr_Clear();
-    fail(ErrorKind::value, "the Python integer ", repr(object), " does not fit int64 or uint64");
+    fail_overflow("the Python integer ", repr(object), " does not fit int64 or uint64");
   }
   if (value == -1 && PyErr_Occurred()) throw_python_error();
   return scalar(int64_t(value), DType::int64, true);

@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "base/overflow.h"
 #include "python/lend.h"
 
 namespace tegula::python {
@@ -12,6 +13,7 @@ namespace {
 PyObject* device_error = nullptr;
 PyObject* out_of_memory_error = nullptr;
 PyObject* trace_error = nullptr;
+PyObject* overflow_error = nullptr;
 PyObject* linear_algebra_error = nullptr;
 PyObject* interruption = nullptr;  // raised by the signal handler, not yet seen by the user
 
@@ -92,6 +94,11 @@ void add_exceptions(PyObject* module) {
       add_exception(module, "tegula.linalg.LinAlgError", "LinAlgError", PyExc_ValueError,
                     "A matrix is not of the kind an operation needs (it is singular, say), or an "
                     "iteration did not converge; the message says which matrix.");
+  // The array API standard has OverflowError; a value that is wrong is a ValueError.
+  PyObject* bases = checked(PyTuple_Pack(2, PyExc_OverflowError, PyExc_ValueError));
+  overflow_error = add_exception(module, "tegula.RangeError", "RangeError", bases,
+                                 "A Python integer that the dtype asked for cannot hold.");
+  Py_DECREF(bases);
 }
 
 void raise_current() noexcept {
@@ -99,6 +106,8 @@ void raise_current() noexcept {
     throw;
   } catch (nanobind::python_error& error) {
     error.restore();
+  } catch (const OverflowError& error) {
+    PyErr_SetString(overflow_error, error.what());
   } catch (const Error& error) {
     raise(error);
   } catch (const Carried& error) {

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/overflow.h"
 #include "ops/ops.h"
 #include "python/convert.h"
 #include "python/dlpack_bindings.h"
@@ -80,12 +81,12 @@ T number_as(PyObject* object) {
     const uint64_t value = PyLong_AsUnsignedLongLong(object);
     if (!PyErr_Occurred()) return value;
     PyErr_Clear();
-    fail(ErrorKind::value, "asarray: the Python integer ", repr(object), " does not fit uint64");
+    fail_overflow("asarray: the Python integer ", repr(object), " does not fit uint64");
   } else {
     int overflow = 0;
     const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
     if (overflow)
-      fail(ErrorKind::value, "asarray: the Python integer ", repr(object), " does not fit int64");
+      fail_overflow("asarray: the Python integer ", repr(object), " does not fit int64");
     return T(value);
   }
 }
@@ -168,6 +169,8 @@ Tensor in_any_dtype(PyObject* object, std::optional<DType> wanted, Copy copy, Ba
   if (find_operand(object, number)) {
     // No longer weak.
     if (is_complex(number.dtype())) return astype(number, wanted.value_or(DType::complex64));
+    if (number.node().weak_scalar && number.dtype() == DType::uint64 && !wanted)
+      fail_overflow("asarray: the Python integer ", repr(object), " does not fit int64");
     const bool both_floats = wanted && is_floating(*wanted) && is_floating(number.dtype());
     return cast_scalar(number, both_floats ? *wanted : number.dtype());
   }

@@ -331,12 +331,6 @@ def expm(x) -> Array:
     return scipy.linalg.expm(x) if x.size else x
 
 
-def svd(x, full_matrices=True) -> tuple[Array, Array, Array]:
-    """Of the transpose: so the signs of the vectors are those that Tegula gets."""
-    v, s, uh = np.linalg.svd(np.swapaxes(x, -1, -2), full_matrices)
-    return np.swapaxes(uh, -1, -2), s, np.swapaxes(v, -1, -2)
-
-
 def lstsq(x1, x2) -> tuple[Array, ...]:
     b = x2[:, None] if x2.ndim == 1 else x2
     x = np.linalg.pinv(x1) @ b
@@ -354,3 +348,17 @@ def eig(x) -> tuple[Array, Array]:
 
 def eigvals(x) -> Array:
     return np.linalg.eigvals(x).astype(np.result_type(x.dtype, np.complex64))
+
+
+# Outputs that are vectors, known but for their sign or phase, and the axis along one.
+VECTORS = {
+    "linalg.eig": {1: -2},
+    "linalg.eigh": {1: -2},
+    "linalg.svd": {0: -2, 2: -1},
+}
+
+
+def turned(got, want, axis) -> Array:
+    """Vectors with the phases of others."""
+    phase = np.sum(np.conj(got) * want, axis, keepdims=True)
+    return got * (phase / np.abs(phase)).astype(got.dtype)

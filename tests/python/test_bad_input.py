@@ -210,10 +210,28 @@ EXPECTED = (
 
 MANY = settings(max_examples=max(400, settings.default.max_examples))
 
+
+
+def _array(shape: list[int], dtype: str, value: float, layout: str) -> Any:
+    """An array, or a tensor in its memory where that is not dense."""
+    kind = np.dtype(dtype).kind
+    x = np.full(shape, value if kind in "fc" else 1).astype(dtype)
+    if layout == "every second":
+        x = np.repeat(x, 2, axis=-1)[..., ::2] if shape else x
+    return x if layout == "dense" else tg.asarray(x.T, copy=False)
+
+
 _tensors = st.builds(
-    lambda shape, dtype: np.ones(shape).astype(dtype),
+    _array,
     st.lists(st.sampled_from([0, 1, 2, 3, 4, 5]), max_size=4),
-    st.sampled_from(["float32", "float64", "float16", "int64", "int8", "uint8", "bool"]),
+    st.sampled_from(
+        ["float32", "float64", "float16", "int64", "int8", "uint8", "bool", "complex64"]
+    ),
+    st.sampled_from([1.0, 1.0, np.nan, -np.inf, 1e30]),
+    st.sampled_from(["dense", "dense", "transposed", "every second"]),
+)
+_elsewhere = st.builds(
+    lambda shape: tg.ones(tuple(shape)).to("null"), st.lists(st.integers(0, 3), max_size=3)
 )
 _ints = st.integers(-6, 6) | st.sampled_from([2**31, -(2**31), 2**62, -(2**63), 2**63, 2**70])
 _odd = st.one_of(
@@ -227,6 +245,7 @@ _odd = st.one_of(
     st.lists(_tensors, max_size=3),
     st.sampled_from(["float32", "int8", "mean", "none", "xy"]),
     st.just(object()),
+    _elsewhere,
 )
 
 

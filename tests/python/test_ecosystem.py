@@ -77,7 +77,7 @@ def test_array_api_extra():
 def test_array_api_compat_knows_tensors():
     compat = pytest.importorskip("array_api_compat")
     x = tg.asarray(X)
-    assert compat.array_namespace(x, X[0].item()) is tg
+    assert compat.array_namespace(x, 1.5) is tg
     assert compat.is_array_api_obj(x)
     assert not compat.is_numpy_namespace(tg)
     assert compat.size(x) == X.size
@@ -109,13 +109,20 @@ def of(function: Callable[..., Any], *arrays: np.ndarray) -> Callable[[Make], An
     return lambda a: function(*map(a, arrays))
 
 
+def _wave(x: Any) -> Any:
+    return x**2 * x.__array_namespace__().sin(x) if isinstance(x, tg.Tensor) else x**2 * np.sin(x)
+
+
 def scipy_calls() -> Iterator[tuple[str, Callable[[Make], Any]]]:
     import scipy.cluster.vq as vq
+    import scipy.differentiate
+    import scipy.fft
     import scipy.integrate
     import scipy.ndimage
     import scipy.signal
     import scipy.special
     import scipy.stats
+    from scipy.spatial.transform import Rotation
 
     special, stats, signal = scipy.special, scipy.stats, scipy.signal
     for name in ("expit", "erf", "erfc", "gammaln", "i0", "ndtr", "log_ndtr", *_SOFT):
@@ -133,6 +140,8 @@ def scipy_calls() -> Iterator[tuple[str, Callable[[Make], Any]]]:
     yield "stats.jarque_bera", lambda a: stats.jarque_bera(a(Y)).statistic
     yield "stats.normaltest", lambda a: stats.normaltest(a(X)).pvalue
     yield "stats.spearmanr", lambda a: stats.spearmanr(a(Y), a(X[:, 0])).statistic
+    yield "stats.pearsonr", lambda a: stats.pearsonr(a(Y), a(X[:, 0])).statistic
+    yield "stats.directional_stats", lambda a: stats.directional_stats(a(X)).mean_direction
     yield "stats.describe", lambda a: list(stats.describe(a(X)))[1:]
     yield "stats.quantile", lambda a: stats.quantile(a(X), 0.3)
     yield "stats.combine_pvalues", lambda a: stats.combine_pvalues(a(CHANCES)).pvalue
@@ -142,18 +151,28 @@ def scipy_calls() -> Iterator[tuple[str, Callable[[Make], Any]]]:
     yield "signal.convolve", lambda a: signal.convolve(a(X), a(X[:3, :2]))
     yield "signal.lfilter", lambda a: signal.lfilter(a(Y[:2]), a(POS[0, :2]), a(X))
     yield "ndimage.gaussian_filter", lambda a: scipy.ndimage.gaussian_filter(a(X), 1.0)
+    yield "signal.hilbert", lambda a: signal.hilbert(a(X), axis=0)
+    yield "differentiate", lambda a: scipy.differentiate.derivative(_wave, a(Y)).df
+    yield "integrate.tanhsinh", lambda a: scipy.integrate.tanhsinh(_wave, a(0 * Y), a(Y)).integral
+    for name in ("fft", "ifft", "rfft", "fftn", "fftshift", "hfft"):
+        yield f"fft.{name}", of(getattr(scipy.fft, name), X)
+    quaternions = RNG.standard_normal((4, 4))
+    yield "Rotation", lambda a: Rotation.from_quat(a(quaternions)).as_matrix()
     yield "integrate.trapezoid", lambda a: scipy.integrate.trapezoid(a(X))
     yield "integrate.cumulative", lambda a: scipy.integrate.cumulative_trapezoid(a(X))
 
 
 def sklearn_calls() -> Iterator[tuple[str, Callable[[Make], Any]]]:
-    from sklearn import metrics, model_selection, naive_bayes, preprocessing
+    from sklearn import linear_model, metrics, model_selection, naive_bayes, preprocessing
+    from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.mixture import GaussianMixture
 
     for name in ("accuracy_score", "f1_score", "precision_score", "confusion_matrix"):
         yield name, of(getattr(metrics, name), LABELS, GUESSES)
     for name in ("mean_squared_error", "mean_absolute_error", "r2_score"):
         yield name, of(getattr(metrics, name), Y, Y + X[:, 0])
-    for name in ("log_loss", "brier_score_loss", "roc_auc_score", "average_precision_score"):
+    for name in ("log_loss", "brier_score_loss", "average_precision_score"):
         yield name, of(getattr(metrics, name), LABELS, CHANCES)
     for name in ("cosine_similarity", "rbf_kernel", "euclidean_distances", "polynomial_kernel"):
         yield name, of(getattr(metrics.pairwise, name), X, POS)
@@ -165,6 +184,28 @@ def sklearn_calls() -> Iterator[tuple[str, Callable[[Make], Any]]]:
         lambda a: model_selection.train_test_split(a(X), a(Y), random_state=0),
     )
     yield "GaussianNB", lambda a: naive_bayes.GaussianNB().fit(a(X), a(LABELS)).predict_proba(a(X))
+    yield "balanced_accuracy", of(metrics.balanced_accuracy_score, LABELS, GUESSES)
+    for solver in ("full", "covariance_eigh"):
+        pca = PCA(2, svd_solver=solver)
+        yield (
+            f"PCA {solver}",
+            lambda a, pca=pca: pca.fit(a(X)).inverse_transform(pca.transform(a(X))),
+        )
+    ridge = linear_model.Ridge(solver="svd")
+    yield "Ridge", lambda a: ridge.fit(a(X), a(Y)).coef_
+    yield (
+        "RidgeClassifier",
+        lambda a: linear_model.RidgeClassifier(solver="svd").fit(a(X), a(LABELS)).predict(a(X)),
+    )
+    yield (
+        "LogisticRegression",
+        lambda a: linear_model.LogisticRegression(tol=1e-10).fit(a(X), a(LABELS)).coef_,
+    )
+    yield "LDA", lambda a: LinearDiscriminantAnalysis().fit(a(X), a(LABELS)).predict_proba(a(X))
+    mixture = GaussianMixture(2, covariance_type="diag", random_state=0)
+    mixture.set_params(init_params="random_from_data")
+    yield "GaussianMixture", lambda a: mixture.fit(a(X)).means_
+    yield "cross_val_score", lambda a: model_selection.cross_val_score(ridge, a(X), a(Y)).tolist()
 
 
 def run_all() -> None:

@@ -27,7 +27,8 @@ EXAMPLES = 3
 STEP = 1e-5
 
 # Their shapes depend on values, which a function being traced does not have.
-READS_VALUES = {"nonzero", "unique_values", "unique_counts", "unique_inverse", "bincount"}
+_UNIQUE = {"unique_all", "unique_values", "unique_counts", "unique_inverse"}
+READS_VALUES = {"nonzero", "bincount", *_UNIQUE}
 
 
 class Entry:
@@ -98,6 +99,8 @@ class Entry:
         if self.name == "histogram":
             bins = self.args[1] if len(self.args) > 1 else 10
             return np.ndim(bins) == 0 and len(self.args) < 3
+        if self.name == "repeat":
+            return np.ndim(self.args[1]) > 0
         return self.name in READS_VALUES
 
 
