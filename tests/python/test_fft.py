@@ -170,6 +170,14 @@ def test_signatures_are_the_standards():
         assert str(inspect.Signature(plain)) == text, name
 
 
+def test_signatures_are_those_of_array_api_strict():
+    strict = pytest.importorskip("array_api_strict").fft
+    for name in tg.fft.__all__:
+        ours, theirs = (inspect.signature(getattr(m, name)).parameters for m in (tg.fft, strict))
+        for p, q in zip(ours.values(), theirs.values(), strict=True):
+            assert (p.name, p.kind, p.default) == (q.name, q.kind, q.default)
+
+
 @pytest.mark.parametrize("name", ONE)
 def test_wrong_calls_of_one_axis(name):
     f = getattr(tg.fft, name)
