@@ -11,7 +11,8 @@ from benchmarks.case import Case, Row, Runner, Variant
 from benchmarks.measure import median_microseconds
 
 COUNT = 10_000_000
-DTYPES = ("float32", "float64", "int32", "int64")
+LOOKED_UP = 1_000_000
+DTYPES = ("float32", "float64", "int64")
 NAMES = ("sort", "argsort", "unique", "searchsorted", "cumulative sum")
 TITLES = [f"{name}, {dtype}" for name in NAMES for dtype in DTYPES]
 SECONDS = 0.2  # for each call
@@ -47,7 +48,8 @@ def _tegula(threads: int) -> Callable[[], Runner]:
         tg.set_num_threads(threads)
 
         def calls(array: np.ndarray) -> dict[str, Callable[[], Any]]:
-            x, ordered = tg.asarray(array), tg.sort(tg.asarray(array))
+            x, few = tg.asarray(array), tg.asarray(array[:LOOKED_UP])
+            ordered = tg.sort(x)
             tg.eval(ordered)
 
             def timed(function: Callable[[], Any]) -> Callable[[], Any]:
@@ -63,7 +65,7 @@ def _tegula(threads: int) -> Callable[[], Runner]:
                 "sort": timed(lambda: tg.sort(x)),
                 "argsort": timed(lambda: tg.argsort(x)),
                 "unique": timed(lambda: tg.unique_values(x)),
-                "searchsorted": timed(lambda: tg.searchsorted(ordered, x)),
+                "searchsorted": timed(lambda: tg.searchsorted(ordered, few)),
                 "cumulative sum": timed(lambda: tg.cumulative_sum(x, axis=0)),
             }
 
@@ -74,12 +76,12 @@ def _tegula(threads: int) -> Callable[[], Runner]:
 
 def _numpy() -> Runner:
     def calls(x: np.ndarray) -> dict[str, Callable[[], Any]]:
-        ordered = np.sort(x)
+        ordered, few = np.sort(x), x[:LOOKED_UP]
         return {
             "sort": lambda: np.sort(x),
             "argsort": lambda: np.argsort(x, stable=True),
             "unique": lambda: np.unique_values(x),
-            "searchsorted": lambda: np.searchsorted(ordered, x),
+            "searchsorted": lambda: np.searchsorted(ordered, few),
             "cumulative sum": lambda: np.cumsum(x),
         }
 
@@ -90,8 +92,8 @@ CASE = Case(
     name="arrays",
     method=(
         "Ten million random elements; NumPy sorts with AVX-512 where the processor has it. "
-        "`argsort` is stable in both, `searchsorted` looks the unsorted elements up in the sorted "
-        "ones. The median of the calls of a fifth of a second, each waited for."
+        "`argsort` is stable in both, `searchsorted` looks a million of the unsorted elements up "
+        "in the sorted ones. The median of the calls of a fifth of a second, each waited for."
     ),
     variants=[
         Variant("Tegula", "tegula", _tegula(1)),
@@ -105,6 +107,6 @@ CASE = Case(
               target="at least 1.5×", met=lambda ours, theirs: theirs >= 1.5 * ours)
           for title in TITLES),
     ],
-    rounds=3,
+    rounds=2,
     tolerance=1e-3,
 )  # fmt: skip

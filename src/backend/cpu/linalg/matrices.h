@@ -137,7 +137,7 @@ class Scratch {
 template <class F>
 void for_matrices(int64_t count, double flops, F&& body) {
   if (count == 0) return;
-  const double microseconds = 1 + flops / 4000;
+  const double microseconds = 0.5 + flops / 4000;
   const int64_t each = tile_size(std::max<int64_t>(1, int64_t(64 / microseconds)));
   parallel_for((count + each - 1) / each,
                [&](int64_t i) { body(i * each, std::min(count, (i + 1) * each)); },

@@ -3,10 +3,21 @@
 
 #include "backend/cpu/linalg/linalg.h"
 #include "backend/cpu/linalg/matrices.h"
+#include "backend/cpu/linalg/small.h"
 #include "graph/attrs.h"
 
 namespace tegula::cpu {
 namespace {
+
+// Turns a lower triangle into an upper one.
+template <class T>
+void conjugate_transpose(T* a, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < i; ++j) {
+      a[j * n + i] = conjugate(a[i * n + j]);
+      a[i * n + j] = T(0);
+    }
+}
 
 // By rows, the lower triangle is what LAPACK sees as the upper one, conjugated as the matrix is.
 template <class T>
@@ -21,14 +32,20 @@ void cholesky(const KernelArgs& args) {
       const T* from = x.at(b);
       T* to = out.at(b);
       std::fill_n(to, n * n, T(0));
+      const bool by_columns = upper && n > kSmall;
       for (int64_t i = 0; i < n; ++i) {
         for (int64_t j = 0; j <= i; ++j) {
           const T part = hermitian_part(from[i * row + j * column], from[j * row + i * column]);
-          to[upper ? j * n + i : i * n + j] = upper ? conjugate(part) : part;
+          to[by_columns ? j * n + i : i * n + j] = by_columns ? conjugate(part) : part;
         }
       }
       int info = 0;
-      lapack<T>().potrf(upper ? "L" : "U", &order, to, &order, &info, 1);
+      if (n <= kSmall) {
+        info = int(small_cholesky(to, n));
+        if (upper) conjugate_transpose(to, n);
+      } else {
+        lapack<T>().potrf(upper ? "L" : "U", &order, to, &order, &info, 1);
+      }
       if (info > 0)
         fail_matrix("cholesky", x, b, "is not positive definite: its leading minor of order ", info,
                     " is not");
@@ -149,6 +166,10 @@ void solve(const KernelArgs& args) {
       a.load_rows(b, factors);
       T* const x = out.at(b);
       rhs.load_rows(b, x);
+      if (n <= kSmall) {
+        if (small_solve<T>(factors, n, x, width)) fail_matrix("solve", a, b, "x1 is singular");
+        continue;
+      }
       if (factor<T>(factors, order, pivots)) fail_matrix("solve", a, b, "x1 is singular");
       if (width == 1) {
         int info = 0;
