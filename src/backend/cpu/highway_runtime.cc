@@ -1,13 +1,16 @@
 // The few functions Highway keeps in its library instead of its headers: which instruction sets
-// this processor has, and how it gives up. Debian ships that library only as a shared object;
+// this processor has, how it gives up, and what its sort
+// chooses pivots by. Debian ships that library only as a shared object;
 // defining them here lets the extension run where Highway is not installed.
 #include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "backend/cpu/targets.h"
 // targets.h must come before any Highway header.
+#include <hwy/contrib/sort/vqsort.h>
 #include <hwy/targets.h>
 
 namespace hwy {
@@ -56,6 +59,19 @@ void SetSupportedTargetsForTest(int64_t targets) {
 ChosenTarget& GetChosenTarget() {
   static ChosenTarget chosen;
   return chosen;
+}
+
+// Numbers for the choice of pivots, the same whenever as many keys are sorted: patterns that make
+// that choice bad only make it slower, and not quadratic, since vqsort ends in heap sort.
+void Sorter::Fill24Bytes(const void*, size_t seed_num, void* bytes) {
+  uint64_t words[3], state = seed_num;
+  for (uint64_t& word : words) {  // SplitMix64 (Steele et al. 2014)
+    state += 0x9e3779b97f4a7c15u;
+    word = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9u;
+    word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
+    word ^= word >> 31;
+  }
+  std::memcpy(bytes, words, sizeof(words));
 }
 
 void Abort(const char* file, int line, const char* format, ...) {

@@ -1,6 +1,6 @@
-// sort: rows are sorted by radix, least significant digit first; a long row is first dealt into
-// buckets by its most significant digit, which threads then sort apart. A stable order is unique,
-// so how the work is cut changes nothing.
+// sort: values alone are sorted in vectors. With their indices, rows are sorted by radix, least
+// significant digit first; a long row is first dealt into buckets by its most significant digit,
+// which threads then sort apart. A stable order is unique, so how the work is cut changes nothing.
 #include <algorithm>
 #include <atomic>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/sorting.h"
 #include "backend/cpu/sorting_keys.h"
+#include "backend/cpu/sorting_vectors.h"
 #include "backend/cpu/strided_copy.h"
 #include "backend/cpu/strided_loop.h"
 #include "graph/attrs.h"
@@ -43,8 +44,19 @@ Item* radix_sort(Item* items, Item* other, int64_t count, int bits) {
   return items;
 }
 
+// Bare keys that vectors hold.
+template <class Item>
+inline constexpr bool kInVectors =
+    std::is_same_v<Item, Key<uint32_t>> || std::is_same_v<Item, Key<uint64_t>>;
+
 template <class Item>
 Item* sort_items(Item* items, Item* other, int64_t count, int bits) {
+  if constexpr (kInVectors<Item>) {
+    if (count >= kVectorSortFrom) {
+      sort_keys(&items->word, &other->word, count);
+      return items;
+    }
+  }
   if (count >= kRadixFrom) return radix_sort(items, other, count, bits);
   std::sort(items, items + count);
   return items;
@@ -64,11 +76,26 @@ class RowSort {
     restore_zeros(x);
   }
   void sort_long(const T* x, Item* items, Item* other) const {
+    if constexpr (kInVectors<Item>)
+      return sort_keys_alone(x, reinterpret_cast<Item*>(values_), other);
     deal(length_, 8 * sizeof(T), 0, items, other, FromRow{this, x});
     restore_zeros(x);
   }
 
  private:
+  // `items` may be the values' own memory.
+  void sort_keys_alone(const T* x, Item* items, Item* other) const {
+    const auto by_blocks = [&](auto&& f) {
+      parallel_for((length_ + kBlock - 1) / kBlock,
+                   [&](int64_t b) { f(b * kBlock, std::min(length_, (b + 1) * kBlock)); });
+    };
+    by_blocks([&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) items[i] = item(x, i);
+    });
+    if constexpr (kInVectors<Item>) sort_keys_in_parts(&items->word, &other->word, length_);
+    by_blocks([&](int64_t begin, int64_t end) { write(items + begin, begin, end - begin); });
+    restore_zeros(x);
+  }
   struct FromRow {
     const RowSort* sort;
     const T* x;
@@ -179,7 +206,8 @@ void sort_rows(const T* x, T* values, int64_t* indices, int64_t length, bool des
                             indices ? indices + row * length : nullptr);
   };
   const auto sort_them = [&](int64_t begin, int64_t end, bool is_long) {
-    const Scratch<Item> items(ScratchUse::left, size_t(length)),
+    const bool in_place = is_long && kInVectors<Item>;
+    const Scratch<Item> items(ScratchUse::left, in_place ? 0 : size_t(length)),
         other(ScratchUse::right, size_t(length));
     for (int64_t row = begin; row < end; ++row) {
       if (is_long) row_sort(row).sort_long(x + row * length, items, other);

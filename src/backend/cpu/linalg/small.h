@@ -10,8 +10,8 @@ namespace tegula::cpu {
 
 inline constexpr int64_t kSmall = 16;  // rows
 
-// Makes of a Hermitian matrix, of which the lower triangle is read, its Cholesky factor. Returns the
-// order of the leading minor that is not positive, or 0. NaN passes through.
+// Makes of a Hermitian matrix, of which the lower triangle is read, its Cholesky factor. Returns
+// the order of the leading minor that is not positive, or 0. NaN passes through.
 template <class T>
 int64_t small_cholesky(T* a, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
@@ -31,8 +31,8 @@ int64_t small_cholesky(T* a, int64_t n) {
   return 0;
 }
 
-// Solves a x = b by elimination with the largest pivot of each column; `a` is overwritten, and so is
-// b, by x. Returns whether `a` is singular.
+// Solves a x = b by elimination with the largest pivot of each column; `a` is overwritten, and so
+// is b, by x. Returns whether `a` is singular.
 template <class T>
 bool small_solve(T* a, int64_t n, T* x, int64_t width) {
   for (int64_t k = 0; k < n; ++k) {
@@ -49,7 +49,8 @@ bool small_solve(T* a, int64_t n, T* x, int64_t width) {
       T* const row = a + i * n;
       const T factor = row[k] / top[k];
       for (int64_t j = k + 1; j < n; ++j) row[j] = row[j] - factor * top[j];
-      for (int64_t j = 0; j < width; ++j) x[i * width + j] = x[i * width + j] - factor * x[k * width + j];
+      for (int64_t j = 0; j < width; ++j)
+        x[i * width + j] = x[i * width + j] - factor * x[k * width + j];
     }
   }
   for (int64_t k = n; k-- > 0;) {
