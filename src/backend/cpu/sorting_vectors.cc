@@ -24,7 +24,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Where vqsort goes on: with 32-bit keys it is quicker from the start, with 64-bit ones its splits
 // are slow in Highway 1.0.3, and its sorting networks alone are used.
 template <class K>
-constexpr int64_t kFew = sizeof(K) == 4            ? INT64_MAX
+constexpr int64_t kFew = sizeof(K) == 4           ? INT64_MAX
                          : HWY_TARGET <= HWY_AVX3 ? 128
                                                   : 64;
 
@@ -88,8 +88,8 @@ K middle_of_some(const K* keys, int64_t count) {
   return some[size_t(n / 2)];
 }
 
-// Sorts the keys in `at` into themselves (`home`) or into `other`, a quicksort from one to the other;
-// past `depth` splits vqsort, which ends in heap sort, does the rest.
+// Sorts the keys in `at` into themselves (`home`) or into `other`, a quicksort from one to the
+// other; past `depth` splits vqsort, which ends in heap sort, does the rest.
 template <class K>
 void sort_between(K* at, K* other, int64_t count, bool home, int depth) {
   while (count > kFew<K> && depth-- > 0) {
@@ -168,8 +168,7 @@ void sort_in_parts(K* keys, K* other, int64_t count) {
         [&](int64_t p) {
           const int64_t begin = ends[size_t(p)], size = ends[size_t(p) + 1] - begin;
           next[size_t(2 * p)] = next[size_t(2 * p) + 1] = begin;
-          if (size > 0)
-            next[size_t(2 * p) + 1] += split(keys + begin, other + begin, size);
+          if (size > 0) next[size_t(2 * p) + 1] += split(keys + begin, other + begin, size);
         },
         kMicrosecondsEach * double(count) / 8);
     ends = std::move(next);

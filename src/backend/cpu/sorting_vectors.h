@@ -1,6 +1,6 @@
-// Sorting of bare keys in vectors: a quicksort whose ends are Highway's sorting networks (Blacher et
-// al. 2022, arXiv:2205.05982). There is one order of bare keys alone, so nothing depends on how the
-// work is cut.
+// Sorting of bare keys in vectors: a quicksort whose ends are Highway's sorting networks (Blacher
+// et al. 2022, arXiv:2205.05982). There is one order of bare keys alone, so nothing depends on how
+// the work is cut.
 #pragma once
 
 #include <cstdint>
