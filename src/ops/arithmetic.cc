@@ -21,14 +21,9 @@ Tensor positive(const Tensor& x) {
   return x;
 }
 
-// Elements [begin, end) of an axis.
+// Elements [begin, end) of an axis, none where that is no range.
 Tensor part(const Tensor& x, size_t axis, int64_t begin, int64_t end) {
-  Dims starts(x.rank(), 0);
-  Shape sizes = x.shape();
-  starts[axis] = begin;
-  sizes[axis] = std::max(end - begin, int64_t(0));
-  if (sizes[axis] == 0) starts[axis] = 0;
-  return slice(x, starts, sizes, Dims(x.rank(), 1));
+  return end > begin ? part_of(x, axis, begin, end) : part_of(x, axis, 0, 0);
 }
 
 Tensor diff(const Tensor& x, int64_t given, int64_t n, const Tensor& prepend,

@@ -33,11 +33,7 @@ Tensors BatchContext::example(int64_t b) const {
       result.push_back(x);
       continue;
     }
-    Dims starts(x.rank(), 0);
-    Shape sizes = x.shape();
-    starts[0] = b;
-    sizes[0] = 1;
-    result.push_back(squeeze(slice(x, starts, sizes, Dims(x.rank(), 1)), {0}));
+    result.push_back(squeeze(part_of(x, 0, b, b + 1), {0}));
   }
   return result;
 }

@@ -19,9 +19,14 @@ template <class F>
 Tensor by_parts(const Tensor& x, F&& f) {
   return complex(f(real(x)), f(imag(x)));
 }
-// A bilinear f of two operands, one of which is complex.
+// x with parts as those of `dtype`: a real x stays real.
+inline Tensor with_parts_of(const Tensor& x, DType dtype) {
+  return astype(x, is_complex(x.dtype()) ? dtype : real_dtype(dtype));
+}
+// A bilinear f of two operands, either of which may be complex.
 template <class F>
 Tensor bilinear_by_parts(const Tensor& a, const Tensor& b, F&& f) {
+  if (!is_complex(a.dtype()) && !is_complex(b.dtype())) return f(a, b);
   if (!is_complex(a.dtype())) return complex(f(a, real(b)), f(a, imag(b)));
   if (!is_complex(b.dtype())) return complex(f(real(a), b), f(imag(a), b));
   const Tensor ar = real(a), ai = imag(a), br = real(b), bi = imag(b);

@@ -105,13 +105,10 @@ Tensor matmul_any(const Tensor& a, const Tensor& b, std::optional<DType> wanted)
           b.shape());
   const DType promoted = contraction_dtype(a, b, "matmul"), dtype = wanted.value_or(promoted);
   if (is_complex(dtype)) {
-    const DType part = real_dtype(dtype);
-    const auto converted = [&](const Tensor& x) {
-      return astype(x, is_complex(x.dtype()) ? dtype : part);
-    };
-    return bilinear_by_parts(converted(a), converted(b), [&](const Tensor& l, const Tensor& r) {
-      return matmul_any(l, r, std::nullopt);
-    });
+    const Tensor y = bilinear_by_parts(
+        with_parts_of(a, dtype), with_parts_of(b, dtype),
+        [](const Tensor& l, const Tensor& r) { return matmul_any(l, r, std::nullopt); });
+    return astype(y, dtype);  // of real operands too
   }
   if (dtype == DType::bool_ || (is_inexact(promoted) && !is_floating(dtype)) ||
       is_complex(promoted))

@@ -172,16 +172,7 @@ struct Call {
       fail(ErrorKind::type, op, ": needs floating-point or complex tensors, got ", x.dtype(),
            " and ", w.dtype());
     if (!batched) x = expand_dims(x, 0);
-    const auto converted = [&](const Tensor& t) {
-      return astype(t, is_complex(t.dtype()) ? dtype : real_dtype(dtype));
-    };
-    return {converted(x), converted(w)};
-  }
-
-  template <class F>
-  static Tensor product(const Tensor& x, const Tensor& w, F&& f) {
-    const bool complex = is_complex(x.dtype()) || is_complex(w.dtype());
-    return complex ? bilinear_by_parts(x, w, f) : f(x, w);
+    return {with_parts_of(x, dtype), with_parts_of(w, dtype)};
   }
 
   ConvAttrs attrs() const {
@@ -242,7 +233,7 @@ Tensors call_conv(const Args& a) {
   const auto convolved = [&](const Tensor& l, const Tensor& r) {
     return record(kConv, {l, r}, write_attrs(conv));
   };
-  return call.finished(call.product(x, w, convolved));
+  return call.finished(bilinear_by_parts(x, w, convolved));
 }
 
 // The convolution that it transposes takes its result to x, however large output_padding makes
@@ -273,7 +264,7 @@ Tensors call_conv_transpose(const Args& a) {
   const auto spread = [&](const Tensor& l, const Tensor& r) {
     return input_grad(l, r, write_attrs(conv), y);
   };
-  return call.finished(call.product(x, w, spread));
+  return call.finished(bilinear_by_parts(x, w, spread));
 }
 
 constexpr std::string_view kConvParameters =

@@ -266,14 +266,8 @@ Tensors shifted(const Args& a, bool back) {
     axis = normalize_axis(axis, x.rank(), back ? "fft.ifftshift" : "fft.fftshift");
     const int64_t size = x.shape()[size_t(axis)], first = back ? size / 2 : size - size / 2;
     if (first == 0 || first == size) continue;
-    const auto part = [&](int64_t begin, int64_t end) {
-      Dims starts(x.rank(), 0);
-      Shape sizes = x.shape();
-      starts[size_t(axis)] = begin;
-      sizes[size_t(axis)] = end - begin;
-      return slice(x, starts, sizes, Dims(x.rank(), 1));
-    };
-    x = concat({part(first, size), part(0, first)}, axis);
+    const size_t a = size_t(axis);
+    x = concat({part_of(x, a, first, size), part_of(x, a, 0, first)}, axis);
   }
   return {x};
 }

@@ -8,11 +8,7 @@ namespace {
 
 // Component i of vectors along the last axis.
 Tensor component(const Tensor& x, int64_t i) {
-  Dims starts(x.rank(), 0);
-  Shape sizes = x.shape();
-  starts.back() = i;
-  sizes.back() = 1;
-  return squeeze(slice(x, starts, sizes, Dims(x.rank(), 1)), {-1});
+  return squeeze(part_of(x, x.rank() - 1, i, i + 1), {-1});
 }
 
 Tensor cross(const Tensor& a, const Tensor& b, int64_t given) {

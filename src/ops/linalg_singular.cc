@@ -52,13 +52,7 @@ const Primitive kQr = {
             gr = corner(gr, n, n);
           }
           if (m >= n) return c.give(0, qr_vjp(q, corner(c.output(1), n, n), gq, gr));
-          const auto right = [&](const Tensor& x) {
-            Shape sizes = x.shape();
-            sizes.back() = n - m;
-            Dims starts(x.rank(), 0);
-            starts.back() = m;
-            return slice(x, starts, sizes, Dims(x.rank(), 1));
-          };
+          const auto right = [&](const Tensor& x) { return part_of(x, x.rank() - 1, m, n); };
           const Tensor r = c.output(1);
           Tensor rest;
           if (gr) {  // the columns past the square part are q times those of r

@@ -57,14 +57,6 @@ const Primitive kConcat = {
     .batch = batch_by_axis,
 };
 
-// x's elements [begin, end) of an axis.
-Tensor part_of(const Tensor& x, size_t axis, int64_t begin, int64_t end) {
-  Dims starts(x.rank(), 0), sizes = x.shape();
-  starts[axis] = begin;
-  sizes[axis] = end - begin;
-  return slice(x, starts, sizes, Dims(x.rank(), 1));
-}
-
 Tensor flatten(const Tensor& x, int64_t start, int64_t end) {
   if (x.rank() == 0) return reshape(x, {1});
   const size_t first = size_t(normalize_axis(start, x.rank(), "flatten"));

@@ -108,6 +108,8 @@ Tensor expand_dims(const Tensor& x, int64_t axis);
 Tensor squeeze(const Tensor& x, const Dims& axes);
 // Element i of result axis k is element starts[k] + i * steps[k] of x's; all must be inside.
 Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps);
+// x's elements [begin, end) of an axis.
+Tensor part_of(const Tensor& x, size_t axis, int64_t begin, int64_t end);
 // x with x[start + i * step] = v[i]; v has x's rank and dtype.
 Tensor slice_update(const Tensor& x, const Tensor& v, const Dims& starts, const Dims& steps);
 Tensor flip(const Tensor& x, const Dims& axes);

@@ -120,12 +120,6 @@ Tensor product_by_halves(Tensor x, const Dims& given, bool keepdims) {
   const Dims axes = normalize_axes(given, x.rank(), "prod");
   for (int64_t axis : axes) {
     const size_t a = size_t(axis);
-    const auto part = [&](int64_t start, int64_t size) {
-      Dims starts(x.rank(), 0), sizes(x.shape());
-      starts[a] = start;
-      sizes[a] = size;
-      return slice(x, starts, sizes, Dims(x.rank(), 1));
-    };
     if (x.shape()[a] == 0) {
       Shape one = x.shape();
       one[a] = 1;
@@ -133,8 +127,8 @@ Tensor product_by_halves(Tensor x, const Dims& given, bool keepdims) {
     }
     while (x.shape()[a] > 1) {
       const int64_t size = x.shape()[a], half = size / 2;
-      const Tensor products = part(0, half) * part(half, half);
-      x = size % 2 ? concat({products, part(size - 1, 1)}, axis) : products;
+      const Tensor products = part_of(x, a, 0, half) * part_of(x, a, half, 2 * half);
+      x = size % 2 ? concat({products, part_of(x, a, size - 1, size)}, axis) : products;
     }
   }
   return keepdims ? x : squeeze(x, axes);

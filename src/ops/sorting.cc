@@ -71,14 +71,10 @@ const Primitive kTopK = {
 // Of complex numbers: products of 2, 4, 8, ... elements up to each.
 Tensor running_product_by_doubling(Tensor x, size_t axis) {
   const int64_t size = x.shape()[axis];
-  const auto part = [&](int64_t start, int64_t end) {
-    Dims starts(x.rank(), 0), sizes(x.shape());
-    starts[axis] = start;
-    sizes[axis] = end - start;
-    return slice(x, starts, sizes, Dims(x.rank(), 1));
-  };
   for (int64_t step = 1; step < size; step *= 2)
-    x = concat({part(0, step), part(step, size) * part(0, size - step)}, int64_t(axis));
+    x = concat({part_of(x, axis, 0, step),
+                part_of(x, axis, step, size) * part_of(x, axis, 0, size - step)},
+               int64_t(axis));
   return x;
 }
 

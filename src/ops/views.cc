@@ -245,6 +245,13 @@ Tensor squeeze(const Tensor& x, const Dims& axes) {
   return reshape(x, shape);
 }
 
+Tensor part_of(const Tensor& x, size_t axis, int64_t begin, int64_t end) {
+  Dims starts(x.rank(), 0), sizes = x.shape();
+  starts[axis] = begin;
+  sizes[axis] = end - begin;
+  return slice(x, starts, sizes, Dims(x.rank(), 1));
+}
+
 Tensor slice(const Tensor& x, const Dims& starts, const Dims& sizes, const Dims& steps) {
   require(starts.size() == x.rank() && sizes.size() == x.rank() && steps.size() == x.rank(),
           "slice: needs a start, a size and a step for each of the ", x.rank(), " axes");
