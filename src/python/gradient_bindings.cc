@@ -4,6 +4,7 @@
 #include "python/casters.h"
 #include "python/grad_hooks.h"
 #include "python/hook_handle.h"
+#include "python/tensor_object.h"
 #include "transform/anomaly.h"
 #include "transform/reverse.h"
 
@@ -35,6 +36,19 @@ nb::object python_gradients(const Tensors& outputs, const nb::sequence& seeds,
   require(given.size() == outputs.size(), "gradients: ", outputs.size(), " outputs came with ",
           given.size(), " seeds");
   return nb::steal(wrap_list(gradients(outputs, given, inputs, {retain_graph, create_graph})));
+}
+
+// All or none: no Python code runs between the first and the last.
+void bind_all(const nb::list& handles, const nb::list& values) {
+  require(handles.size() == values.size(), "_bind_all: ", handles.size(), " handles came with ",
+          values.size(), " values");
+  for (size_t i = 0; i < handles.size(); ++i) {
+    const Tensor handle = to_tensor(handles[i].ptr(), "_bind_all", "handles");
+    const Tensor value = to_tensor(values[i].ptr(), "_bind_all", "values");
+    require(handle.shape() == value.shape() && handle.dtype() == value.dtype(), "_bind_all: ",
+            handle.dtype(), handle.shape(), " cannot become ", value.dtype(), value.shape());
+  }
+  for (size_t i = 0; i < handles.size(); ++i) bind_value(handles[i].ptr(), values[i].ptr());
 }
 
 // The same value as a value of its own, through which gradients flow back to x.
@@ -69,6 +83,9 @@ void add_gradient_functions(nb::module_& m) {
       "Calls function with the gradients of all values at once; they were recorded one right "
       "after\n"
       "the other.");
+  m.def("_bind_all", bind_all, nb::arg("handles"), nb::arg("values"),
+        nb::sig("def _bind_all(handles: list[Tensor], values: list[Tensor]) -> None"),
+        "Binds each handle to a value of its shape and dtype; a signal finds all or none bound.");
   m.def("_detecting_anomaly", &detecting_anomaly,
         "Whether gradients are searched for NaN and infinity as they are recorded.");
   m.def("_set_detecting_anomaly", &set_detecting_anomaly, nb::arg("enabled"), "Sets that.");

@@ -140,18 +140,9 @@ PyObject* register_hook(PyObject* self, PyObject* function) {
   });
 }
 
-// The value becomes that of `fresh` whatever the mode, leaves included: how optimizers and layers
-// write their state. A value that somebody else may go on using is not shared but looked at anew,
-// since a leaf marks its own.
 PyObject* bind(PyObject* self, PyObject* fresh) {
   return guarded([&] {
-    if (!is_tensor(fresh)) fail(ErrorKind::type, "_bind: needs a Tensor, got ", type_name(fresh));
-    const Tensor& given = tensor_of(fresh);
-    const bool shared = !given.node().pending() || given.output().handles > 1;
-    const bool leaf = tensor_of(self).requires_grad();
-    GradMode off(false);
-    if (leaf && shared) rebind_handle(self_of(self), detach(given), "_bind");
-    else rebind_handle(self_of(self), given, "_bind");
+    bind_value(self, fresh);
     return Py_NewRef(Py_None);
   });
 }
@@ -162,6 +153,16 @@ PyCFunction with_keywords(PyObject* (*function)(PyObject*, PyObject* const*, Py_
 }
 
 }  // namespace
+
+void bind_value(PyObject* handle, PyObject* fresh) {
+  if (!is_tensor(fresh)) fail(ErrorKind::type, "_bind: needs a Tensor, got ", type_name(fresh));
+  const Tensor& given = tensor_of(fresh);
+  const bool shared = !given.node().pending() || given.output().handles > 1;
+  const bool leaf = tensor_of(handle).requires_grad();
+  GradMode off(false);
+  if (leaf && shared) rebind_handle(self_of(handle), detach(given), "_bind");
+  else rebind_handle(self_of(handle), given, "_bind");
+}
 
 std::span<const PyMethodDef> grad_methods() {
   static const PyMethodDef methods[] = {

@@ -44,6 +44,11 @@ void rebind_handle(TensorObject* self, const Tensor& fresh, const char* op);
 // Makes the type and adds it to the module.
 void add_tensor_type(PyObject* module);
 
+// The value of `handle` becomes that of `fresh` whatever the mode, leaves included: how optimizers
+// and layers write their state. A value that somebody else may go on using is not shared but looked
+// at anew, since a leaf marks its own.
+void bind_value(PyObject* handle, PyObject* fresh);  // tensor_grad.cc
+
 // The parts of the type, by file.
 std::span<const PyType_Slot> number_slots();    // tensor_number.cc
 std::span<const PyType_Slot> indexing_slots();  // tensor_indexing.cc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tegula as tg
-from tegula._core import Tensor
+from tegula._core import Tensor, _bind_all
 
 
 def per_axis(value: Any, axes: int, name: str) -> tuple[int, ...]:
@@ -273,8 +273,7 @@ def batch_norm(
         input, running_mean, running_var, weight, bias, training, momentum, eps
     )
     if training and running_mean is not None and running_var is not None:
-        running_mean._bind(moved[0])
-        running_var._bind(moved[1])
+        _bind_all([running_mean, running_var], moved)
     return result
 
 

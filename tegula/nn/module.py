@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import tegula as tg
-from tegula._core import Tensor, _depend, _is_tracing, _note_mode_change
+from tegula._core import Tensor, _bind_all, _depend, _is_tracing, _note_mode_change
 from tegula.nn._hooks import BackwardCall, Hook, Hooks
 
 Self = TypeVar("Self", bound="Module")
@@ -307,8 +307,7 @@ class Module:
                 + "\n  ".join(faults)
             )
         with tg.no_grad():
-            for name, value in values.items():
-                own[name]._bind(value)
+            _bind_all([own[name] for name in values], list(values.values()))
         return LoadResult(missing, unexpected)
 
     # ---- modes and conversions -----------------------------------------------------------

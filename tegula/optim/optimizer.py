@@ -112,8 +112,10 @@ class Optimizer:
         """The kinds of state a group needs."""
         return self.slots
 
-    def update(self, cohort: Cohort, grads: list[Tensor], group: dict[str, Any]) -> None:
-        """Records the update of one cohort and binds the results."""
+    def update(
+        self, cohort: Cohort, grads: list[Tensor], group: dict[str, Any]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Records the update of one cohort: its parameters and state, and what they become."""
         raise NotImplementedError
 
     def _new_cohort(self, params: list[Tensor], group: dict[str, Any]) -> Cohort:
@@ -134,6 +136,15 @@ class Optimizer:
             What ``closure`` returned, or None.
         """
         loss = None if closure is None else closure()
+        self._update_all()
+        submit()
+        return loss
+
+    def _update_all(self) -> None:
+        """Everything is bound at once: Ctrl-C leaves the whole step or nothing of it."""
+        handles: list[Tensor] = []
+        values: list[Tensor] = []
+        updated: list[Cohort] = []
         with tg.no_grad():
             for group, cohorts in zip(self.param_groups, self._cohorts, strict=True):
                 for cohort in tuple(cohorts):
@@ -148,9 +159,13 @@ class Optimizer:
                         at = cohorts.index(cohort)
                         cohorts[at : at + 1] = cohort.split()
                         cohort = cohorts[at]
-                    self.update(cohort, grads, _settings(group))
-        submit()
-        return loss
+                    old, new = self.update(cohort, grads, _settings(group))
+                    handles += old
+                    values += new
+                    updated.append(cohort)
+            _core._bind_all(handles, values)
+        for cohort in updated:
+            cohort.started = True
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients (or sets those there are to zero)."""
@@ -284,12 +299,6 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
         elif key != "params":
             _core._depend(group, key, value)
     return live
-
-
-def bind(handles: list[Tensor], values: list[Tensor]) -> None:
-    """Gives each handle its new value."""
-    for handle, value in zip(handles, values, strict=True):
-        handle._bind(value)
 
 
 def check_least(name: str, least: float, **values: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tegula import _core
 from tegula._core import Tensor, adam_update, sgd_update
-from tegula.optim.optimizer import Cohort, Optimizer, bind, check_least
+from tegula.optim.optimizer import Cohort, Optimizer, check_least
 
 
 class SGD(Optimizer):
@@ -65,8 +65,10 @@ class SGD(Optimizer):
         """A velocity where there is momentum."""
         return self.slots if group["momentum"] != 0 else ()
 
-    def update(self, cohort: Cohort, grads: list[Tensor], group: dict[str, Any]) -> None:
-        """Records the update of one cohort and binds the results."""
+    def update(
+        self, cohort: Cohort, grads: list[Tensor], group: dict[str, Any]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Records the update of one cohort: its parameters and state, and what they become."""
         if len(cohort.slots) != len(self.needed_slots(group)):  # momentum came or went
             fresh = self._new_cohort(cohort.params, group)
             cohort.slots, cohort.started = fresh.slots, False
@@ -84,9 +86,7 @@ class SGD(Optimizer):
             group["nesterov"],
             group["maximize"],
         )
-        bind(cohort.params, params)
-        bind(velocities, moved)
-        cohort.started = True
+        return cohort.params + velocities, params + moved
 
 
 class Adam(Optimizer):
@@ -136,11 +136,12 @@ class Adam(Optimizer):
         if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
             raise ValueError(f"{name}: betas must be two numbers in [0, 1), got {group['betas']}")
 
-    def update(self, cohort: Cohort, grads: list[Tensor], group: dict[str, Any]) -> None:
-        """Records the update of one cohort and binds the results."""
-        step = cohort.step
-        assert step is not None
-        step._bind(step + 1.0)
+    def update(
+        self, cohort: Cohort, grads: list[Tensor], group: dict[str, Any]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Records the update of one cohort: its parameters and state, and what they become."""
+        assert cohort.step is not None
+        step = cohort.step + 1.0
         means, squares = cohort.slots
         beta1, beta2 = group["betas"]
         params, new_means, new_squares = adam_update(
@@ -157,10 +158,8 @@ class Adam(Optimizer):
             self.decoupled,
             group["maximize"],
         )
-        bind(cohort.params, params)
-        bind(means, new_means)
-        bind(squares, new_squares)
-        cohort.started = True
+        handles = [cohort.step, *cohort.params, *means, *squares]
+        return handles, [step, *params, *new_means, *new_squares]
 
 
 class AdamW(Adam):
