@@ -203,7 +203,8 @@ Tensors multilabel_soft_margin_loss(const Args& a) {
   check_same_shape(x, t, op);
   require(x.rank() > 0, op, ": input must have an axis of classes, got shape ()");
   const Tensor tail = log1p(exp(-abs(x)));
-  Tensor loss = t * (tail + relu(-x)) + (constant(1) - t) * (tail + relu(x));
+  Tensor loss =
+      t * (tail + maximum(-x, constant(0))) + (constant(1) - t) * (tail + maximum(x, constant(0)));
   if (a.has(2)) loss = loss * a.tensor(2);
   return {reduce_loss(mean(loss, {-1}, false), a.text(3), op)};
 }
