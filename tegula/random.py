@@ -136,7 +136,8 @@ def _drawing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         with self:
             return function(*args, **kwargs)
 
-    method.__doc__ = f"As ``tg.random.{function.__name__.removeprefix('random_')}``."
+    method.__name__ = function.__name__.removeprefix("random_")
+    method.__doc__ = f"As ``tg.random.{method.__name__}``."
     return method
 
 

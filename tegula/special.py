@@ -28,9 +28,13 @@ from tegula._core import special_betaln as betaln
 from tegula._core import special_chebyshev_polynomial_t as chebyshev_polynomial_t
 from tegula._core import special_chebyshev_polynomial_u as chebyshev_polynomial_u
 from tegula._core import special_digamma as digamma
+from tegula._core import special_ellipe as ellipe
+from tegula._core import special_ellipk as ellipk
 from tegula._core import special_entr as entr
 from tegula._core import special_erfcinv as erfcinv
 from tegula._core import special_erfcx as erfcx
+from tegula._core import special_exp1 as exp1
+from tegula._core import special_expi as expi
 from tegula._core import special_gamma as gamma
 from tegula._core import special_gammainc as gammainc
 from tegula._core import special_gammaincc as gammaincc
@@ -68,13 +72,17 @@ __all__ = [
     "chebyshev_polynomial_t",
     "chebyshev_polynomial_u",
     "digamma",
+    "ellipe",
+    "ellipk",
     "entr",
     "erf",
     "erfc",
     "erfcinv",
     "erfcx",
     "erfinv",
+    "exp1",
     "exp10",
+    "expi",
     "expm1",
     "gamma",
     "gammainc",

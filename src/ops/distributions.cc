@@ -152,8 +152,7 @@ Tensors truncated_normal(const Args& a) {
   const Tensor drawn = special("ndtri", {first + d.uniform() * (last - first)});
   const Tensor z = maximum(minimum(where(above, -drawn, drawn), high), low);
   const Tensor unknown = greater(low, high);
-  return d.floats(
-      where(unknown, constant(kNaN), d[2] + d[3] * z), a, 5);
+  return d.floats(where(unknown, constant(kNaN), d[2] + d[3] * z), a, 5);
 }
 
 Tensors gamma(const Args& a) {

@@ -160,6 +160,24 @@ Tensor nan_to_num(const Tensor& x, double nan, const Tensor& above, const Tensor
                where(equal(finite, constant(-HUGE_VAL)), bound(below, -most), finite));
 }
 
+Tensor isclose(const Tensor& x1, const Tensor& x2, double rtol, double atol, bool equal_nan) {
+  const DType dtype = float_dtype(common_dtype(x1, x2));
+  broadcast_shapes(x1.shape(), x2.shape(), "isclose");
+  const Tensor a = astype(x1, dtype), b = astype(x2, dtype);
+  const auto size = [](const Tensor& x) {
+    return is_complex(x.dtype()) ? hypot(real(x), imag(x)) : abs(x);
+  };
+  const Tensor near = less_equal(size(a - b), size(b) * constant(rtol) + constant(atol));
+  Tensor result = logical_or(equal(a, b), logical_and(near, isfinite(b)));
+  if (equal_nan) result = logical_or(result, logical_and(isnan(a), isnan(b)));
+  return result;
+}
+
+Tensors modf(const Tensor& given) {
+  const Tensor x = floating(given, "modf"), whole = trunc(x);
+  return {where(isinf(x), constant(0), x - whole), whole};
+}
+
 // -x log x.
 Tensor entr(const Tensor& given) {
   const Tensor x = floating(given, "special.entr");
@@ -248,6 +266,23 @@ const Family kNumeric("Numeric", {
      .differentiable = true,
      .returns_tuple = true,
      .result = "FrexpResult: mantissa, exponent"},
+    {.name = "modf",
+     .parameters = "x: Tensor",
+     .doc = "What is after the point and what is before it, both with x's sign.",
+     .call = [](const Args& a) { return modf(a.tensor(0)); },
+     .samples = "3 * f(3, 4)",
+     .reference = "numpy.modf",
+     .differentiable = true,
+     .returns_tuple = true,
+     .result = "ModfResult: fractional, integral"},
+    numeric("isclose", "x1: Tensor, x2: Tensor, rtol: float = 1e-05, atol: float = 1e-08, "
+            "equal_nan: bool = False", "Whether x1 is within atol + rtol * abs(x2) of x2, or equal to it; "
+            "NaN is close to NaN if equal_nan.",
+            [](const Args& a) {
+              return Tensors{isclose(a.tensor(0), a.tensor(1), a.real(2), a.real(3), a.boolean(4))};
+            },
+            "f(3, 4), f(4), 0.5;;special(), special(), equal_nan=True;;special(), 1.5;;c(3), c(3), 1.0;;"
+            "ints(0, 3, 5), ints(0, 3, 5)", "numpy.isclose", false),
     numeric("lerp", "x1: Tensor, x2: Tensor, weight: Tensor", "x1 + weight * (x2 - x1).",
             [](const Args& a) { return Tensors{lerp(a.tensor(0), a.tensor(1), a.tensor(2))}; },
             "f(3, 4), f(4), 0.25;;f(3, 1), f(4), f(3, 4)", "lambda a, b, w: a + w * (b - a)"),

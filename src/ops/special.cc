@@ -204,6 +204,27 @@ constexpr Row kRows[] = {
        const Tensor above = special("spherical_jn", {n + one, x});
        c.give(1, c.grad() * (n * below - (n + one) * above) / (n * constant(2) + one));
      }, kX | kY, "2, 3 * pos(3, 4);;0, f(3);;7, 10 * pos(5);;12, pos(3)"},
+    {"exp1", "x: Tensor", "The exponential integral E1, of exp(-t) / t from x on (DLMF 6.2); NaN below 0.",
+     [](VjpContext& c) { c.give(0, -(c.grad() * (exp(-c.input(0)) / c.input(0)))); }, kX,
+     "pos(3, 4);;10 * pos(5)"},
+    {"expi", "x: Tensor", "The exponential integral Ei, the principal value of exp(t) / t up to x (DLMF "
+     "6.2).",
+     [](VjpContext& c) { c.give(0, c.grad() * (exp(c.input(0)) / c.input(0))); }, kX,
+     "pos(3, 4);;-pos(3);;25 * pos(5)"},
+    {"ellipk", "m: Tensor", "The complete elliptic integral of the first kind of parameter m = k ** 2 (DLMF "
+     "19.2); NaN above 1.",
+     [](VjpContext& c) {
+       const Tensor m = c.input(0), zero = equal(m, constant(0)), safe = where(zero, constant(0.5), m);
+       const Tensor slope = (special("ellipe", {m}) / (constant(1) - m) - c.output()) / (safe * constant(2));
+       c.give(0, c.grad() * where(zero, constant(kPi / 8), slope));
+     }, kX | kOut, "unit(3, 4);;-20 * pos(5)"},
+    {"ellipe", "m: Tensor", "The complete elliptic integral of the second kind of parameter m = k ** 2 (DLMF "
+     "19.2); NaN above 1.",
+     [](VjpContext& c) {
+       const Tensor m = c.input(0), zero = equal(m, constant(0)), safe = where(zero, constant(0.5), m);
+       const Tensor slope = (c.output() - special("ellipk", {m})) / (safe * constant(2));
+       c.give(0, c.grad() * where(zero, constant(-kPi / 8), slope));
+     }, kX | kOut, "unit(3, 4);;-20 * pos(5)"},
     {"poisson_quantile", "rate: Tensor, u: Tensor", ""},
     {"binomial_quantile", "trials: Tensor, p: Tensor, u: Tensor", ""},
     {"mantissa", "x: Tensor", "",

@@ -368,6 +368,23 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return tg.cosine_similarity(x1, x2, axis=dim, eps=eps)
 
 
+def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Tensor:
+    """Draws from categories that can be differentiated; Jang et al. 2017, Maddison et al. 2017.
+
+    The softmax along ``dim`` of logits with Gumbel noise, divided by ``tau``. ``hard`` gives 1 at
+    the largest and 0 elsewhere, with the soft result's gradient.
+    """
+    if tau <= 0:
+        raise ValueError(f"gumbel_softmax: tau must be positive, got {tau}")
+    noise = tg.random.gumbel(shape=logits.shape, dtype=logits.dtype)
+    soft = tg.softmax((logits + noise) / tau, axis=dim)
+    if not hard:
+        return soft
+    first = tg.argmax(soft, axis=dim, keepdims=True)
+    places = tg.moveaxis(tg.arange(soft.shape[dim]).reshape((-1,) + (1,) * (soft.ndim - 1)), 0, dim)
+    return (tg.astype(places == first, soft.dtype) - soft).detach() + soft
+
+
 relu6 = tg.relu6
 hardtanh = tg.hardtanh
 hardsigmoid = tg.hardsigmoid

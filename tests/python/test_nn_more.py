@@ -122,3 +122,19 @@ def test_ctc_loss_refuses():
         F.ctc_loss(logp, targets.astype("float32"), tensor([4, 4]), tensor([1, 1]))
     with pytest.raises(IndexError, match="out of bounds"):
         F.ctc_loss(logp, targets, tensor([5, 4]), tensor([1, 1])).numpy()
+
+
+def test_gumbel_softmax():
+    logits = tensor(np.log([[0.2, 0.3, 0.5]] * 4000)).requires_grad_()
+    tg.manual_seed(4)
+    soft = F.gumbel_softmax(logits, 0.5)
+    np.testing.assert_allclose(soft.numpy().sum(-1), 1)
+    tg.manual_seed(4)
+    hard = F.gumbel_softmax(logits, 0.5, hard=True)
+    np.testing.assert_array_equal(hard.numpy().argmax(-1), soft.numpy().argmax(-1))
+    np.testing.assert_allclose(np.sort(hard.numpy(), -1), [[0, 0, 1]] * 4000, atol=1e-12)
+    np.testing.assert_allclose(hard.numpy().mean(0), [0.2, 0.3, 0.5], atol=0.04)
+    (hard * hard.detach()).sum().backward()
+    assert np.abs(logits.grad.numpy()).max() > 0
+    with pytest.raises(ValueError, match="tau must be positive"):
+        F.gumbel_softmax(logits, 0)

@@ -52,6 +52,10 @@ ONE = [
     ("y1", np.concatenate([line(0.01, 100), sizes(1e-300, 1)]), 1e-14, 4e-15),
     ("k0", np.concatenate([line(0.01, 700), sizes(1e-300, 1)]), 1e-13, 0),
     ("k1", np.concatenate([line(0.01, 700), sizes(1e-300, 1)]), 1e-13, 0),
+    ("exp1", np.concatenate([line(0.01, 700), sizes(1e-300, 1)]), 1e-13, 0),
+    ("expi", np.concatenate([line(-700, 700, 2001), sizes(1e-300, 1)]), 1e-12, 1e-15),
+    ("ellipk", np.concatenate([line(-50, 0.999), -sizes(1, 1e10), 1 - sizes(1e-15, 1)]), 1e-14, 0),
+    ("ellipe", np.concatenate([line(-50, 1), -sizes(1, 1e10)]), 1e-13, 0),
     ("k0e", POSITIVE, 4e-15, 0),
     ("k1e", POSITIVE, 4e-15, 0),
 ]

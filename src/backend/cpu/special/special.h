@@ -54,6 +54,12 @@ double k1(double x);
 double k1e(double x);
 double spherical_jn(double n, double x);  // n = 0, 1, 2, ...
 
+// ---- integrals.cc ----------------------------------------------------------------------------
+double exp1(double x);
+double expi(double x);
+double ellipk(double m);
+double ellipe(double m);
+
 // ---- quantiles.cc ----------------------------------------------------------------------------
 // The least count whose cumulative probability is above u, in (0, 1).
 double poisson_quantile(double rate, double u);
