@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 
+#include "base/overflow.h"
 #include "ops/op.h"
 #include "python/convert.h"
 #include "python/errors.h"
@@ -130,22 +131,41 @@ Backend& device_of_arguments(const std::vector<Arg>& arguments) {
   return default_device();
 }
 
+// What f returns. An error of the operations that make this one up names this one first.
+template <class F>
+auto naming(const std::string& name, F&& f) {
+  const auto words = [&](const Error& error) {
+    const std::string said = error.what();
+    return said.starts_with(name + ":") ? said : name + ": " + said;
+  };
+  try {
+    return f();
+  } catch (const OverflowError& error) {
+    throw OverflowError(words(error));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::interrupted) throw;
+    throw Error(error.kind(), words(error));
+  }
+}
+
 // Calls with the arguments already sorted by parameter; null where not given.
 PyObject* run(const Callable& c, PyObject* const* values) {
   const size_t count = c.names.size();
-  std::vector<Arg> arguments;
-  arguments.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    if (values[i]) {
-      arguments.push_back(convert(values[i], (*c.parameters)[i], c.name.c_str()));
-    } else if ((*c.parameters)[i].has_default) {
-      arguments.push_back(c.defaults[i]);
-    } else {
-      fail(ErrorKind::type, c.name, ": argument '", c.names[i], "' is missing");
+  const Tensors results = naming(c.name, [&] {
+    std::vector<Arg> arguments;
+    arguments.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (values[i]) {
+        arguments.push_back(convert(values[i], (*c.parameters)[i], c.name.c_str()));
+      } else if ((*c.parameters)[i].has_default) {
+        arguments.push_back(c.defaults[i]);
+      } else {
+        fail(ErrorKind::type, c.name, ": argument '", c.names[i], "' is missing");
+      }
     }
-  }
-  const DeviceScope scope(device_of_arguments(arguments));
-  const Tensors results = c.op->call(Args(arguments));
+    const DeviceScope scope(device_of_arguments(arguments));
+    return c.op->call(Args(arguments));
+  });
   if (!c.op->returns_tuple) return wrap(results.at(0));
   PyObject* list = wrap_list(results);
   PyObject* tuple = PyList_AsTuple(list);
