@@ -17,6 +17,7 @@ from tegula._core import *
 from tegula._core import __version__
 from tegula._custom import CustomOp, CustomOps, custom_op, custom_op_include, load_custom_ops
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
+from tegula._einsum import einsum_path
 from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
 from tegula._namespace_info import array_namespace_info as __array_namespace_info__
@@ -81,6 +82,7 @@ __all__ = [
     "debug",
     "debug_nans",
     "e",
+    "einsum_path",
     "empty",
     "empty_like",
     "explain",

@@ -9,6 +9,17 @@ import math
 import numpy as np
 import scipy.linalg
 import scipy.special
+from reference_spatial import (  # noqa: F401
+    affine_grid,
+    channel_shuffle,
+    fold,
+    grid_sample,
+    interpolate,
+    pad,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+)
 
 Array = np.ndarray
 
