@@ -351,6 +351,58 @@ def lstsq(x1, x2) -> tuple[Array, ...]:
     return x, residuals, np.linalg.matrix_rank(x1), np.linalg.svd(x1, compute_uv=False)
 
 
+def _each_matrix(function, x) -> tuple[Array, ...]:
+    """function's results for every matrix of x."""
+    found = [function(m) for m in x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])]
+    return tuple(
+        np.reshape([r[k] for r in found], (*x.shape[:-2], *found[0][k].shape))
+        for k in range(len(found[0]))
+    )
+
+
+def lu(x) -> tuple[Array, ...]:
+    return _each_matrix(lambda m: [y.astype(x.dtype) for y in scipy.linalg.lu(m)], x)
+
+
+def lu_factor(x) -> tuple[Array, ...]:
+    if x.size == 0:
+        return x, np.zeros(x.shape[:-1], np.int32)
+    return _each_matrix(scipy.linalg.lu_factor, x)
+
+
+def lu_solve(factors, pivots, b) -> Array:
+    """By the matrix that was factored."""
+    n = factors.shape[-1]
+    matrix = np.tril(factors, -1) @ np.triu(factors) + np.triu(factors)
+    matrix = np.broadcast_to(matrix, (*pivots.shape[:-1], *matrix.shape[-2:])).copy() \
+        if pivots.ndim >= factors.ndim else matrix.copy()  # fmt: skip
+    steps = np.broadcast_to(pivots, matrix.shape[:-1])
+    for at in np.ndindex(*matrix.shape[:-2]):
+        for i in reversed(range(n)):
+            matrix[at][[i, steps[at][i]]] = matrix[at][[steps[at][i], i]]
+    return np.linalg.solve(matrix, b)
+
+
+def cholesky_solve(factor, b, upper=False) -> Array:
+    if upper:
+        u = np.triu(factor)
+        return np.linalg.solve(np.conj(np.swapaxes(u, -1, -2)) @ u, b)
+    l = np.tril(factor)  # noqa: E741
+    return np.linalg.solve(l @ np.conj(np.swapaxes(l, -1, -2)), b)
+
+
+def householder_product(x, tau) -> Array:
+    """One reflection after the other."""
+    *lead, m, n = x.shape
+    y = np.broadcast_to(np.eye(m, dtype=x.dtype), (*lead, m, m))
+    for i in range(tau.shape[-1]):
+        v = np.concatenate([np.zeros_like(x[..., :i, i]), np.ones_like(x[..., :1, i]),
+                            x[..., i + 1 :, i]], -1)[..., None]  # fmt: skip
+        reflection = v @ np.conj(np.swapaxes(v, -1, -2)) * tau[..., i, None, None]
+        y = y @ (np.eye(m, dtype=x.dtype) - reflection)
+    return y[..., :n]
+
+
 def eig(x) -> tuple[Array, Array]:
     w, v = np.linalg.eig(x)
     dtype = np.result_type(x.dtype, np.complex64)
