@@ -47,7 +47,7 @@ from tegula.transforms import (
 )
 
 if TYPE_CHECKING:
-    from tegula import autograd, data, debug, fft, io, linalg, nn, optim, profiler, random
+    from tegula import autograd, data, debug, fft, io, linalg, nn, optim, profiler, random, signal
     from tegula._explain import explain
     from tegula._graph import graph
     from tegula.io import load, save
@@ -62,7 +62,7 @@ __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
 _LAZY = {"data", "autograd", "fft", "io", "linalg", "nn", "optim", "profiler", "random", "cli"}
-_LAZY |= {"train"}
+_LAZY |= {"signal", "train"}
 _LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "io"}
 
 __all__ = [
@@ -109,6 +109,7 @@ __all__ = [
     "result_type",
     "save",
     "scan",
+    "signal",
     "switch",
     "TensorSpec",
     "tree",

@@ -15,10 +15,17 @@ from reference_spatial import (  # noqa: F401
     fold,
     grid_sample,
     interpolate,
+    istft,
+    local_response_norm,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
     pad,
     pixel_shuffle,
     pixel_unshuffle,
+    stft,
     unfold,
+    window,
 )
 
 Array = np.ndarray
@@ -127,6 +134,29 @@ def _avg_pool(axes, x, size, stride=None, padding=0, ceil_mode=False, include=Tr
     return _pool_windows(axes, _mean, x, size, stride, padding, 1, ceil_mode, include)
 
 
+def _max_pool_with_indices(
+    axes, x, size, stride=None, padding=0, dilation=1, ceil_mode=False
+) -> tuple[Array, Array]:
+    """With the place of each element as its imaginary part."""
+    places = np.arange(math.prod(x.shape[-axes:])).reshape(x.shape[-axes:])
+
+    def first_largest(z, window, counted):
+        flat = z.reshape(*z.shape[:-axes], -1)
+        best = np.argmax(flat.real, -1)[..., None]
+        return np.take_along_axis(flat, best, -1)[..., 0]
+
+    z = x.astype(np.float64) + 1j * places
+    z = _pool_windows(axes, first_largest, z, size, stride, padding, dilation, ceil_mode, False)
+    return z.real.astype(x.dtype), z.imag.astype(np.int64)
+
+
+def _lp_pool(axes, x, size, stride=None, padding=0, norm_type=2.0, ceil_mode=False) -> Array:
+    def norm(window, over, counted):
+        return (np.abs(window) ** norm_type).sum(over) ** (1 / norm_type)
+
+    return _pool_windows(axes, norm, x, size, stride, padding, 1, ceil_mode, False)
+
+
 def _adaptive_pool(axes, reduce, x, output_size) -> Array:
     spans = []
     for size, grid in zip(x.shape[-axes:], _each(output_size, axes), strict=True):
@@ -136,6 +166,10 @@ def _adaptive_pool(axes, reduce, x, output_size) -> Array:
 
 
 max_pool1d, max_pool2d, max_pool3d = (functools.partial(_max_pool, n) for n in (1, 2, 3))
+max_pool1d_with_indices, max_pool2d_with_indices, max_pool3d_with_indices = (
+    functools.partial(_max_pool_with_indices, n) for n in (1, 2, 3)
+)
+lp_pool1d, lp_pool2d, lp_pool3d = (functools.partial(_lp_pool, n) for n in (1, 2, 3))
 avg_pool1d, avg_pool2d, avg_pool3d = (functools.partial(_avg_pool, n) for n in (1, 2, 3))
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
     functools.partial(_adaptive_pool, n, _max) for n in (1, 2, 3)
@@ -361,6 +395,9 @@ def _each_matrix(function, x) -> tuple[Array, ...]:
 
 
 def lu(x) -> tuple[Array, ...]:
+    if x.size == 0:
+        m, n = x.shape
+        return np.eye(m, dtype=x.dtype), np.eye(m, min(m, n)), np.eye(min(m, n), n)
     return _each_matrix(lambda m: [y.astype(x.dtype) for y in scipy.linalg.lu(m)], x)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
+import scipy.signal
 
 Array = np.ndarray
 
@@ -201,3 +203,73 @@ def affine_grid(theta, size, align_corners=False) -> Array:
         ]
         y[(slice(None), *at)] = theta @ np.array([*place[::-1], 1.0], theta.dtype)
     return y
+
+
+def _unpool(axes, x, indices, kernel_size, stride=None, padding=0, output_size=None) -> Array:
+    kernel, stride, padding = (
+        (v,) * axes if isinstance(v, int) else v
+        for v in (kernel_size, kernel_size if stride is None else stride, padding)
+    )
+    size = output_size if output_size is not None else [
+        (n - 1) * s - 2 * p + k
+        for n, s, p, k in zip(x.shape[-axes:], stride, padding, kernel, strict=True)
+    ]  # fmt: skip
+    size = (size,) * axes if isinstance(size, int) else size
+    y = np.zeros((*x.shape[:-axes], math.prod(size)), x.dtype)
+    for at in np.ndindex(*x.shape):
+        y[(*at[:-axes], indices[at])] = x[at]
+    return y.reshape(*x.shape[:-axes], *size)
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = (functools.partial(_unpool, n) for n in (1, 2, 3))
+
+
+def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0) -> Array:
+    y = np.empty_like(x)
+    for c in range(x.shape[1]):
+        near = x[:, max(0, c - size // 2) : c + (size - 1) // 2 + 1]
+        y[:, c] = x[:, c] / (k + alpha * (near**2).sum(1) / size) ** beta
+    return y
+
+
+def window(name, n, periodic, dtype) -> Array:
+    if n == 0:
+        return np.zeros(0, dtype or "float32")
+    return scipy.signal.get_window(name, n, fftbins=periodic).astype(dtype or "float32")
+
+
+def _middle(given, n, dtype) -> Array:
+    if given is None:
+        return np.ones(n, dtype)
+    left = (n - len(given)) // 2
+    return np.pad(given, (left, n - len(given) - left))
+
+
+def stft(x, n_fft, hop_length=None, window=None, center=True, normalized=False) -> Array:
+    hop = hop_length or n_fft // 4
+    w = _middle(window, n_fft, x.dtype)
+    if center:
+        x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(n_fft // 2, n_fft // 2)], "reflect")
+    starts = range(0, x.shape[-1] - n_fft + 1, hop)
+    y = np.stack([np.fft.rfft(x[..., s : s + n_fft] * w) for s in starts], -1)
+    y = y / math.sqrt(n_fft) if normalized else y
+    return y.astype(np.result_type(x.dtype, np.complex64))
+
+
+def istft(
+    x, n_fft, hop_length=None, window=None, center=True, normalized=False, length=None
+) -> Array:
+    hop, frames = hop_length or n_fft // 4, x.shape[-1]
+    w = _middle(window, n_fft, np.float64)
+    total = (frames - 1) * hop + n_fft
+    y, weight = np.zeros((*x.shape[:-2], total)), np.zeros(total)
+    for i in range(frames):
+        part = np.fft.irfft(x[..., i], n_fft) * (math.sqrt(n_fft) if normalized else 1)
+        y[..., i * hop : i * hop + n_fft] += part * w
+        weight[i * hop : i * hop + n_fft] += w**2
+    y = np.where(weight < 1e-11, 0, y / np.where(weight < 1e-11, 1, weight))
+    begin = n_fft // 2 if center else 0
+    length = total - 2 * begin if length is None else length
+    y = y[..., begin : begin + length]
+    y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(0, length - y.shape[-1])])
+    return y.astype(x.real.dtype)
