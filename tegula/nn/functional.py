@@ -348,6 +348,43 @@ def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
     return tg.log_softmax(input, axis=dim)
 
 
+def softmin(input: Tensor, dim: int = -1) -> Tensor:
+    """``softmax(-x)`` along ``dim``."""
+    return tg.softmin(input, axis=dim)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half of ``dim`` times the sigmoid of the second; Dauphin et al. 2017."""
+    return tg.glu(input, axis=dim)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """``x / max(|x|, eps)`` with the p-norm along ``dim``."""
+    return tg.normalize(input, p, axis=dim, eps=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between vectors along ``dim``."""
+    return tg.cosine_similarity(x1, x2, axis=dim, eps=eps)
+
+
+relu6 = tg.relu6
+hardtanh = tg.hardtanh
+hardsigmoid = tg.hardsigmoid
+hardswish = tg.hardswish
+selu = tg.selu
+celu = tg.celu
+mish = tg.mish
+prelu = tg.prelu
+logsigmoid = tg.log_sigmoid
+softsign = tg.softsign
+tanhshrink = tg.tanhshrink
+softshrink = tg.softshrink
+hardshrink = tg.hardshrink
+threshold = tg.threshold
+pairwise_distance = tg.pairwise_distance
+
+
 # ---- losses ----------------------------------------------------------------------------------
 
 
@@ -389,11 +426,8 @@ def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """``gap² / (2 beta)`` where ``|gap| < beta``, else ``|gap| - beta / 2``; Girshick 2015."""
-    if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    if beta == 0:
-        return l1_loss(input, target, reduction)
-    return huber_loss(input, target, reduction, beta) / beta
+    _same_shape("smooth_l1_loss", input, target)
+    return tg.smooth_l1_loss(input, target, reduction, beta)
 
 
 def huber_loss(
@@ -401,11 +435,22 @@ def huber_loss(
 ) -> Tensor:
     """``gap² / 2`` where ``|gap| < delta``, else ``delta (|gap| - delta / 2)``; Huber 1964."""
     _same_shape("huber_loss", input, target)
-    if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    gap = tg.abs(input - target)
-    near = gap * gap * 0.5
-    return _reduce(tg.where(gap < delta, near, (gap - 0.5 * delta) * delta), reduction)
+    return tg.huber_loss(input, target, reduction, delta)
+
+
+kl_div = tg.kl_div
+poisson_nll_loss = tg.poisson_nll_loss
+gaussian_nll_loss = tg.gaussian_nll_loss
+binary_cross_entropy = tg.binary_cross_entropy
+hinge_embedding_loss = tg.hinge_embedding_loss
+margin_ranking_loss = tg.margin_ranking_loss
+soft_margin_loss = tg.soft_margin_loss
+cosine_embedding_loss = tg.cosine_embedding_loss
+triplet_margin_loss = tg.triplet_margin_loss
+multi_margin_loss = tg.multi_margin_loss
+multilabel_margin_loss = tg.multilabel_margin_loss
+multilabel_soft_margin_loss = tg.multilabel_soft_margin_loss
+ctc_loss = tg.ctc_loss
 
 
 def binary_cross_entropy_with_logits(
