@@ -11,24 +11,7 @@ import scipy.linalg
 import scipy.special
 from reference_losses import *  # noqa: F403
 from reference_losses import reduce as _reduce
-from reference_spatial import (  # noqa: F401
-    affine_grid,
-    channel_shuffle,
-    fold,
-    grid_sample,
-    interpolate,
-    istft,
-    local_response_norm,
-    max_unpool1d,
-    max_unpool2d,
-    max_unpool3d,
-    pad,
-    pixel_shuffle,
-    pixel_unshuffle,
-    stft,
-    unfold,
-    window,
-)
+from reference_spatial import *  # noqa: F403
 
 Array = np.ndarray
 
