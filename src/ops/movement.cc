@@ -204,14 +204,6 @@ Tensor concat_flat(const Tensors& xs) {
   return concat(flat, 0);
 }
 
-// A single int stands for one per axis.
-Dims per_axis(const Dims& given, size_t rank, const char* what) {
-  if (given.size() == 1) return Dims(rank, given[0]);
-  require(given.size() == rank, "pad: ", what, " needs one int or one for each of the ", rank,
-          " axes, got ", given);
-  return given;
-}
-
 Dims optional_axes(const Args& a, size_t i) { return a.axes(i, a.tensor(0).rank()); }
 
 Dims unit_axes(const Tensor& x) {
@@ -393,19 +385,6 @@ const Family kJoining("Joining and rearranging", {
      .call = [](const Args& a) { return Tensors{tile(a.tensor(0), a.ints(1))}; },
      .samples = "f(3, 4), (2, 3);;f(3), (2, 2);;f(2, 3), 2",
      .reference = "numpy.tile",
-     .differentiable = true},
-    {.name = "pad",
-     .parameters = "x: Tensor, before: ints, after: ints, value: Tensor = 0",
-     .doc = "x with value put before and after its elements: so many along each axis.",
-     .call =
-         [](const Args& a) {
-           const Tensor& x = a.tensor(0);
-           return Tensors{pad(x, per_axis(a.ints(1), x.rank(), "before"),
-                              per_axis(a.ints(2), x.rank(), "after"), a.tensor(3))};
-         },
-     .samples = "f(2, 3), 1, 2;;f(2, 3), (0, 1), (2, 0), 1.5;;f(3), 0, 0",
-     .reference = "lambda x, before, after, value=0: numpy.pad(x, list(zip(numpy.broadcast_to("
-                  "before, x.ndim), numpy.broadcast_to(after, x.ndim))), constant_values=value)",
      .differentiable = true},
 });
 // clang-format on

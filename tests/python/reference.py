@@ -11,6 +11,7 @@ import scipy.linalg
 import scipy.special
 from reference_losses import *  # noqa: F403
 from reference_losses import reduce as _reduce
+from reference_spatial import *  # noqa: F403
 
 Array = np.ndarray
 
@@ -118,6 +119,29 @@ def _avg_pool(axes, x, size, stride=None, padding=0, ceil_mode=False, include=Tr
     return _pool_windows(axes, _mean, x, size, stride, padding, 1, ceil_mode, include)
 
 
+def _max_pool_with_indices(
+    axes, x, size, stride=None, padding=0, dilation=1, ceil_mode=False
+) -> tuple[Array, Array]:
+    """With the place of each element as its imaginary part."""
+    places = np.arange(math.prod(x.shape[-axes:])).reshape(x.shape[-axes:])
+
+    def first_largest(z, window, counted):
+        flat = z.reshape(*z.shape[:-axes], -1)
+        best = np.argmax(flat.real, -1)[..., None]
+        return np.take_along_axis(flat, best, -1)[..., 0]
+
+    z = x.astype(np.float64) + 1j * places
+    z = _pool_windows(axes, first_largest, z, size, stride, padding, dilation, ceil_mode, False)
+    return z.real.astype(x.dtype), z.imag.astype(np.int64)
+
+
+def _lp_pool(axes, x, size, stride=None, padding=0, norm_type=2.0, ceil_mode=False) -> Array:
+    def norm(window, over, counted):
+        return (np.abs(window) ** norm_type).sum(over) ** (1 / norm_type)
+
+    return _pool_windows(axes, norm, x, size, stride, padding, 1, ceil_mode, False)
+
+
 def _adaptive_pool(axes, reduce, x, output_size) -> Array:
     spans = []
     for size, grid in zip(x.shape[-axes:], _each(output_size, axes), strict=True):
@@ -127,6 +151,10 @@ def _adaptive_pool(axes, reduce, x, output_size) -> Array:
 
 
 max_pool1d, max_pool2d, max_pool3d = (functools.partial(_max_pool, n) for n in (1, 2, 3))
+max_pool1d_with_indices, max_pool2d_with_indices, max_pool3d_with_indices = (
+    functools.partial(_max_pool_with_indices, n) for n in (1, 2, 3)
+)
+lp_pool1d, lp_pool2d, lp_pool3d = (functools.partial(_lp_pool, n) for n in (1, 2, 3))
 avg_pool1d, avg_pool2d, avg_pool3d = (functools.partial(_avg_pool, n) for n in (1, 2, 3))
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
     functools.partial(_adaptive_pool, n, _max) for n in (1, 2, 3)
@@ -336,6 +364,61 @@ def lstsq(x1, x2) -> tuple[Array, ...]:
     if x2.ndim == 1:
         x, residuals = x[..., 0], residuals[0]
     return x, residuals, np.linalg.matrix_rank(x1), np.linalg.svd(x1, compute_uv=False)
+
+
+def _each_matrix(function, x) -> tuple[Array, ...]:
+    """function's results for every matrix of x."""
+    found = [function(m) for m in x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])]
+    return tuple(
+        np.reshape([r[k] for r in found], (*x.shape[:-2], *found[0][k].shape))
+        for k in range(len(found[0]))
+    )
+
+
+def lu(x) -> tuple[Array, ...]:
+    if x.size == 0:
+        m, n = x.shape
+        return np.eye(m, dtype=x.dtype), np.eye(m, min(m, n)), np.eye(min(m, n), n)
+    return _each_matrix(lambda m: [y.astype(x.dtype) for y in scipy.linalg.lu(m)], x)
+
+
+def lu_factor(x) -> tuple[Array, ...]:
+    if x.size == 0:
+        return x, np.zeros(x.shape[:-1], np.int32)
+    return _each_matrix(scipy.linalg.lu_factor, x)
+
+
+def lu_solve(factors, pivots, b) -> Array:
+    """By the matrix that was factored."""
+    n = factors.shape[-1]
+    matrix = np.tril(factors, -1) @ np.triu(factors) + np.triu(factors)
+    matrix = np.broadcast_to(matrix, (*pivots.shape[:-1], *matrix.shape[-2:])).copy() \
+        if pivots.ndim >= factors.ndim else matrix.copy()  # fmt: skip
+    steps = np.broadcast_to(pivots, matrix.shape[:-1])
+    for at in np.ndindex(*matrix.shape[:-2]):
+        for i in reversed(range(n)):
+            matrix[at][[i, steps[at][i]]] = matrix[at][[steps[at][i], i]]
+    return np.linalg.solve(matrix, b)
+
+
+def cholesky_solve(factor, b, upper=False) -> Array:
+    if upper:
+        u = np.triu(factor)
+        return np.linalg.solve(np.conj(np.swapaxes(u, -1, -2)) @ u, b)
+    l = np.tril(factor)  # noqa: E741
+    return np.linalg.solve(l @ np.conj(np.swapaxes(l, -1, -2)), b)
+
+
+def householder_product(x, tau) -> Array:
+    """One reflection after the other."""
+    *lead, m, n = x.shape
+    y = np.broadcast_to(np.eye(m, dtype=x.dtype), (*lead, m, m))
+    for i in range(tau.shape[-1]):
+        v = np.concatenate([np.zeros_like(x[..., :i, i]), np.ones_like(x[..., :1, i]),
+                            x[..., i + 1 :, i]], -1)[..., None]  # fmt: skip
+        reflection = v @ np.conj(np.swapaxes(v, -1, -2)) * tau[..., i, None, None]
+        y = y @ (np.eye(m, dtype=x.dtype) - reflection)
+    return y[..., :n]
 
 
 def eig(x) -> tuple[Array, Array]:
