@@ -39,9 +39,9 @@ Tensors cosines(const Args& a, const char* op, std::initializer_list<double> fac
   Tensor sum;
   double turns = 0, sign = 1;
   for (const double factor : factors) {
-    const Tensor term =
-        turns == 0 ? p.at * constant(0) + constant(factor)
-                   : cos(p.at * constant(2 * kPi * turns)) * constant(sign * factor);
+    const Tensor term = turns == 0
+                            ? p.at * constant(0) + constant(factor)
+                            : cos(p.at * constant(2 * kPi * turns)) * constant(sign * factor);
     sum = sum ? sum + term : term;
     ++turns;
     sign = -sign;
@@ -150,8 +150,7 @@ Tensors istft(const Args& a) {
   const Tensor none = less(weight, constant(1e-11));  // where no window reaches
   y = where(none, constant(0), y / where(none, constant(1), weight));
   const int64_t begin = a.boolean(4) ? n / 2 : 0;
-  const int64_t length = a.has(6) ? positive(a.integer(6), kOp, "length")
-                                  : extent - 2 * begin;
+  const int64_t length = a.has(6) ? positive(a.integer(6), kOp, "length") : extent - 2 * begin;
   require(length > 0, kOp, ": x has too few frames to be centered");
   const int64_t end = std::min(begin + length, extent);
   y = part_of(y, y.rank() - 1, begin, end);
@@ -170,25 +169,25 @@ const Family kSignal("Signals", {
             "spectra, and n - 1 where it is symmetric, for filters. float32 unless dtype says.",
      .call = [](const Args& a) { return cosines(a, "signal.hann", {0.5, 0.5}); },
      .samples = "8;;7, False;;1;;0;;5, True, 'float64'",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('hann', n, periodic, dtype)"},
+     .reference = "lambda n, periodic=True, dtype='float32': reference.spectral_window('hann', n, periodic, dtype)"},
     {.name = "signal.hamming",
      .parameters = kWindow,
      .doc = "The Hamming window 0.54 - 0.46 cos(2 pi i / N); see hann.",
      .call = [](const Args& a) { return cosines(a, "signal.hamming", {0.54, 0.46}); },
      .samples = "8;;7, False;;1",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('hamming', n, periodic, dtype)"},
+     .reference = "lambda n, periodic=True, dtype='float32': reference.spectral_window('hamming', n, periodic, dtype)"},
     {.name = "signal.blackman",
      .parameters = kWindow,
      .doc = "The Blackman window 0.42 - 0.5 cos(2 pi i / N) + 0.08 cos(4 pi i / N); see hann.",
      .call = [](const Args& a) { return cosines(a, "signal.blackman", {0.42, 0.5, 0.08}); },
      .samples = "8;;7, False;;1",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('blackman', n, periodic, dtype)"},
+     .reference = "lambda n, periodic=True, dtype='float32': reference.spectral_window('blackman', n, periodic, dtype)"},
     {.name = "signal.bartlett",
      .parameters = kWindow,
      .doc = "The triangular window 1 - |2 i / N - 1|; see hann.",
      .call = bartlett,
      .samples = "8;;7, False;;1",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('bartlett', n, periodic, dtype)"},
+     .reference = "lambda n, periodic=True, dtype='float32': reference.spectral_window('bartlett', n, periodic, dtype)"},
     {.name = "signal.kaiser",
      .parameters = "n: int, periodic: bool = True, beta: float = 12.0, dtype: dtype? = None",
      .doc = "The Kaiser window I0(beta sqrt(1 - (2 i / N - 1)^2)) / I0(beta): the larger beta, up to "
@@ -196,7 +195,7 @@ const Family kSignal("Signals", {
             "28(1).",
      .call = kaiser,
      .samples = "8;;7, False, 5.0;;1;;6, True, 0.0;;9, False, 100.0",
-     .reference = "lambda n, periodic=True, beta=12.0, dtype='float32': reference.window(('kaiser', beta), n, periodic, dtype)"},
+     .reference = "lambda n, periodic=True, beta=12.0, dtype='float32': reference.spectral_window(('kaiser', beta), n, periodic, dtype)"},
     {.name = "signal.frame",
      .parameters = "x: Tensor, length: int, hop: int",
      .doc = "The parts of `length` elements of x's last axis that begin hop apart: (..., n) -> (..., "

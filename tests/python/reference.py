@@ -23,9 +23,9 @@ from reference_spatial import (  # noqa: F401
     pad,
     pixel_shuffle,
     pixel_unshuffle,
+    spectral_window,
     stft,
     unfold,
-    window,
 )
 
 Array = np.ndarray
