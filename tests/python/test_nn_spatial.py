@@ -105,9 +105,7 @@ def test_fold_is_the_transpose_of_unfold():
     columns = nn.Unfold(**settings)(tg.asarray(x))
     y = normal(*columns.shape)
     folded = nn.Fold((6, 5), **settings)(tg.asarray(y))
-    np.testing.assert_allclose(
-        (columns.numpy() * y).sum(), (x * folded.numpy()).sum(), rtol=1e-10
-    )
+    np.testing.assert_allclose((columns.numpy() * y).sum(), (x * folded.numpy()).sum(), rtol=1e-10)
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
