@@ -82,7 +82,9 @@ def _torch() -> Runner:
         def resized(size: int = size) -> Any:
             return interpolate(x, size=size, mode="bilinear")
 
-        def gradient(y: Any = interpolate(leaf, size=size, mode="bilinear"), g: Any = upstream):
+        y = interpolate(leaf, size=size, mode="bilinear")
+
+        def gradient(y: Any = y, g: Any = upstream) -> Any:
             return torch.autograd.grad(y, leaf, g, retain_graph=True)[0]
 
         calls[f"bilinear, 512 to {size}"] = resized

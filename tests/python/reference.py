@@ -12,6 +12,7 @@ import scipy.special
 from reference_spatial import (  # noqa: F401
     affine_grid,
     channel_shuffle,
+    convolve,
     fold,
     grid_sample,
     interpolate,

@@ -273,3 +273,11 @@ def istft(
     y = y[..., begin : begin + length]
     y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(0, length - y.shape[-1])])
     return y.astype(x.real.dtype)
+
+
+def convolve(a, b, mode="full") -> Array:
+    """NumPy's, for every pair of lines."""
+    batch = np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
+    a, b = np.broadcast_to(a, (*batch, a.shape[-1])), np.broadcast_to(b, (*batch, b.shape[-1]))
+    lines = [np.convolve(a[at], b[at], mode) for at in np.ndindex(*batch)]
+    return np.reshape(lines, (*batch, -1))
