@@ -31,6 +31,7 @@ from benchmarks.cases import (
     recurrent,
     resnet,
     shapes,
+    spatial,
     threads,
     tiny_step,
     transforms,
@@ -72,6 +73,7 @@ CASES: dict[str, Case] = {
         arrays,
         linalg,
         fft,
+        spatial,
         package,
     )
 }

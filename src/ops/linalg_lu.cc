@@ -128,14 +128,15 @@ Tensors lu_solve(const Tensor& factors, const Tensor& pivots, const Tensor& righ
           factors.shape());
   const Shape every = broadcast_shapes(
       batch_of(factors.shape()), Shape(pivots.shape().begin(), pivots.shape().end() - 1), kOp);
-  return with_right_sides(with_batch(factors, every), right, kOp, [&](const Tensor& a, const Tensor& b,
-                                                   const Shape& batch) {
-    const int64_t n = a.shape().back();
-    const Tensor steps = broadcast_to(astype(pivots, DType::int32), extended(batch, {n}));
-    const Tensor order = for_every_column(pivot_order(steps, n), b);
-    const Tensor y = solve_triangular(a, take_along_axis(b, order, -2), false, true);
-    return solve_triangular(a, y, true);
-  });
+  return with_right_sides(
+      with_batch(factors, every), right, kOp,
+      [&](const Tensor& a, const Tensor& b, const Shape& batch) {
+        const int64_t n = a.shape().back();
+        const Tensor steps = broadcast_to(astype(pivots, DType::int32), extended(batch, {n}));
+        const Tensor order = for_every_column(pivot_order(steps, n), b);
+        const Tensor y = solve_triangular(a, take_along_axis(b, order, -2), false, true);
+        return solve_triangular(a, y, true);
+      });
 }
 
 // x with l l^H x = b (upper: u^H u x = b).

@@ -83,7 +83,8 @@ Tensor norm(const Tensor& x, const Args& a) {
   const bool everything = !a.has(1), keepdims = a.boolean(2);
   if (everything && !a.has(3)) return vector_norm(x, all_axes(x), keepdims, 2);
   Dims axes;
-  for (const int64_t axis : a.axes(1, x.rank())) axes.push_back(normalize_axis(axis, x.rank(), kOp));
+  for (const int64_t axis : a.axes(1, x.rank()))
+    axes.push_back(normalize_axis(axis, x.rank(), kOp));
   normalize_axes(axes, x.rank(), kOp);  // none twice
   const std::string order = a.order(3, axes.size() == 1 ? "2" : "fro");
   if (axes.size() == 1) {

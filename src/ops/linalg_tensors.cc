@@ -39,8 +39,7 @@ Tensor tensorsolve(const Tensor& given, const Tensor& b, const Dims& moved) {
     if (std::find(last.begin(), last.end(), int64_t(i)) == last.end()) order.push_back(int64_t(i));
   order.append(last.begin(), last.end());
   const Tensor a = permute_dims(given, order);
-  require(a.rank() >= b.rank() &&
-              std::equal(b.shape().begin(), b.shape().end(), a.shape().begin()),
+  require(a.rank() >= b.rank() && std::equal(b.shape().begin(), b.shape().end(), a.shape().begin()),
           kOp, ": x1 of shape ", a.shape(), " does not begin with the shape ", b.shape(), " of x2");
   const Shape shape(a.shape().begin() + b.rank(), a.shape().end());
   const int64_t n = b.size();
@@ -56,9 +55,8 @@ Tensor multi_dot(const Tensors& xs) {
   Dims result;
   for (size_t i = 0; i < xs.size(); ++i) {
     const bool outer = i == 0 || i + 1 == xs.size();
-    require(xs[i].rank() == 2 || (outer && xs[i].rank() == 1),
-            "linalg.multi_dot: array ", i, " must be a matrix", outer ? " or a vector" : "",
-            ", got shape ", xs[i].shape());
+    require(xs[i].rank() == 2 || (outer && xs[i].rank() == 1), "linalg.multi_dot: array ", i,
+            " must be a matrix", outer ? " or a vector" : "", ", got shape ", xs[i].shape());
     const bool row = i == 0 && xs[i].rank() == 1;
     if (i > 0)
       require(xs[i].shape()[0] == xs[i - 1].shape().back(), "linalg.multi_dot: shapes ",

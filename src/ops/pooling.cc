@@ -262,11 +262,11 @@ Tensors call_max_unpool(const Args& a) {
   for (size_t i = 0; i < kRank; ++i) {
     for (const int64_t n : {kernels[i], strides[i]})
       require(n > 0 && n < kMost, call.op, ": kernel_size and stride must be positive, got ", n);
-    require(paddings[i] >= 0 && paddings[i] < kMost, call.op, ": padding must not be negative, got ",
-            paddings[i]);
-    const int64_t size = a.has(5) ? call.per_axis(5, "output_size")[i]
-                                  : (x.shape()[2 + i] - 1) * strides[i] - 2 * paddings[i] +
-                                        kernels[i];
+    require(paddings[i] >= 0 && paddings[i] < kMost, call.op,
+            ": padding must not be negative, got ", paddings[i]);
+    const int64_t size = a.has(5)
+                             ? call.per_axis(5, "output_size")[i]
+                             : (x.shape()[2 + i] - 1) * strides[i] - 2 * paddings[i] + kernels[i];
     require(size > 0 && size < kMost, call.op, ": makes an axis of size ", size,
             "; give output_size");
     shape.push_back(size);

@@ -1,6 +1,7 @@
-// tegula.signal: windows for spectra, frames, and the short-time Fourier transform.
+// tegula.signal: frames, the short-time Fourier transform, and convolution.
+#include <algorithm>
 #include <cmath>
-#include <numbers>
+#include <utility>
 
 #include "ops/fourier.h"
 #include "ops/op.h"
@@ -8,74 +9,6 @@
 
 namespace tegula {
 namespace {
-
-constexpr double kPi = std::numbers::pi;
-
-// i / (n - 1) for the n points of a window, or i / n where it is one period of what goes on.
-struct Points {
-  Tensor at;
-  DType dtype;
-  bool single = false;
-};
-
-Points points(const Args& a, size_t dtype, const char* op) {
-  const int64_t n = a.integer(0);
-  require(n >= 0 && n < int64_t(1) << 31, op, ": n must not be negative or that large, got ", n);
-  const DType wanted = a.dtype_or(dtype, DType::float32);
-  if (!is_floating(wanted))
-    fail(ErrorKind::type, op, ": dtype must be a real floating-point dtype, got ", wanted);
-  const int64_t steps = a.boolean(1) ? n : n - 1;
-  const Tensor i = astype(iota(n), DType::float64);
-  return {i * constant(1 / double(std::max<int64_t>(steps, 1))), wanted, n == 1};
-}
-
-Tensors finished(const Points& p, const Tensor& window) {
-  return {astype(p.single ? ones({1}, DType::float64) : window, p.dtype)};
-}
-
-// A sum of cosines.
-Tensors cosines(const Args& a, const char* op, std::initializer_list<double> factors) {
-  const Points p = points(a, 2, op);
-  Tensor sum;
-  double turns = 0, sign = 1;
-  for (const double factor : factors) {
-    const Tensor term =
-        turns == 0 ? p.at * constant(0) + constant(factor)
-                   : cos(p.at * constant(2 * kPi * turns)) * constant(sign * factor);
-    sum = sum ? sum + term : term;
-    ++turns;
-    sign = -sign;
-  }
-  return finished(p, sum);
-}
-
-Tensors bartlett(const Args& a) {
-  const Points p = points(a, 2, "signal.bartlett");
-  return finished(p, constant(1) - abs(p.at * constant(2) - constant(1)));
-}
-
-// The modified Bessel function I0 to full precision: Abramowitz and Stegun 1964, 9.6.12, a series
-// whose terms fall once they pass x / 2.
-Tensor bessel_i0(const Tensor& x, double most) {
-  const Tensor q = square(x) * constant(0.25);
-  Tensor term = x * constant(0) + constant(1), sum = term;
-  const int count = int(20 + 1.5 * most);
-  for (int k = 1; k <= count; ++k) {
-    term = term * q * constant(1 / (double(k) * k));
-    sum = sum + term;
-  }
-  return sum;
-}
-
-Tensors kaiser(const Args& a) {
-  const Points p = points(a, 3, "signal.kaiser");
-  const double beta = a.real(2);
-  require(beta >= 0 && beta <= 100, "signal.kaiser: beta must be between 0 and 100, got ", beta);
-  const Tensor r = p.at * constant(2) - constant(1);
-  const Tensor inside = maximum(constant(1) - square(r), constant(0));
-  const Tensor top = bessel_i0(scalar(beta, DType::float64), beta);
-  return finished(p, bessel_i0(sqrt(inside) * constant(beta), beta) / top);
-}
 
 int64_t positive(int64_t value, const char* op, const char* argument) {
   require(value > 0 && value < int64_t(1) << 31, op, ": ", argument, " must be positive, got ",
@@ -150,8 +83,7 @@ Tensors istft(const Args& a) {
   const Tensor none = less(weight, constant(1e-11));  // where no window reaches
   y = where(none, constant(0), y / where(none, constant(1), weight));
   const int64_t begin = a.boolean(4) ? n / 2 : 0;
-  const int64_t length = a.has(6) ? positive(a.integer(6), kOp, "length")
-                                  : extent - 2 * begin;
+  const int64_t length = a.has(6) ? positive(a.integer(6), kOp, "length") : extent - 2 * begin;
   require(length > 0, kOp, ": x has too few frames to be centered");
   const int64_t end = std::min(begin + length, extent);
   y = part_of(y, y.rank() - 1, begin, end);
@@ -160,43 +92,70 @@ Tensors istft(const Args& a) {
   return {pad(y, no, after, constant(0))};
 }
 
-constexpr std::string_view kWindow = "n: int, periodic: bool = True, dtype: dtype? = None";
+// How much of a full convolution is asked for: which elements of it.
+std::pair<int64_t, int64_t> wanted_part(const std::string& mode, int64_t n, int64_t m,
+                                        const char* op) {
+  const int64_t longer = std::max(n, m), shorter = std::min(n, m);
+  if (mode == "full") return {0, n + m - 1};
+  if (mode == "same") return {(shorter - 1) / 2, (shorter - 1) / 2 + longer};
+  if (mode == "valid") return {shorter - 1, longer};
+  fail(ErrorKind::value, op, ": mode must be 'full', 'same' or 'valid', got '", mode, "'");
+}
+
+void check_operands(const Tensor& a, const Tensor& b, const char* op) {
+  require(a.rank() > 0 && b.rank() > 0 && a.shape().back() > 0 && b.shape().back() > 0, op,
+          ": needs at least one element along the last axis, got shapes ", a.shape(), " and ",
+          b.shape());
+}
+
+Tensor convolve(const Tensor& x1, const Tensor& x2, const std::string& mode, const char* op) {
+  check_operands(x1, x2, op);
+  const bool swap = x2.shape().back() > x1.shape().back();
+  const Tensor &a = swap ? x2 : x1, &b = swap ? x1 : x2;
+  const int64_t n = a.shape().back(), m = b.shape().back();
+  const auto [begin, end] = wanted_part(mode, n, m, op);
+  // Element k of the full one sees a[k - m + 1] to a[k].
+  const int64_t first = begin - m + 1, last = end;
+  Dims none(a.rank(), 0), before = none, after = none;
+  before.back() = std::max<int64_t>(0, -first);
+  after.back() = std::max<int64_t>(0, last - n);
+  Tensor wide = pad(a, before, after, scalar(int64_t(0), DType::int64, true));
+  wide = part_of(wide, wide.rank() - 1, first + before.back(), last + before.back());
+  const Tensor windows = windows_of(wide, wide.rank() - 1, m, 1);
+  const Tensor taps = expand_dims(flip(b, {-1}), -1);
+  return squeeze(matmul(windows, taps), {-1});
+}
+
+// The next length whose transform is quick: a product of 2, 3 and 5.
+int64_t quick_length(int64_t n) {
+  for (;; ++n) {
+    int64_t rest = n;
+    for (const int64_t factor : {2, 3, 5})
+      while (rest % factor == 0) rest /= factor;
+    if (rest == 1) return n;
+  }
+}
+
+Tensor fftconvolve(const Tensor& x1, const Tensor& x2, const std::string& mode) {
+  constexpr const char* kOp = "signal.fftconvolve";
+  check_operands(x1, x2, kOp);
+  const DType dtype = promote(x1.dtype(), x2.dtype());
+  if (!is_floating(dtype))
+    fail(ErrorKind::type, kOp, ": needs real floating-point tensors, got ", dtype);
+  const int64_t n = x1.shape().back(), m = x2.shape().back();
+  const auto [begin, end] = wanted_part(mode, n, m, kOp);
+  const int64_t length = quick_length(n + m - 1);
+  const auto spectrum = [&](const Tensor& x) {
+    Dims none(x.rank(), 0), after = none;
+    after.back() = length - x.shape().back();
+    return rfft(pad(widened(astype(x, dtype)), none, after, constant(0)), 1);
+  };
+  const Tensor y = irfft(spectrum(x1) * spectrum(x2), length, 1 / double(length));
+  return astype(part_of(y, y.rank() - 1, begin, end), dtype);
+}
 
 // clang-format off
 const Family kSignal("Signals", {
-    {.name = "signal.hann",
-     .parameters = kWindow,
-     .doc = "The Hann window 0.5 - 0.5 cos(2 pi i / N) of n points: N is n where it is periodic, for "
-            "spectra, and n - 1 where it is symmetric, for filters. float32 unless dtype says.",
-     .call = [](const Args& a) { return cosines(a, "signal.hann", {0.5, 0.5}); },
-     .samples = "8;;7, False;;1;;0;;5, True, 'float64'",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('hann', n, periodic, dtype)"},
-    {.name = "signal.hamming",
-     .parameters = kWindow,
-     .doc = "The Hamming window 0.54 - 0.46 cos(2 pi i / N); see hann.",
-     .call = [](const Args& a) { return cosines(a, "signal.hamming", {0.54, 0.46}); },
-     .samples = "8;;7, False;;1",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('hamming', n, periodic, dtype)"},
-    {.name = "signal.blackman",
-     .parameters = kWindow,
-     .doc = "The Blackman window 0.42 - 0.5 cos(2 pi i / N) + 0.08 cos(4 pi i / N); see hann.",
-     .call = [](const Args& a) { return cosines(a, "signal.blackman", {0.42, 0.5, 0.08}); },
-     .samples = "8;;7, False;;1",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('blackman', n, periodic, dtype)"},
-    {.name = "signal.bartlett",
-     .parameters = kWindow,
-     .doc = "The triangular window 1 - |2 i / N - 1|; see hann.",
-     .call = bartlett,
-     .samples = "8;;7, False;;1",
-     .reference = "lambda n, periodic=True, dtype='float32': reference.window('bartlett', n, periodic, dtype)"},
-    {.name = "signal.kaiser",
-     .parameters = "n: int, periodic: bool = True, beta: float = 12.0, dtype: dtype? = None",
-     .doc = "The Kaiser window I0(beta sqrt(1 - (2 i / N - 1)^2)) / I0(beta): the larger beta, up to "
-            "100, the lower its side lobes; see hann. Kaiser and Schafer 1980, IEEE Trans. ASSP "
-            "28(1).",
-     .call = kaiser,
-     .samples = "8;;7, False, 5.0;;1;;6, True, 0.0;;9, False, 100.0",
-     .reference = "lambda n, periodic=True, beta=12.0, dtype='float32': reference.window(('kaiser', beta), n, periodic, dtype)"},
     {.name = "signal.frame",
      .parameters = "x: Tensor, length: int, hop: int",
      .doc = "The parts of `length` elements of x's last axis that begin hop apart: (..., n) -> (..., "
@@ -235,6 +194,46 @@ const Family kSignal("Signals", {
      .samples = "c(5, 9), 8;;c(2, 5, 7), 9, 4, pos(9);;c(5, 6), 8, 3, pos(8), False;;"
                 "c(4, 9), 6, 2, pos(6), True, True, 20",
      .reference = "reference.istft",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "signal.convolve",
+     .parameters = "x1: Tensor, x2: Tensor, mode: str = 'full'",
+     .doc = "The sums of x1[i] x2[k - i] along the last axis, the others broadcasting: all n + m - 1 "
+            "of them, for 'same' as many as the longer has, in the middle, for 'valid' those where "
+            "the shorter lies within the longer. Summed directly; fftconvolve is for long ones. "
+            "ValueError for an empty axis.",
+     .call =
+         [](const Args& a) {
+           return Tensors{convolve(a.tensor(0), a.tensor(1), a.text(2), "signal.convolve")};
+         },
+     .samples = "f(7), f(3);;f(3), f(6), 'same';;f(8), f(3), 'valid';;f(2, 5), f(2, 4), 'same';;"
+                "f(1), f(1);;f(4), f(2, 3);;c(4), c(3);;ints(-9, 9, 5), ints(-9, 9, 3)",
+     .reference = "reference.convolve",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "signal.fftconvolve",
+     .parameters = "x1: Tensor, x2: Tensor, mode: str = 'full'",
+     .doc = "What convolve gives for real floating-point tensors, by Fourier transforms: for n and m "
+            "elements in about (n + m) log(n + m) steps, with errors relative to the largest.",
+     .call =
+         [](const Args& a) { return Tensors{fftconvolve(a.tensor(0), a.tensor(1), a.text(2))}; },
+     .samples = "f(7), f(3);;f(3), f(6), 'same';;f(8), f(3), 'valid';;f(2, 5), f(2, 4), 'same';;"
+                "f(4), f(2, 3);;f(40), f(30)",
+     .reference = "reference.convolve",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "signal.correlate",
+     .parameters = "x1: Tensor, x2: Tensor, mode: str = 'full'",
+     .doc = "The sums of x1[i + k] times the conjugate of x2[i] along the last axis: convolve with x2 "
+            "conjugated and in reverse order.",
+     .call =
+         [](const Args& a) {
+           const Tensor& x2 = a.tensor(1);
+           check_operands(a.tensor(0), x2, "signal.correlate");
+           return Tensors{convolve(a.tensor(0), conj(flip(x2, {-1})), a.text(2), "signal.correlate")};
+         },
+     .samples = "f(7), f(3);;f(8), f(3), 'valid';;f(2, 5), f(2, 4), 'same';;c(4), c(3)",
+     .reference = "lambda a, b, mode='full': reference.convolve(a, numpy.conj(b[..., ::-1]), mode)",
      .differentiable = true,
      .tolerance = 1e-5},
 });

@@ -7,11 +7,13 @@ namespace tegula {
 namespace {
 
 Tensor local_response_norm(const Tensor& given, int64_t size, double alpha, double beta, double k) {
-  require(given.rank() >= 3, "local_response_norm: x must be (N, C, ...), got shape ", given.shape());
+  require(given.rank() >= 3, "local_response_norm: x must be (N, C, ...), got shape ",
+          given.shape());
   require(size > 0 && size < int64_t(1) << 20, "local_response_norm: size must be positive, got ",
           size);
   if (!is_floating(given.dtype()))
-    fail(ErrorKind::type, "local_response_norm: needs a floating-point tensor, got ", given.dtype());
+    fail(ErrorKind::type, "local_response_norm: needs a floating-point tensor, got ",
+         given.dtype());
   const Tensor x = widened(given);
   if (x.shape()[1] == 0) return given;
   Dims before(x.rank(), 0), after = before;
@@ -24,12 +26,14 @@ Tensor local_response_norm(const Tensor& given, int64_t size, double alpha, doub
 }
 
 Tensor bilinear(const Tensor& a, const Tensor& b, const Tensor& weight, const Tensor& bias) {
-  require(weight.rank() == 3, "bilinear: weight must be (out, in1, in2), got shape ", weight.shape());
+  require(weight.rank() == 3, "bilinear: weight must be (out, in1, in2), got shape ",
+          weight.shape());
   const int64_t outputs = weight.shape()[0];
   require(a.rank() > 0 && b.rank() == a.rank() &&
               Shape(a.shape().begin(), a.shape().end() - 1) ==
                   Shape(b.shape().begin(), b.shape().end() - 1),
-          "bilinear: shapes ", a.shape(), " of x1 and ", b.shape(), " of x2 differ before the last "
+          "bilinear: shapes ", a.shape(), " of x1 and ", b.shape(),
+          " of x2 differ before the last "
           "axis");
   require(a.shape().back() == weight.shape()[1] && b.shape().back() == weight.shape()[2],
           "bilinear: x1 of shape ", a.shape(), " and x2 of shape ", b.shape(),
@@ -42,7 +46,8 @@ Tensor bilinear(const Tensor& a, const Tensor& b, const Tensor& weight, const Te
   shape.push_back(outputs);
   const Tensors operands = {reshape(a, {rows, a.shape().back()}), weight,
                             reshape(b, {rows, b.shape().back()})};
-  const Tensor y = reshape(contract(operands, {{0, 1}, {2, 1, 3}, {0, 3}}, {0, 2}, "bilinear"), shape);
+  const Tensor y =
+      reshape(contract(operands, {{0, 1}, {2, 1, 3}, {0, 3}}, {0, 2}, "bilinear"), shape);
   return bias ? y + bias : y;
 }
 

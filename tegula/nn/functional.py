@@ -6,6 +6,66 @@ from typing import Any
 
 import tegula as tg
 from tegula._core import Tensor, _bind_all
+from tegula.nn.functional_spatial import (
+    affine_grid as affine_grid,
+)
+from tegula.nn.functional_spatial import (
+    bilinear as bilinear,
+)
+from tegula.nn.functional_spatial import (
+    channel_shuffle as channel_shuffle,
+)
+from tegula.nn.functional_spatial import (
+    fold as fold,
+)
+from tegula.nn.functional_spatial import (
+    grid_sample as grid_sample,
+)
+from tegula.nn.functional_spatial import (
+    interpolate as interpolate,
+)
+from tegula.nn.functional_spatial import (
+    local_response_norm as local_response_norm,
+)
+from tegula.nn.functional_spatial import (
+    lp_pool1d as lp_pool1d,
+)
+from tegula.nn.functional_spatial import (
+    lp_pool2d as lp_pool2d,
+)
+from tegula.nn.functional_spatial import (
+    lp_pool3d as lp_pool3d,
+)
+from tegula.nn.functional_spatial import (
+    max_pool1d_with_indices as max_pool1d_with_indices,
+)
+from tegula.nn.functional_spatial import (
+    max_pool2d_with_indices as max_pool2d_with_indices,
+)
+from tegula.nn.functional_spatial import (
+    max_pool3d_with_indices as max_pool3d_with_indices,
+)
+from tegula.nn.functional_spatial import (
+    max_unpool1d as max_unpool1d,
+)
+from tegula.nn.functional_spatial import (
+    max_unpool2d as max_unpool2d,
+)
+from tegula.nn.functional_spatial import (
+    max_unpool3d as max_unpool3d,
+)
+from tegula.nn.functional_spatial import (
+    pad as pad,
+)
+from tegula.nn.functional_spatial import (
+    pixel_shuffle as pixel_shuffle,
+)
+from tegula.nn.functional_spatial import (
+    pixel_unshuffle as pixel_unshuffle,
+)
+from tegula.nn.functional_spatial import (
+    unfold as unfold,
+)
 
 
 def per_axis(value: Any, axes: int, name: str) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1) -> Array:
 
 def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1) -> Array:
     size, *settings = _pairs(output_size, kernel_size, dilation, padding, stride)
-    *lead, rows, windows = x.shape
+    *lead, _, windows = x.shape
     parts = x.reshape(*lead, -1, math.prod(settings[0]), windows)
     y = np.zeros((*parts.shape[:-2], *size), x.dtype)
     for window, tap, row, column in _taps(size, *settings):
@@ -232,7 +232,7 @@ def local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0) -> Array:
     return y
 
 
-def window(name, n, periodic, dtype) -> Array:
+def spectral_window(name, n, periodic, dtype) -> Array:
     if n == 0:
         return np.zeros(0, dtype or "float32")
     return scipy.signal.get_window(name, n, fftbins=periodic).astype(dtype or "float32")
@@ -273,3 +273,11 @@ def istft(
     y = y[..., begin : begin + length]
     y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(0, length - y.shape[-1])])
     return y.astype(x.real.dtype)
+
+
+def convolve(a, b, mode="full") -> Array:
+    """NumPy's, for every pair of lines."""
+    batch = np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
+    a, b = np.broadcast_to(a, (*batch, a.shape[-1])), np.broadcast_to(b, (*batch, b.shape[-1]))
+    lines = [np.convolve(a[at], b[at], mode) for at in np.ndindex(*batch)]
+    return np.reshape(lines, (*batch, -1))

