@@ -9,10 +9,11 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The root of sums of squares, with the derivative 0 where all are 0.
-Tensor root(const Tensor& sums) {
+// The root of sums of positive powers, with the derivative 0 where all are 0.
+Tensor root(const Tensor& sums, double order) {
   const Tensor zero = equal(sums, constant(0));
-  return where(zero, constant(0), sqrt(where(zero, constant(1), sums)));
+  const Tensor rest = where(zero, constant(1), sums);
+  return where(zero, constant(0), order == 2 ? sqrt(rest) : pow(rest, constant(1 / order)));
 }
 
 bool is_empty_over(const Tensor& x, const Dims& axes) {
@@ -25,9 +26,10 @@ Tensor zeros_without(const Tensor& x, const Dims& axes, bool keepdims) {
   return sum(abs(x), axes, keepdims);
 }
 
-// Of the numbers along axes, which are normalised.
+}  // namespace
+
 Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double order) {
-  if (order == 2) return root(sum(squared_size(x), axes, keepdims));
+  if (order == 2) return root(sum(squared_size(x), axes, keepdims), 2);
   const Tensor size = abs(x);
   if (order == 1) return sum(size, axes, keepdims);
   if (order == kInfinity)
@@ -38,8 +40,11 @@ Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double orde
     return min(size, axes, keepdims);
   }
   if (order == 0) return sum(astype(not_equal(x, constant(0)), size.dtype()), axes, keepdims);
-  return pow(sum(pow(size, constant(order)), axes, keepdims), constant(1 / order));
+  const Tensor sums = sum(pow(size, constant(order)), axes, keepdims);
+  return order > 0 ? root(sums, order) : pow(sums, constant(1 / order));
 }
+
+namespace {
 
 // The largest (or smallest) of sums along the other axis of the matrix.
 Tensor extreme_sum(const Tensor& x, int64_t axis, bool greatest, bool keepdims) {

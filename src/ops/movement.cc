@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/trace.h"
+#include "ops/arrays.h"
 #include "ops/batching.h"
 #include "ops/indexing.h"
 #include "ops/op.h"
@@ -71,27 +72,6 @@ Tensor flatten(const Tensor& x, int64_t start, int64_t end) {
     if (i == last) shape.push_back(merged);
   }
   return reshape(x, shape);
-}
-
-Tensor moveaxis(const Tensor& x, const Dims& source, const Dims& destination) {
-  require(source.size() == destination.size(), "moveaxis: source ", source, " and destination ",
-          destination, " differ in length");
-  normalize_axes(source, x.rank(), "moveaxis");
-  normalize_axes(destination, x.rank(), "moveaxis");
-  Dims axes(x.rank(), -1);
-  std::vector<bool> moved(x.rank());
-  for (size_t i = 0; i < source.size(); ++i) {
-    const int64_t from = normalize_axis(source[i], x.rank(), "moveaxis");
-    axes[size_t(normalize_axis(destination[i], x.rank(), "moveaxis"))] = from;
-    moved[size_t(from)] = true;
-  }
-  size_t next = 0;
-  for (int64_t& axis : axes) {
-    if (axis >= 0) continue;
-    while (moved[next]) ++next;
-    axis = int64_t(next++);
-  }
-  return permute_dims(x, axes);
 }
 
 Tensor swapaxes(const Tensor& x, int64_t a, int64_t b) {
@@ -408,6 +388,27 @@ Tensor slice_update(const Tensor& x, const Tensor& v, const Dims& starts, const 
   if (whole) return v;
   if (v.size() == 0) return x;
   return record(kSliceUpdate, {x, v}, Attrs(steps.begin(), steps.end()), starts);
+}
+
+Tensor moveaxis(const Tensor& x, const Dims& source, const Dims& destination) {
+  require(source.size() == destination.size(), "moveaxis: source ", source, " and destination ",
+          destination, " differ in length");
+  normalize_axes(source, x.rank(), "moveaxis");
+  normalize_axes(destination, x.rank(), "moveaxis");
+  Dims axes(x.rank(), -1);
+  std::vector<bool> moved(x.rank());
+  for (size_t i = 0; i < source.size(); ++i) {
+    const int64_t from = normalize_axis(source[i], x.rank(), "moveaxis");
+    axes[size_t(normalize_axis(destination[i], x.rank(), "moveaxis"))] = from;
+    moved[size_t(from)] = true;
+  }
+  size_t next = 0;
+  for (int64_t& axis : axes) {
+    if (axis >= 0) continue;
+    while (moved[next]) ++next;
+    axis = int64_t(next++);
+  }
+  return permute_dims(x, axes);
 }
 
 Tensor flip(const Tensor& x, const Dims& given) {

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
+import scipy.integrate
 import scipy.linalg
+import scipy.spatial
 import scipy.special
 from reference_losses import *  # noqa: F403
 from reference_losses import reduce as _reduce
@@ -443,3 +446,144 @@ def turned(got, want, axis) -> Array:
     """Vectors with the phases of others."""
     phase = np.sum(np.conj(got) * want, axis, keepdims=True)
     return got * (phase / np.abs(phase)).astype(got.dtype)
+
+
+def segments(function, of_none=0) -> Callable[..., Array]:
+    """A reduction of the slices of each segment."""
+
+    def reduce(values, segment_ids, num_segments, indices_are_sorted=False) -> Array:
+        parts = [values[segment_ids == i] for i in range(num_segments)]
+        blank = np.full(values.shape[1:], of_none, values.dtype)
+        return np.array([function(p, axis=0) if len(p) else blank for p in parts])
+
+    return reduce
+
+
+def _reduced(old, new, reduce, include_self) -> Array:
+    """The reduction of the list `new`, and of `old` where asked for."""
+    values = np.array(new if not include_self else [old, *new])
+    functions = {"sum": np.sum, "prod": np.prod, "amax": np.max, "amin": np.min}
+    if reduce != "mean":
+        return functions[reduce](values, 0)
+    return values.sum(0) // len(values) if values.dtype.kind in "iu" else values.mean(0)
+
+
+def index_reduce(x, indices, source, reduce, axis=0, include_self=True) -> Array:
+    result, x, source = x.copy(), np.moveaxis(x, axis, 0), np.moveaxis(source, axis, 0)
+    view = np.moveaxis(result, axis, 0)
+    for i in range(len(x)):
+        if found := [s for k, s in zip(indices, source, strict=True) if k % len(x) == i]:
+            view[i] = _reduced(x[i], found, reduce, include_self)
+    return result
+
+
+def scatter_reduce(x, indices, source, reduce, axis=-1, include_self=True) -> Array:
+    result = x.copy()
+    indices = np.broadcast_to(indices, source.shape)
+    lines = [np.moveaxis(t, axis, -1) for t in (result, x, indices, source)]
+    for at in np.ndindex(lines[0].shape[:-1]):
+        line, old, index, new = (t[at] for t in lines)
+        line[:] = index_reduce(old, index, new, reduce, 0, include_self)
+    return result
+
+
+def embedding_bag(weight, indices, offsets=None, mode="mean", factors=None) -> Array:
+    if indices.ndim == 2:
+        bags = list(indices)
+    else:
+        bags = np.split(indices, offsets[1:])
+    weighed = np.ones(indices.shape) if factors is None else factors
+    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
+    rows = [
+        reduce(weight[bag] * (weighed[i][:, None] if indices.ndim == 2 else 1), axis=0)
+        if len(bag)
+        else np.zeros(weight.shape[1])
+        for i, bag in enumerate(bags)
+    ]
+    return np.array(rows)
+
+
+def masked_scatter(x, mask, source) -> Array:
+    result, mask = x.copy(), np.broadcast_to(mask, x.shape)
+    result[mask] = source.ravel()[: mask.sum()]
+    return result
+
+
+def put(x, indices, values, accumulate=False) -> Array:
+    result = x.copy()
+    values = np.broadcast_to(values, indices.shape)
+    for k, v in zip(indices.ravel(), values.ravel(), strict=True):
+        result.flat[k] = result.flat[k] + v if accumulate else v
+    return result
+
+
+def index_fill(x, indices, value, axis=0) -> Array:
+    result = x.copy()
+    np.moveaxis(result, axis, 0)[indices] = value
+    return result
+
+
+def index_put(x, indices, values, accumulate=False) -> Array:
+    result = x.copy()
+    if accumulate:
+        np.add.at(result, tuple(indices), values)
+    else:
+        result[tuple(indices)] = values
+    return result
+
+
+def select_scatter(x, source, axis, index) -> Array:
+    result = x.copy()
+    np.moveaxis(result, axis, 0)[index] = source
+    return result
+
+
+def slice_scatter(x, source, axis=0, start=None, stop=None, step=1) -> Array:
+    result = x.copy()
+    result[(slice(None),) * axis + (slice(start, stop, step),)] = source
+    return result
+
+
+def _diagonal(x, offset, axis1, axis2) -> Array:
+    """One that can be written to."""
+    view = np.diagonal(x, offset, axis1, axis2)
+    view.flags.writeable = True
+    return view
+
+
+def diag_embed(x, offset=0, axis1=-2, axis2=-1) -> Array:
+    n = x.shape[-1] + abs(offset)
+    result = np.zeros((*x.shape[:-1], n, n), x.dtype)
+    _diagonal(result, offset, -2, -1)[...] = x
+    return np.moveaxis(result, (-2, -1), (axis1, axis2))
+
+
+def diagonal_scatter(x, source, offset=0, axis1=0, axis2=1) -> Array:
+    result = x.copy()
+    _diagonal(result, offset, axis1, axis2)[...] = source
+    return result
+
+
+def fill_diagonal(x, value) -> Array:
+    result = x.copy()
+    np.fill_diagonal(result, value)
+    return result
+
+
+def cumulative_trapezoid(y, x=None, dx=1.0, axis=-1) -> Array:
+    return scipy.integrate.cumulative_trapezoid(y, x, dx, axis)
+
+
+def gradient(y, spacing=1.0, axis=None, edge_order=1) -> list[Array]:
+    found = np.gradient(y, spacing, axis=axis, edge_order=edge_order)
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def pdist(x, p=2.0) -> Array:
+    return scipy.spatial.distance.pdist(x, "minkowski", p=p)
+
+
+def renorm(x, p, axis, maxnorm) -> Array:
+    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    length = np.sum(np.abs(x) ** p, others, keepdims=True) ** (1 / p)
+    return np.where(length > maxnorm, x * maxnorm / (length + 1e-7), x)

@@ -10,6 +10,7 @@ import pytest
 import reference
 import samples
 import scipy.special
+import scipy.stats
 
 import tegula as tg
 from tegula import _core
