@@ -587,3 +587,8 @@ def renorm(x, p, axis, maxnorm) -> Array:
     others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
     length = np.sum(np.abs(x) ** p, others, keepdims=True) ** (1 / p)
     return np.where(length > maxnorm, x * maxnorm / (length + 1e-7), x)
+
+
+def histogram2d(x, y, bins=10, limits=None) -> tuple[Array, ...]:
+    counts, x_edges, y_edges = np.histogram2d(x, y, bins, limits)
+    return counts.astype(np.int64), x_edges, y_edges

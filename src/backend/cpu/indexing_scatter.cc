@@ -106,7 +106,8 @@ void scatter_in_order(const Scatter& s) {
   });
 }
 
-// Positions in the index, those of one destination together and in their own order: a counting sort.
+// Positions in the index, those of one destination together and in their own order: a counting
+// sort.
 std::vector<int64_t> group_by_counting(const int64_t* index, int64_t count, int64_t extent) {
   std::vector<int64_t> order(count), next(extent + 1);
   for (int64_t k = 0; k < count; ++k) ++next[index[k] + 1];
@@ -122,14 +123,15 @@ std::vector<int64_t> group_in_buckets(const int64_t* index, int64_t count, int64
   constexpr int kPositionBits = 40;  // of a word that also has a place in a bucket
   int shift = 0;
   while ((extent - 1) >> shift >= kBuckets) ++shift;
-  const int64_t chunk = std::max<int64_t>(tile_size(kPieceWork), (count + kMostChunks - 1) / kMostChunks);
+  const int64_t chunk =
+      std::max<int64_t>(tile_size(kPieceWork), (count + kMostChunks - 1) / kMostChunks);
   const int64_t chunks = (count + chunk - 1) / chunk;
   const double microseconds = double(count) / kWorkPerMicrosecond * 4;
   std::vector<std::array<int64_t, kBuckets>> next(chunks);
   const auto for_chunks = [&](const auto& body) {
-    parallel_for(chunks,
-                 [&](int64_t c) { body(next[c], c * chunk, std::min(count, (c + 1) * chunk)); },
-                 microseconds);
+    parallel_for(
+        chunks, [&](int64_t c) { body(next[c], c * chunk, std::min(count, (c + 1) * chunk)); },
+        microseconds);
   };
   for_chunks([&](auto& counts, int64_t begin, int64_t end) {
     counts.fill(0);
