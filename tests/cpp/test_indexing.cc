@@ -258,7 +258,7 @@ TEST_CASE("scattered products agree with loops") {
   }
 }
 
-TEST_CASE("many rows are grouped in buckets, in their order") {
+TEST_CASE("many rows go to their destinations in order, whatever the threads") {
   std::mt19937 random(7);
   const int64_t count = 300000, extent = 70000, width = 16;
   Array x(DType::float32, {extent, width}), index(DType::int64, {count}),
