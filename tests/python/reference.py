@@ -488,10 +488,7 @@ def scatter_reduce(x, indices, source, reduce, axis=-1, include_self=True) -> Ar
 
 
 def embedding_bag(weight, indices, offsets=None, mode="mean", factors=None) -> Array:
-    if indices.ndim == 2:
-        bags = list(indices)
-    else:
-        bags = np.split(indices, offsets[1:])
+    bags = list(indices) if indices.ndim == 2 else np.split(indices, offsets[1:])
     weighed = np.ones(indices.shape) if factors is None else factors
     reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
     rows = [
