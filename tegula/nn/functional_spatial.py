@@ -11,6 +11,29 @@ from typing import Any
 import tegula as tg
 from tegula._core import Tensor
 
+__all__ = [
+    "affine_grid",
+    "bilinear",
+    "channel_shuffle",
+    "fold",
+    "grid_sample",
+    "interpolate",
+    "local_response_norm",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "max_pool1d_with_indices",
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
+    "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "unfold",
+]
+
 _BORDERS = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 

@@ -222,6 +222,34 @@ def host() -> Any:
     return [tg.after(x + 1, y), y]
 
 
+@case
+def special_functions() -> Any:
+    x, n = tg.abs(normal(200, 50)) + 0.1, integers(9, 200, 50) + 1
+    unit, special = x / (x + 1), tg.special
+    names = """lgamma gamma digamma erfcx ndtr log_ndtr i0 i0e i1 i1e j0 j1 y0 y1 k0 k0e k1 k1e exp1
+    expi"""
+    of_x = [getattr(special, name)(x) for name in names.split()]
+    of_unit = [getattr(special, name)(unit) for name in ("erfcinv", "ndtri", "ellipk", "ellipe")]
+    names = "beta betaln gammainc gammaincc zeta"
+    of_two = [getattr(special, name)(x + 1, x[::-1] + 1) for name in names.split()]
+    rest = [
+        special.polygamma(2, x),
+        special.gammaincinv(x, unit),
+        special.betainc(x, x + 1, unit),
+        special.spherical_jn(3, x),
+        tg.erfc(x),
+        tg.erfinv(unit),
+        *tg.frexp(x),
+        tg.ldexp(x, n),
+        tg.fmod(x, unit),
+        tg.gcd(n, n[::-1]),
+        tg.lcm(n, n[::-1]),
+        tg.random.poisson(x, (200, 50)),
+        tg.random.binomial(n, unit, (200, 50)),
+    ]
+    return [*of_x, *of_unit, *of_two, *rest, *with_gradients(tg.random.gamma, x.detach())]
+
+
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
     before = tg.get_num_threads()
