@@ -45,8 +45,9 @@ void bind_all(const nb::list& handles, const nb::list& values) {
   for (size_t i = 0; i < handles.size(); ++i) {
     const Tensor handle = to_tensor(handles[i].ptr(), "_bind_all", "handles");
     const Tensor value = to_tensor(values[i].ptr(), "_bind_all", "values");
-    require(handle.shape() == value.shape() && handle.dtype() == value.dtype(), "_bind_all: ",
-            handle.dtype(), handle.shape(), " cannot become ", value.dtype(), value.shape());
+    require(handle.shape() == value.shape() && handle.dtype() == value.dtype(),
+            "_bind_all: ", handle.dtype(), handle.shape(), " cannot become ", value.dtype(),
+            value.shape());
   }
   for (size_t i = 0; i < handles.size(); ++i) bind_value(handles[i].ptr(), values[i].ptr());
 }

@@ -167,7 +167,9 @@ def test_random_numbers_are_those_of_the_undecorated_function() -> None:
 def test_a_rule_that_decides_by_the_learning_rate() -> None:
     class Clamped(optim.SGD):
         def update(self, cohort: Any, grads: Any, group: Any) -> Any:
-            return super().update(cohort, grads, {**group, "lr": 0.5} if group["lr"] > 0.5 else group)
+            return super().update(
+                cohort, grads, {**group, "lr": 0.5} if group["lr"] > 0.5 else group
+            )
 
     w = nn.Parameter(tg.zeros(1))
     opt = Clamped([w], lr=2)
