@@ -22,3 +22,8 @@ if(TEGULA_SANITIZE)
   target_compile_options(tegula_flags INTERFACE -Wno-maybe-uninitialized)
   target_link_options(tegula_flags INTERFACE -fsanitize=${TEGULA_SANITIZE})
 endif()
+
+if(TEGULA_DISABLED_TARGETS)
+  target_compile_definitions(tegula_flags INTERFACE
+    "TEGULA_DISABLED_TARGETS=(${TEGULA_DISABLED_TARGETS})")
+endif()

@@ -14,7 +14,8 @@ python=ON
 case "$kind" in *thread*) python=OFF ;; esac
 stage "building with $kind sanitizer"
 BUILD="$build" bash scripts/build.sh -DTEGULA_TESTS=ON -DTEGULA_INPLACE=OFF \
-  "-DTEGULA_PYTHON=$python" "-DTEGULA_SANITIZE=$kind"
+  "-DTEGULA_PYTHON=$python" "-DTEGULA_SANITIZE=$kind" \
+  "-DTEGULA_DISABLED_TARGETS=${TEGULA_DISABLED_TARGETS:-}"
 
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1

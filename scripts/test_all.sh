@@ -18,11 +18,8 @@ run test bash scripts/test.sh
 run asan+ubsan bash scripts/sanitize.sh cpp address,undefined
 run python-asan bash scripts/sanitize.sh python address,undefined -m 'not slow and not gpu' \
   --timeout 1200
-# Threads are what this looks for: sweeps that compare values, which it would slow to an hour, are
-# left to the runs above.
-run tsan bash scripts/sanitize.sh cpp thread "-tce=math: *,histogram*,topk*,tile: every*,\
-tile: long runs*,*against the definition*,matmul: shapes*,matmul: every*,*exact against*,\
-winograd: operands*,winograd: forward*,low precision: 16-bit*,low precision: 8-bit*"
+# Threads are what this looks for: sweeps that compare values are left to the runs above.
+run tsan bash scripts/sanitize.sh cpp thread "-tce=$SWEEPS"
 run every-float "$BUILD/tegula_tests" -tc='math: *every float' --no-skip
 export TEGULA_TILE=8
 run tile-8-cpp "$BUILD/tegula_tests"

@@ -17,6 +17,7 @@ from tegula._core import *
 from tegula._core import __version__
 from tegula._custom import CustomOp, CustomOps, custom_op, custom_op_include, load_custom_ops
 from tegula._dtypes import can_cast, finfo, iinfo, isdtype, result_type
+from tegula._einsum import einsum_path
 from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
 from tegula._namespace_info import array_namespace_info as __array_namespace_info__
@@ -46,7 +47,20 @@ from tegula.transforms import (
 )
 
 if TYPE_CHECKING:
-    from tegula import autograd, data, debug, fft, io, linalg, nn, optim, profiler, random
+    from tegula import (
+        autograd,
+        data,
+        debug,
+        fft,
+        io,
+        linalg,
+        nn,
+        optim,
+        profiler,
+        random,
+        signal,
+        special,
+    )
     from tegula._explain import explain
     from tegula._graph import graph
     from tegula.io import load, save
@@ -61,7 +75,7 @@ __array_api_version__ = "2024.12"
 
 # Loaded at first use, so that `import tegula` stays quick.
 _LAZY = {"data", "autograd", "fft", "io", "linalg", "nn", "optim", "profiler", "random", "cli"}
-_LAZY |= {"train"}
+_LAZY |= {"signal", "special", "train"}
 _LAZY_NAMES = {"explain": "_explain", "graph": "_graph", "load": "io", "save": "io"}
 
 __all__ = [
@@ -81,6 +95,7 @@ __all__ = [
     "debug",
     "debug_nans",
     "e",
+    "einsum_path",
     "empty",
     "empty_like",
     "explain",
@@ -107,6 +122,8 @@ __all__ = [
     "result_type",
     "save",
     "scan",
+    "signal",
+    "special",
     "switch",
     "TensorSpec",
     "tree",

@@ -4,23 +4,66 @@ number of threads; what a call draws depends on the order of calls alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tegula as tg
 from tegula import _core
 from tegula._core import Tensor, manual_seed
+from tegula._core import random_beta as beta
+from tegula._core import random_binomial as binomial
+from tegula._core import random_categorical as categorical
+from tegula._core import random_cauchy as cauchy
+from tegula._core import random_chisquare as chisquare
+from tegula._core import random_dirichlet as dirichlet
+from tegula._core import random_exponential as exponential
+from tegula._core import random_gamma as gamma
+from tegula._core import random_geometric as geometric
+from tegula._core import random_gumbel as gumbel
+from tegula._core import random_laplace as laplace
+from tegula._core import random_log_normal as log_normal
+from tegula._core import random_logistic as logistic
+from tegula._core import random_multinomial as multinomial
+from tegula._core import random_negative_binomial as negative_binomial
+from tegula._core import random_pareto as pareto
+from tegula._core import random_poisson as poisson
+from tegula._core import random_rayleigh as rayleigh
+from tegula._core import random_student_t as student_t
+from tegula._core import random_truncated_normal as truncated_normal
+from tegula._core import random_weibull as weibull
 
 __all__ = [
     "Generator",
     "bernoulli",
+    "beta",
+    "binomial",
+    "categorical",
+    "cauchy",
+    "chisquare",
+    "dirichlet",
+    "exponential",
+    "gamma",
+    "geometric",
     "get_state",
+    "gumbel",
+    "laplace",
+    "log_normal",
+    "logistic",
     "manual_seed",
+    "multinomial",
+    "negative_binomial",
     "normal",
+    "orthogonal",
+    "pareto",
     "permutation",
+    "poisson",
     "randint",
+    "rayleigh",
     "set_state",
+    "student_t",
+    "truncated_normal",
     "uniform",
+    "weibull",
 ]
 
 Shape = int | Sequence[int]
@@ -71,6 +114,33 @@ def bernoulli(p: Any, shape: Shape | None = None) -> Tensor:
     return _core.bernoulli(p, shape)
 
 
+def orthogonal(n: int, shape: Shape = (), dtype: Any = None) -> Tensor:
+    """Orthogonal matrices of shape (…, n, n), evenly distributed (F. Mezzadri, 2007).
+
+    Needs LAPACK, as ``tg.linalg.qr`` does.
+
+    Args:
+        n: the number of rows and columns.
+        shape: of the stack of matrices.
+        dtype: a floating dtype; float32 by default.
+    """
+    batch = (shape,) if isinstance(shape, int) else tuple(shape)
+    q, r = tg.linalg.qr(normal((*batch, n, n), dtype=dtype))
+    return q * tg.expand_dims(tg.where(tg.linalg.diagonal(r) < 0, -1, 1), axis=-2)
+
+
+def _drawing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function as a method of ``Generator``."""
+
+    def method(self: Generator, *args: Any, **kwargs: Any) -> Tensor:
+        with self:
+            return function(*args, **kwargs)
+
+    method.__name__ = function.__name__.removeprefix("random_")
+    method.__doc__ = f"As ``tg.random.{method.__name__}``."
+    return method
+
+
 def get_state() -> tuple[int, int]:
     """(key, counter) of the default generator, for ``set_state``."""
     return _core._generator_state()
@@ -113,6 +183,29 @@ class Generator(_core._Generator):
         """As ``tg.random.bernoulli``."""
         with self:
             return bernoulli(*args, **kwargs)
+
+    beta = _drawing(beta)
+    binomial = _drawing(binomial)
+    categorical = _drawing(categorical)
+    cauchy = _drawing(cauchy)
+    chisquare = _drawing(chisquare)
+    dirichlet = _drawing(dirichlet)
+    exponential = _drawing(exponential)
+    gamma = _drawing(gamma)
+    geometric = _drawing(geometric)
+    gumbel = _drawing(gumbel)
+    laplace = _drawing(laplace)
+    log_normal = _drawing(log_normal)
+    logistic = _drawing(logistic)
+    multinomial = _drawing(multinomial)
+    negative_binomial = _drawing(negative_binomial)
+    orthogonal = _drawing(orthogonal)
+    pareto = _drawing(pareto)
+    poisson = _drawing(poisson)
+    rayleigh = _drawing(rayleigh)
+    student_t = _drawing(student_t)
+    truncated_normal = _drawing(truncated_normal)
+    weibull = _drawing(weibull)
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts anew; returns itself."""

@@ -31,7 +31,9 @@ from benchmarks.cases import (
     recording,
     recurrent,
     resnet,
+    scatter,
     shapes,
+    spatial,
     threads,
     tiny_step,
     transforms,
@@ -72,8 +74,10 @@ CASES: dict[str, Case] = {
         bits,
         transforms,
         arrays,
+        scatter,
         linalg,
         fft,
+        spatial,
         package,
     )
 }

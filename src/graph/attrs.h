@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include "runtime/kernel.h"
@@ -45,7 +46,26 @@ struct TopKAttrs {
   int64_t k;
   int64_t mode;  // SortMode
 };
-enum ScatterMode : int64_t { kScatterSet = 0, kScatterAdd = 1 };
+enum ScatterMode : int64_t {
+  kScatterSet = 0,
+  kScatterAdd = 1,
+  kScatterMul = 2,
+  kScatterMax = 3,
+  kScatterMin = 4
+};
+// check_index. The name says in a message whose index it is: a place in kIndexNames.
+struct CheckIndexAttrs {
+  int64_t size, axis, strict, name;
+};
+// clang-format off
+inline constexpr std::string_view kIndexNames[] = {
+    "", "segment_sum: segment_ids", "segment_mean: segment_ids", "segment_max: segment_ids",
+    "segment_min: segment_ids", "segment_prod: segment_ids", "scatter_reduce: indices",
+    "index_reduce: indices", "embedding_bag: indices", "index_fill: indices", "put: indices",
+    "index_put: indices", "masked_scatter: source", "unravel_index: indices",
+    "ravel_multi_index: indices"};
+// clang-format on
+enum BagMode : int64_t { kBagSum = 0, kBagMean = 1, kBagMax = 2 };  // embedding_bag
 enum SortMode : int64_t { kAscending = 0, kDescending = 1 };
 enum CumulativeMode : int64_t { kCumSum = 0, kCumProd = 1, kCumMax = 2, kCumMin = 3 };
 enum ArgMode : int64_t { kArgMax = 0, kArgMin = 1 };

@@ -1,11 +1,11 @@
 // Arithmetic made of other operations.
 #include <algorithm>
 
+#include "ops/arrays.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 
 namespace tegula {
-namespace {
 
 // log(exp(a) + exp(b)). Equal operands, infinities among them, differ by nothing, so that neither
 // value nor slope becomes NaN.
@@ -15,6 +15,8 @@ Tensor logaddexp(const Tensor& x1, const Tensor& x2) {
   const Tensor apart = where(equal(a, b), constant(0), a - b);
   return maximum(a, b) + log1p(exp(-abs(apart)));
 }
+
+namespace {
 
 Tensor positive(const Tensor& x) {
   if (x.dtype() == DType::bool_) fail(ErrorKind::type, "positive: not defined for bool");

@@ -489,6 +489,10 @@ Tensor tanh(const Tensor& x) { return apply(row("tanh"), x); }
 Tensor erf(const Tensor& x) { return apply(row("erf"), x); }
 Tensor sigmoid(const Tensor& x) { return apply(row("sigmoid"), x); }
 Tensor round(const Tensor& x) { return apply(row("round"), x); }
+Tensor floor(const Tensor& x) { return apply(row("floor"), x); }
+Tensor trunc(const Tensor& x) { return apply(row("trunc"), x); }
+Tensor tan(const Tensor& x) { return apply(row("tan"), x); }
+Tensor exp2(const Tensor& x) { return apply(row("exp2"), x); }
 Tensor isnan(const Tensor& x) { return apply(row("isnan"), x); }
 Tensor isinf(const Tensor& x) { return apply(row("isinf"), x); }
 Tensor isfinite(const Tensor& x) { return apply(row("isfinite"), x); }

@@ -1,4 +1,6 @@
 // tegula.fft: discrete Fourier transforms.
+#include "ops/fourier.h"
+
 #include <cmath>
 #include <string>
 
@@ -417,4 +419,15 @@ const Family kFourier("Fourier transforms", {
 // clang-format on
 
 }  // namespace
+
+Tensor rfft(const Tensor& x, double scale) {
+  const FftAxis axis = {int64_t(x.rank()) - 1, x.shape().back()};
+  return record(kToComplex, {x}, fft_attrs(false, scale, {&axis, 1}));
+}
+
+Tensor irfft(const Tensor& x, int64_t n, double scale) {
+  const FftAxis axis = {int64_t(x.rank()) - 1, n};
+  return record(kToReal, {x}, fft_attrs(false, scale, {&axis, 1}));
+}
+
 }  // namespace tegula

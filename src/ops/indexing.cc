@@ -136,25 +136,6 @@ void check_rank(const Tensor& x, const Tensor& indices, const char* op) {
           " need as many axes as x of shape ", x.shape());
 }
 
-// Checks shapes that must agree outside of an axis, broadcasting sizes of 1 in the indices.
-Tensor indices_along(const Tensor& x, const Tensor& indices, size_t axis, const char* op) {
-  check_rank(x, indices, op);
-  Shape shape = indices.shape();
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (i == axis) continue;
-    require(shape[i] == x.shape()[i] || shape[i] == 1, op, ": indices of shape ", indices.shape(),
-            " do not fit x of shape ", x.shape(), " outside of axis ", axis);
-    shape[i] = x.shape()[i];
-  }
-  return broadcast_to(check_index(indices, x.shape()[axis], axis), shape);
-}
-
-Tensor source_for(const Tensor& x, const Tensor& source, const Shape& shape, const char* op) {
-  require(broadcast_shapes(source.shape(), shape, op) == shape, op, ": the source of shape ",
-          source.shape(), " does not broadcast to ", shape);
-  return broadcast_to(astype(source, x.dtype()), shape);
-}
-
 Tensor one_hot(const Tensor& x, int64_t classes, DType dtype) {
   require(classes >= 0, "one_hot: num_classes must not be negative, got ", classes);
   const Tensor index = check_index(x, classes, x.rank(), true);
@@ -259,6 +240,25 @@ const Family kIndexing("Indexing", {
 // clang-format on
 
 }  // namespace
+
+Tensor indices_along(const Tensor& x, const Tensor& indices, size_t axis, const char* op,
+                     std::string_view name) {
+  check_rank(x, indices, op);
+  Shape shape = indices.shape();
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i == axis) continue;
+    require(shape[i] == x.shape()[i] || shape[i] == 1, op, ": indices of shape ", indices.shape(),
+            " do not fit x of shape ", x.shape(), " outside of axis ", axis);
+    shape[i] = x.shape()[i];
+  }
+  return broadcast_to(check_index(indices, x.shape()[axis], axis, false, name), shape);
+}
+
+Tensor source_for(const Tensor& x, const Tensor& source, const Shape& shape, const char* op) {
+  require(broadcast_shapes(source.shape(), shape, op) == shape, op, ": the source of shape ",
+          source.shape(), " does not broadcast to ", shape);
+  return broadcast_to(astype(source, x.dtype()), shape);
+}
 
 Tensor true_positions(const Tensor& mask) {
   const Tensor flat = reshape(mask, {-1});

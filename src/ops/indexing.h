@@ -6,8 +6,10 @@
 namespace tegula {
 
 // The indices as int64 inside [0, size), checked when they are computed (at once for a Python
-// number). Negative ones count from the end unless `strict`.
-Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict = false);
+// number). Negative ones count from the end unless `strict`. A name, one of kIndexNames, begins the
+// message for one outside.
+Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict = false,
+                   std::string_view name = "");
 
 // The primitives; indices have been checked and shapes fit.
 Tensor gather_checked(const Tensor& x, const Tensor& index, size_t axis);
@@ -18,6 +20,12 @@ Tensor scatter_along_checked(const Tensor& x, const Tensor& index, const Tensor&
                              size_t axis, ScatterMode mode);
 // x.shape[:axis] + index.shape + x.shape[axis + 1:].
 Shape scatter_shape(const Tensor& x, const Tensor& index, size_t axis);
+
+// Indices for axis `axis` of x, checked; outside of it their shape is made x's, of sizes of 1 too.
+Tensor indices_along(const Tensor& x, const Tensor& indices, size_t axis, const char* op,
+                     std::string_view name = "");
+// The source of a scatter into x: of x's dtype, broadcast to `shape`.
+Tensor source_for(const Tensor& x, const Tensor& source, const Shape& shape, const char* op);
 
 // Positions of the true elements of a mask, flattened. Evaluates the mask.
 Tensor true_positions(const Tensor& mask);

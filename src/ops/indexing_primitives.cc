@@ -2,6 +2,8 @@
 // inside the axis, or fails when it runs.
 #include "ops/indexing.h"
 
+#include <algorithm>
+
 #include "ops/batching.h"
 
 namespace tegula {
@@ -14,7 +16,7 @@ ScatterMode mode_of(std::span<const int64_t> attrs) {
   return ScatterMode(read_attrs<AxisAttrs>(attrs).mode);
 }
 
-// attrs: {size, axis, strict}; negative indices count from the end unless strict.
+// attrs: CheckIndexAttrs; negative indices count from the end unless strict.
 const Primitive kCheckIndex = {
     .name = "check_index",
     .kind = Kind::opaque,
@@ -203,20 +205,85 @@ const Primitive kScatterAlongAxis = {
     .in_place = over_first,
 };
 
+// The derivative of what combines x with what is scattered into it otherwise than by setting or
+// adding. kSpread scatters a source into a tensor like x, kRead takes from such a tensor.
+using Spread = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, size_t, ScatterMode);
+using Read = Tensor (*)(const Tensor&, const Tensor&, size_t);
+template <Spread kSpread, Read kRead>
+void combining_vjp(VjpContext& c) {
+  const size_t axis = axis_of(c.attrs());
+  const Tensor x = c.input(0), index = c.input(1), source = c.input(2), g = c.grad();
+  const auto spread = [&](const Tensor& onto, const Tensor& from, ScatterMode mode) {
+    return kSpread(onto, index, from, axis, mode);
+  };
+  const auto read = [&](const Tensor& t) { return kRead(t, index, axis); };
+  if (mode_of(c.attrs()) ==
+      kScatterMul) {  // the product of the others: of all but a lone zero, or the quotient
+    const auto is_zero = [](const Tensor& t) { return equal(t, constant(0)); };
+    const auto nonzero = [&](const Tensor& t) { return where(is_zero(t), constant(1), t); };
+    const auto count = [&](const Tensor& t) { return astype(is_zero(t), DType::int64); };
+    const Tensor others = spread(nonzero(x), nonzero(source), kScatterMul);
+    const Tensor zeros_seen = spread(count(x), count(source), kScatterAdd);
+    const auto slope = [&](const Tensor& t, const Tensor& product, const Tensor& seen) {
+      const Tensor lone = logical_and(is_zero(t), equal(seen, constant(1)));
+      const Tensor plain = logical_and(logical_not(is_zero(t)), equal(seen, constant(0)));
+      return where(logical_or(lone, plain), product / nonzero(t), constant(0));
+    };
+    if (c.needs(0)) c.give(0, g * slope(x, others, zeros_seen));
+    if (c.needs(2)) c.give(2, read(g) * slope(source, read(others), read(zeros_seen)));
+    return;
+  }
+  // An extremum's gradient is shared evenly by the elements that attain it.
+  const Tensor y = c.output();
+  const Tensor of_x = astype(equal(x, y), x.dtype());
+  const Tensor of_source = astype(equal(source, read(y)), x.dtype());
+  const Tensor share = g / maximum(spread(of_x, of_source, kScatterAdd), constant(1));
+  if (c.needs(0)) c.give(0, of_x * share);
+  if (c.needs(2)) c.give(2, of_source * read(share));
+}
+
+constexpr Uses kUsesAll = uses_for_every_input(kUsesOutput | (1u << 0) | kIndex | (1u << 2));
+
+// scatter for the other modes, whose derivative uses more.
+const Primitive kScatterReduce = {
+    .name = "scatter_reduce",
+    .kind = Kind::opaque,
+    .infer = infer_as_first,
+    .vjp = combining_vjp<scatter_checked, gather_checked>,
+    .uses = kUsesAll,
+    .batch = batch_scatter,
+    .in_place = over_first,
+};
+const Primitive kScatterReduceAlongAxis = {
+    .name = "scatter_reduce_along_axis",
+    .kind = Kind::opaque,
+    .infer = infer_as_first,
+    .vjp = combining_vjp<scatter_along_checked, take_along_checked>,
+    .uses = kUsesAll,
+    .batch = batch_by_axis,
+    .in_place = over_first,
+};
+
 }  // namespace
 
-Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict) {
+Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict,
+                   std::string_view name) {
+  const std::string_view colon = name.empty() ? "" : ": ";
   if (!is_integer(index.dtype()))
-    fail(ErrorKind::index, "indices must be integers, or bool for a mask, got ", index.dtype());
+    fail(name.empty() ? ErrorKind::index : ErrorKind::type, name, colon, "indices must be integers",
+         name.empty() ? ", or bool for a mask, got " : ", got ", index.dtype());
   if (index.node().state == NodeState::scalar) {
     const int64_t given = item_as_int(index);
     const int64_t value = given < 0 && !strict ? given + size : given;
     if (value < 0 || value >= size)
-      fail(ErrorKind::index, "index ", given, " is out of bounds for axis ", axis, " with size ",
-           size);
+      fail(ErrorKind::index, name, colon, "index ", given, " is out of bounds for axis ", axis,
+           " with size ", size);
     return scalar(value, DType::int64);
   }
-  return record(kCheckIndex, {index}, {size, int64_t(axis), strict});
+  const auto known = std::find(std::begin(kIndexNames), std::end(kIndexNames), name);
+  const int64_t place = known == std::end(kIndexNames) ? 0 : known - std::begin(kIndexNames);
+  return record(kCheckIndex, {index},
+                write_attrs(CheckIndexAttrs{size, int64_t(axis), strict, place}));
 }
 
 Tensor gather_checked(const Tensor& x, const Tensor& index, size_t axis) {
@@ -230,13 +297,15 @@ Tensor take_along_checked(const Tensor& x, const Tensor& index, size_t axis) {
 Tensor scatter_checked(const Tensor& x, const Tensor& index, const Tensor& source, size_t axis,
                        ScatterMode mode) {
   if (index.size() == 0) return x;
-  return record(kScatter, {x, index, source}, write_attrs(AxisAttrs{int64_t(axis), mode}));
+  const Primitive& primitive = mode > kScatterAdd ? kScatterReduce : kScatter;
+  return record(primitive, {x, index, source}, write_attrs(AxisAttrs{int64_t(axis), mode}));
 }
 
 Tensor scatter_along_checked(const Tensor& x, const Tensor& index, const Tensor& source,
                              size_t axis, ScatterMode mode) {
   if (index.size() == 0) return x;
-  return record(kScatterAlongAxis, {x, index, source}, write_attrs(AxisAttrs{int64_t(axis), mode}));
+  const Primitive& primitive = mode > kScatterAdd ? kScatterReduceAlongAxis : kScatterAlongAxis;
+  return record(primitive, {x, index, source}, write_attrs(AxisAttrs{int64_t(axis), mode}));
 }
 
 Shape scatter_shape(const Tensor& x, const Tensor& index, size_t axis) {

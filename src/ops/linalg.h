@@ -67,6 +67,10 @@ Tensors by_lapack(const char* op, Tensors xs, F&& f) {
   return results;
 }
 
+// ---- linalg_norms.cc ---------------------------------------------------------------------------
+// The norm of floating or complex x over axes, which are in order and not negative.
+Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double order);
+
 // ---- linalg_solve.cc ---------------------------------------------------------------------------
 Tensor inv(const Tensor& x);
 // Batches of a and b are equal; b is a stack of matrices.

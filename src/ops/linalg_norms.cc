@@ -9,10 +9,11 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The root of sums of squares, with the derivative 0 where all are 0.
-Tensor root(const Tensor& sums) {
+// The root of sums of positive powers, with the derivative 0 where all are 0.
+Tensor root(const Tensor& sums, double order) {
   const Tensor zero = equal(sums, constant(0));
-  return where(zero, constant(0), sqrt(where(zero, constant(1), sums)));
+  const Tensor rest = where(zero, constant(1), sums);
+  return where(zero, constant(0), order == 2 ? sqrt(rest) : pow(rest, constant(1 / order)));
 }
 
 bool is_empty_over(const Tensor& x, const Dims& axes) {
@@ -25,9 +26,10 @@ Tensor zeros_without(const Tensor& x, const Dims& axes, bool keepdims) {
   return sum(abs(x), axes, keepdims);
 }
 
-// Of the numbers along axes, which are normalised.
+}  // namespace
+
 Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double order) {
-  if (order == 2) return root(sum(squared_size(x), axes, keepdims));
+  if (order == 2) return root(sum(squared_size(x), axes, keepdims), 2);
   const Tensor size = abs(x);
   if (order == 1) return sum(size, axes, keepdims);
   if (order == kInfinity)
@@ -38,8 +40,11 @@ Tensor vector_norm(const Tensor& x, const Dims& axes, bool keepdims, double orde
     return min(size, axes, keepdims);
   }
   if (order == 0) return sum(astype(not_equal(x, constant(0)), size.dtype()), axes, keepdims);
-  return pow(sum(pow(size, constant(order)), axes, keepdims), constant(1 / order));
+  const Tensor sums = sum(pow(size, constant(order)), axes, keepdims);
+  return order > 0 ? root(sums, order) : pow(sums, constant(1 / order));
 }
+
+namespace {
 
 // The largest (or smallest) of sums along the other axis of the matrix.
 Tensor extreme_sum(const Tensor& x, int64_t axis, bool greatest, bool keepdims) {
@@ -60,7 +65,7 @@ Tensor of_singular_values(const Tensor& x, double order, bool keepdims) {
   return keepdims ? expand_dims(expand_dims(norm, -1), -1) : norm;
 }
 
-Tensor matrix_norm(const Tensor& x, const std::string& order, bool keepdims) {
+Tensor matrix_norm(const Tensor& x, const std::string& order, bool keepdims, const char* op) {
   const int64_t rank = int64_t(x.rank());
   if (order == "fro") return vector_norm(x, {rank - 2, rank - 1}, keepdims, 2);
   if (order == "nuc") return of_singular_values(x, 1, keepdims);
@@ -70,10 +75,49 @@ Tensor matrix_norm(const Tensor& x, const std::string& order, bool keepdims) {
   if (order == "-1") return extreme_sum(x, -2, false, keepdims);
   if (order == "inf") return extreme_sum(x, -1, true, keepdims);
   if (order == "-inf") return extreme_sum(x, -1, false, keepdims);
-  fail(ErrorKind::value,
-       "linalg.matrix_norm: ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, "
-       "got ",
-       order);
+  fail(ErrorKind::value, op, ": ord must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got ", order);
+}
+
+bool needs_lapack(const std::string& order) {
+  return order == "nuc" || order == "2" || order == "-2";
+}
+
+// Of all numbers, or over one axis of vectors, or two of matrices.
+Tensor norm(const Tensor& x, const Args& a) {
+  constexpr const char* kOp = "linalg.norm";
+  const bool everything = !a.has(1), keepdims = a.boolean(2);
+  if (everything && !a.has(3)) return vector_norm(x, all_axes(x), keepdims, 2);
+  Dims axes;
+  for (const int64_t axis : a.axes(1, x.rank()))
+    axes.push_back(normalize_axis(axis, x.rank(), kOp));
+  normalize_axes(axes, x.rank(), kOp);  // none twice
+  const std::string order = a.order(3, axes.size() == 1 ? "2" : "fro");
+  if (axes.size() == 1) {
+    require(order != "fro" && order != "nuc", kOp, ": ord '", order, "' is a norm of matrices");
+    return vector_norm(x, axes, keepdims, std::stod(order));
+  }
+  require(axes.size() == 2, kOp, ": with ord, axis must be one or two axes, got ", axes);
+  Dims last;
+  for (const int64_t axis : all_axes(x))
+    if (axis != axes[0] && axis != axes[1]) last.push_back(axis);
+  last.append(axes.begin(), axes.end());
+  if (needs_lapack(order)) require_lapack(kOp);
+  const Tensor y = matrix_norm(permute_dims(x, last), order, false, kOp);
+  return keepdims ? expand_dims(y, axes) : y;
+}
+
+Tensor condition(const Tensor& x, const std::string& order) {
+  constexpr const char* kOp = "linalg.cond";
+  check_matrix(x, kOp);
+  if (order == "2" || order == "-2") {
+    const Tensor s = svdvals(x);
+    const int64_t k = s.shape().back();
+    require(k > 0, kOp, ": x of shape ", x.shape(), " is empty");
+    const Tensor first = part_of(s, s.rank() - 1, 0, 1), last = part_of(s, s.rank() - 1, k - 1, k);
+    return squeeze(order == "2" ? first / last : last / first, {-1});
+  }
+  check_square(x, kOp);
+  return matrix_norm(x, order, false, kOp) * matrix_norm(inv(x), order, false, kOp);
 }
 
 // 16-bit floats are summed up in float32.
@@ -81,10 +125,6 @@ template <class F>
 Tensors widened_norm(const Tensor& x, const char* op, F&& norm) {
   check_inexact(x, op);
   return {astype(norm(is_complex(x.dtype()) ? x : widened(x)), real_dtype(x.dtype()))};
-}
-
-bool needs_lapack(const std::string& order) {
-  return order == "nuc" || order == "2" || order == "-2";
 }
 
 // clang-format off
@@ -119,7 +159,7 @@ const Family kLinalgNorms("Linear algebra: norms", {
            if (needs_lapack(order)) require_lapack("linalg.matrix_norm");
            return widened_norm(a.tensor(0), "linalg.matrix_norm", [&](const Tensor& x) {
              check_matrix(x, "linalg.matrix_norm");
-             return matrix_norm(x, order, a.boolean(1));
+             return matrix_norm(x, order, a.boolean(1), "linalg.matrix_norm");
            });
          },
      .samples = "f(3, 4);;f(2, 3, 4), keepdims=True;;f(3, 4), ord='nuc';;f(2, 3, 3), ord=2;;"
@@ -129,6 +169,41 @@ const Family kLinalgNorms("Linear algebra: norms", {
      .reference = "numpy.linalg.matrix_norm",
      .differentiable = true,
      .tolerance = 1e-5},
+    {.name = "linalg.norm",
+     .parameters = "x: Tensor, /, *, axis: ints? = None, keepdims: bool = False, "
+                   "ord: float|str? = None",
+     .doc = "The norm of all numbers, the root of the sum of squares; with axis (or ord, of a vector "
+            "or a matrix) the vector_norm along one axis or the matrix_norm over two, by default "
+            "that root too. ValueError for an ord that those do not know.",
+     .call =
+         [](const Args& a) {
+           return widened_norm(a.tensor(0), "linalg.norm",
+                               [&](const Tensor& x) { return norm(x, a); });
+         },
+     .samples = "f(2, 3, 4);;f(5), ord=1;;f(3, 4), ord=2;;f(3, 4), axis=1, keepdims=True;;"
+                "f(2, 3, 4), axis=(2, 0), ord='nuc';;f(2, 3, 4), axis=(0, 1), keepdims=True;;"
+                "f(3, 4), ord=-float('inf');;f(4), ord=float('inf');;c(3, 4);;f(3, 0)",
+     .reference = "lambda x, axis=None, keepdims=False, ord=None: numpy.linalg.norm(x, ord, axis, "
+                  "keepdims)",
+     .differentiable = true,
+     .tolerance = 1e-5},
+    {.name = "linalg.cond",
+     .parameters = "x: Tensor, /, *, ord: float|str? = None",
+     .doc = "How errors grow where matrices (..., M, N) are solved with: the norm of x times that of "
+            "its inverse, for the norms of matrix_norm; by default 2, the largest singular value "
+            "over the smallest, which x need not be square for. LinAlgError for a singular matrix "
+            "and another norm.",
+     .call =
+         [](const Args& a) {
+           return by_lapack("linalg.cond", {a.tensor(0)}, [&](const Tensors& xs) {
+             return Tensors{condition(xs[0], a.order(1, "2"))};
+           });
+         },
+     .samples = "square(3);;f(2, 4, 3);;square(2, 3), ord='fro';;square(3), ord=1;;square(3), ord=-2;;"
+                "square(3), ord=float('inf');;c(3, 3)",
+     .reference = "lambda x, ord=None: numpy.linalg.cond(x, ord)",
+     .differentiable = true,
+     .tolerance = 2e-5},
 });
 // clang-format on
 

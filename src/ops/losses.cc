@@ -1,30 +1,11 @@
 // Losses. Computed in at least float32; `reduction` is 'mean', 'sum' or 'none'.
+#include "ops/losses.h"
+
 #include "ops/indexing.h"
 #include "ops/op.h"
 
 namespace tegula {
 namespace {
-
-enum class Reduction { mean, sum, none };
-
-Reduction reduction_named(const std::string& name, const char* op) {
-  if (name == "mean") return Reduction::mean;
-  if (name == "sum") return Reduction::sum;
-  require(name == "none", op, ": reduction must be 'mean', 'sum' or 'none', got '", name, "'");
-  return Reduction::none;
-}
-
-Tensor total(const Tensor& x) { return sum(x, all_axes(x), false); }
-
-Tensor reduce_loss(const Tensor& loss, Reduction reduction) {
-  if (reduction == Reduction::none) return loss;
-  return reduction == Reduction::sum ? total(loss) : mean(loss, all_axes(loss), false);
-}
-
-void check_same_shape(const Tensor& a, const Tensor& b, const char* op) {
-  require(a.shape() == b.shape(), op, ": input and target have different shapes, ", a.shape(),
-          " and ", b.shape());
-}
 
 // What the losses over classes take beside scores and labels.
 struct ClassOptions {

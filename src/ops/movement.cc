@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/trace.h"
+#include "ops/arrays.h"
 #include "ops/batching.h"
 #include "ops/indexing.h"
 #include "ops/op.h"
@@ -71,27 +72,6 @@ Tensor flatten(const Tensor& x, int64_t start, int64_t end) {
     if (i == last) shape.push_back(merged);
   }
   return reshape(x, shape);
-}
-
-Tensor moveaxis(const Tensor& x, const Dims& source, const Dims& destination) {
-  require(source.size() == destination.size(), "moveaxis: source ", source, " and destination ",
-          destination, " differ in length");
-  normalize_axes(source, x.rank(), "moveaxis");
-  normalize_axes(destination, x.rank(), "moveaxis");
-  Dims axes(x.rank(), -1);
-  std::vector<bool> moved(x.rank());
-  for (size_t i = 0; i < source.size(); ++i) {
-    const int64_t from = normalize_axis(source[i], x.rank(), "moveaxis");
-    axes[size_t(normalize_axis(destination[i], x.rank(), "moveaxis"))] = from;
-    moved[size_t(from)] = true;
-  }
-  size_t next = 0;
-  for (int64_t& axis : axes) {
-    if (axis >= 0) continue;
-    while (moved[next]) ++next;
-    axis = int64_t(next++);
-  }
-  return permute_dims(x, axes);
 }
 
 Tensor swapaxes(const Tensor& x, int64_t a, int64_t b) {
@@ -202,14 +182,6 @@ Tensor concat_flat(const Tensors& xs) {
   Tensors flat;
   for (const Tensor& x : xs) flat.push_back(reshape(x, {-1}));
   return concat(flat, 0);
-}
-
-// A single int stands for one per axis.
-Dims per_axis(const Dims& given, size_t rank, const char* what) {
-  if (given.size() == 1) return Dims(rank, given[0]);
-  require(given.size() == rank, "pad: ", what, " needs one int or one for each of the ", rank,
-          " axes, got ", given);
-  return given;
 }
 
 Dims optional_axes(const Args& a, size_t i) { return a.axes(i, a.tensor(0).rank()); }
@@ -394,19 +366,6 @@ const Family kJoining("Joining and rearranging", {
      .samples = "f(3, 4), (2, 3);;f(3), (2, 2);;f(2, 3), 2",
      .reference = "numpy.tile",
      .differentiable = true},
-    {.name = "pad",
-     .parameters = "x: Tensor, before: ints, after: ints, value: Tensor = 0",
-     .doc = "x with value put before and after its elements: so many along each axis.",
-     .call =
-         [](const Args& a) {
-           const Tensor& x = a.tensor(0);
-           return Tensors{pad(x, per_axis(a.ints(1), x.rank(), "before"),
-                              per_axis(a.ints(2), x.rank(), "after"), a.tensor(3))};
-         },
-     .samples = "f(2, 3), 1, 2;;f(2, 3), (0, 1), (2, 0), 1.5;;f(3), 0, 0",
-     .reference = "lambda x, before, after, value=0: numpy.pad(x, list(zip(numpy.broadcast_to("
-                  "before, x.ndim), numpy.broadcast_to(after, x.ndim))), constant_values=value)",
-     .differentiable = true},
 });
 // clang-format on
 
@@ -429,6 +388,27 @@ Tensor slice_update(const Tensor& x, const Tensor& v, const Dims& starts, const 
   if (whole) return v;
   if (v.size() == 0) return x;
   return record(kSliceUpdate, {x, v}, Attrs(steps.begin(), steps.end()), starts);
+}
+
+Tensor moveaxis(const Tensor& x, const Dims& source, const Dims& destination) {
+  require(source.size() == destination.size(), "moveaxis: source ", source, " and destination ",
+          destination, " differ in length");
+  normalize_axes(source, x.rank(), "moveaxis");
+  normalize_axes(destination, x.rank(), "moveaxis");
+  Dims axes(x.rank(), -1);
+  std::vector<bool> moved(x.rank());
+  for (size_t i = 0; i < source.size(); ++i) {
+    const int64_t from = normalize_axis(source[i], x.rank(), "moveaxis");
+    axes[size_t(normalize_axis(destination[i], x.rank(), "moveaxis"))] = from;
+    moved[size_t(from)] = true;
+  }
+  size_t next = 0;
+  for (int64_t& axis : axes) {
+    if (axis >= 0) continue;
+    while (moved[next]) ++next;
+    axis = int64_t(next++);
+  }
+  return permute_dims(x, axes);
 }
 
 Tensor flip(const Tensor& x, const Dims& given) {

@@ -73,8 +73,8 @@ class Args {
 struct Op {
   // Of the function in `tegula`; "linalg.inv" is inv in the module tegula.linalg instead.
   std::string_view name;
-  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False". The
-  // first one may be "*arrays: Tensors".
+  // As in a Python signature: "x: Tensor, /, axis: ints? = None, *, keepdims: bool = False". One
+  // may be "*arrays: Tensors"; those before it go without their names.
   std::string_view parameters;
   std::string_view doc;       // one line, then details if any
   Tensors (*call)(const Args& args);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "graph/attrs.h"
 #include "graph/generator.h"
@@ -31,6 +32,10 @@ Tensor tanh(const Tensor& x);
 Tensor erf(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
 Tensor round(const Tensor& x);
+Tensor floor(const Tensor& x);
+Tensor trunc(const Tensor& x);
+Tensor tan(const Tensor& x);
+Tensor exp2(const Tensor& x);
 Tensor isnan(const Tensor& x);
 Tensor isinf(const Tensor& x);
 Tensor isfinite(const Tensor& x);
@@ -76,6 +81,12 @@ inline Tensor constant(double value) { return scalar(value, DType::float32, true
 DType common_dtype(const Tensor& a, const Tensor& b);
 // The dtype of a result in floating point: of x if it is floating or complex, else float32.
 DType float_dtype(DType dtype);
+
+// ---- special.cc, numeric.cc ------------------------------------------------------------------
+// A function of single elements with a kernel of its own, such as "lgamma", by the kernel's name.
+Tensor special(std::string_view name, const Tensors& operands);
+Tensor xlogy(const Tensor& x, const Tensor& y);    // x log y, 0 where x is 0 and y no NaN
+Tensor xlog1py(const Tensor& x, const Tensor& y);  // x log(1 + y), likewise
 
 // ---- complex.cc: a real x is its own real part and conjugate ---------------------------------
 Tensor real(const Tensor& x);

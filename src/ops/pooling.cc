@@ -53,12 +53,12 @@ const Primitive kMaxPool = {
 
 Tensor whole(int64_t value) { return scalar(double(value), DType::int64, true); }
 
-// What each window takes of g (N, C, axes...): the element it chose of the pooled image.
-Tensor take_choices(const Tensor& choices, const Tensor& g, const PoolAttrs& pool) {
+// Where in its image, whose axes are made one, each window's choice (N, C, windows...) is.
+Tensor chosen_places(const Tensor& choices, const PoolAttrs& pool) {
   const Tensor number = astype(choices, DType::int64);
   Tensor index;
   int64_t inner = pool.taps();
-  for (size_t axis = first_axis(g.shape()); axis < kAxes; ++axis) {
+  for (size_t axis = first_axis(choices.shape()); axis < kAxes; ++axis) {
     inner /= pool.kernel[axis];
     const Tensor tap = remainder(floor_divide(number, whole(inner)), whole(pool.kernel[axis]));
     const Tensor window = iota(pool.grid[axis]);
@@ -70,7 +70,13 @@ Tensor take_choices(const Tensor& choices, const Tensor& g, const PoolAttrs& poo
     const Tensor position = reshape(start, along) + tap * whole(pool.dilation[axis]);
     index = index ? index * whole(pool.size[axis]) + position : position;
   }
-  const Shape windows = number.shape();
+  return index;
+}
+
+// What each window takes of g (N, C, axes...): the element it chose of the pooled image.
+Tensor take_choices(const Tensor& choices, const Tensor& g, const PoolAttrs& pool) {
+  const Tensor index = chosen_places(choices, pool);
+  const Shape windows = index.shape();
   const int64_t n = windows[0], c = windows[1];
   const Tensor picked =
       take_along_axis(reshape(g, {n, c, pool.size[0] * pool.size[1] * pool.size[2]}),
@@ -210,13 +216,16 @@ PoolAttrs adaptive_attrs(const Call& call, const Shape& x) {
   return pool;
 }
 
-Tensor maxima(const Tensor& x, const PoolAttrs& pool, const Call& call) {
+Tensors maxima_and_choices(const Tensor& x, const PoolAttrs& pool, const Call& call) {
   int64_t taps = 1;
   for (int64_t kernel : pool.kernel) {
     require(taps <= 2 * kMost / kernel, call.op, ": the window is too large");
     taps *= kernel;
   }
-  return record_all(kMaxPool, {&x, 1}, write_attrs(pool))[0];
+  return record_all(kMaxPool, {&x, 1}, write_attrs(pool));
+}
+Tensor maxima(const Tensor& x, const PoolAttrs& pool, const Call& call) {
+  return maxima_and_choices(x, pool, call)[0];
 }
 
 template <size_t kRank>
@@ -225,6 +234,77 @@ Tensors call_max_pool(const Args& a) {
   const Tensor x = call.image();
   const PoolAttrs pool = window_attrs(call, x.shape(), call.per_axis(4, "dilation"), a.boolean(5));
   return call.finished(maxima(x, pool, call));
+}
+
+template <size_t kRank>
+Tensors call_max_pool_with_indices(const Args& a) {
+  const Call call{a, kRank, "max_pool" + std::to_string(kRank) + "d_with_indices"};
+  const Tensor x = call.image();
+  const PoolAttrs pool = window_attrs(call, x.shape(), call.per_axis(4, "dilation"), a.boolean(5));
+  const Tensors both = maxima_and_choices(x, pool, call);
+  return {call.finished(both[0])[0], call.finished(chosen_places(both[1], pool))[0]};
+}
+
+// Each of x's elements where the indices say, in zeros.
+template <size_t kRank>
+Tensors call_max_unpool(const Args& a) {
+  const Call call{a, kRank, "max_unpool" + std::to_string(kRank) + "d"};
+  const Tensor x = call.image();
+  const Tensor& given = a.tensor(1);
+  require(given.shape() == a.tensor(0).shape(), call.op, ": indices of shape ", given.shape(),
+          " are not one for each element of x of shape ", a.tensor(0).shape());
+  if (!is_integer(given.dtype()))
+    fail(ErrorKind::type, call.op, ": indices must be integers, got ", given.dtype());
+  const Dims kernels = call.per_axis(2, "kernel_size"), paddings = call.per_axis(4, "padding");
+  const Dims strides = a.has(3) ? call.per_axis(3, "stride") : kernels;
+  Shape shape{x.shape()[0], x.shape()[1]};
+  int64_t area = 1, count = 1;
+  for (size_t i = 0; i < kRank; ++i) {
+    for (const int64_t n : {kernels[i], strides[i]})
+      require(n > 0 && n < kMost, call.op, ": kernel_size and stride must be positive, got ", n);
+    require(paddings[i] >= 0 && paddings[i] < kMost, call.op,
+            ": padding must not be negative, got ", paddings[i]);
+    const int64_t size = a.has(5)
+                             ? call.per_axis(5, "output_size")[i]
+                             : (x.shape()[2 + i] - 1) * strides[i] - 2 * paddings[i] + kernels[i];
+    require(size > 0 && size < kMost, call.op, ": makes an axis of size ", size,
+            "; give output_size");
+    shape.push_back(size);
+    area *= size;
+    count *= x.shape()[2 + i];
+    require(area < kMost * 4, call.op, ": the result is too large");
+  }
+  checked_numel(shape, "max_unpool");
+  const Shape flat{shape[0], shape[1], count};
+  const Tensor index = astype(reshape(given, flat), DType::int64);
+  const Tensor y = scatter_along_axis(zeros({shape[0], shape[1], area}, x.dtype()), index,
+                                      reshape(x, flat), 2, kScatterSet);
+  return call.finished(reshape(y, shape));
+}
+
+// The norm of every window: the mean of powers, times their number.
+template <size_t kRank>
+Tensors call_lp_pool(const Args& a) {
+  const Call call{a, kRank, "lp_pool" + std::to_string(kRank) + "d"};
+  const double order = a.real(4);
+  require(order > 0 && order < 1e3, call.op, ": norm_type must be positive, got ", order);
+  const Tensor x = call.image();
+  const PoolAttrs pool = window_attrs(call, x.shape(), Dims(kRank, 1), a.boolean(5));
+  PoolAttrs whole = pool;  // windows that reach beyond the padding see zeros
+  whole.count_padding = 1;
+  Dims none(x.rank(), 0), after = none;
+  for (size_t i = 0, axis = kAxes - kRank; axis < kAxes; ++i, ++axis) {
+    const int64_t end = (pool.grid[axis] - 1) * pool.stride[axis] + pool.kernel[axis];
+    after[2 + i] = std::max<int64_t>(0, end - pool.size[axis] - 2 * pool.padding[axis]);
+    whole.size[axis] += after[2 + i];
+  }
+  const Tensor wide = pad(widened(x), none, after, constant(0));
+  const Tensor powers = order == 2 ? square(wide) : pow(abs(wide), constant(order));
+  const Tensor sums =
+      record(kAvgPool, {powers}, write_attrs(whole)) * constant(double(pool.taps()));
+  const Tensor zero = equal(sums, constant(0)), some = where(zero, constant(1), sums);
+  const Tensor root = order == 2 ? sqrt(some) : pow(some, constant(1 / order));
+  return call.finished(astype(where(zero, constant(0), root), x.dtype()));
 }
 
 template <size_t kRank>
@@ -291,6 +371,32 @@ Op pool_row(std::string_view reference, std::string_view doc, Tensors (*call)(co
           .differentiable = true};
 }
 
+Op with_indices_row(std::string_view reference, std::string_view doc, Tensors (*call)(const Args&),
+                    std::string_view samples) {
+  Op row = pool_row(reference, doc, call, samples);
+  row.returns_tuple = true;
+  return row;
+}
+
+Op unpool_row(std::string_view reference, std::string_view doc, Tensors (*call)(const Args&),
+              std::string_view samples) {
+  Op row = pool_row(reference, doc, call, samples);
+  row.parameters =
+      "x: Tensor, indices: Tensor, kernel_size: ints, stride: ints? = None, padding: ints = 0, "
+      "output_size: ints? = None";
+  return row;
+}
+
+Op lp_row(std::string_view reference, std::string_view doc, Tensors (*call)(const Args&),
+          std::string_view samples) {
+  Op row = pool_row(reference, doc, call, samples);
+  row.parameters =
+      "x: Tensor, kernel_size: ints, stride: ints? = None, padding: ints = 0, "
+      "norm_type: float = 2.0, ceil_mode: bool = False";
+  row.tolerance = 1e-5;
+  return row;
+}
+
 // clang-format off
 const Family kPooling("Pooling", {
     pool_row("reference.max_pool1d",
@@ -313,6 +419,52 @@ const Family kPooling("Pooling", {
              "arguments are those of max_pool2d.",
              call_max_pool<3>,
              "f(2, 3, 4, 5, 4), 2;;f(1, 2, 5, 4, 6), (2, 3, 3), (1, 2, 2), (1, 0, 1), 1, True"),
+    with_indices_row("reference.max_pool1d_with_indices",
+             "max_pool1d, and where each maximum is in its sequence, as int64; see "
+             "max_pool2d_with_indices.",
+             call_max_pool_with_indices<1>, "f(2, 3, 9), 2;;f(3, 7), 3, 1"),
+    with_indices_row("reference.max_pool2d_with_indices",
+             "max_pool2d, and where each maximum is in its image, as int64: the number of the "
+             "element in row-major order, which max_unpool2d takes.",
+             call_max_pool_with_indices<2>,
+             "f(2, 3, 6, 8), 2;;f(2, 3, 7, 6), (3, 2), 2, 1;;f(3, 5, 5), 3, 1;;"
+             "f(1, 2, 9, 8), (3, 2), (1, 2), 1, (2, 3)"),
+    with_indices_row("reference.max_pool3d_with_indices",
+             "max_pool3d, and where each maximum is in its volume, as int64; see "
+             "max_pool2d_with_indices.",
+             call_max_pool_with_indices<3>, "f(2, 3, 4, 5, 4), 2"),
+    unpool_row("reference.max_unpool1d",
+             "Zeros with the elements of sequences x (N, C, L) or (C, L) where indices say; see "
+             "max_unpool2d.",
+             call_max_unpool<1>,
+             "f(1, 2, 3), numpy.array([[[1, 2, 5], [0, 3, 4]]]), 2;;"
+             "f(2, 2), numpy.array([[1, 2], [0, 3]]), 2, None, 0, 5"),
+    unpool_row("reference.max_unpool2d",
+             "Zeros with the elements of images x (N, C, H, W) or (C, H, W) where indices, as of "
+             "max_pool2d_with_indices, say; its arguments give the size of the result unless "
+             "output_size does. Of equal indices the last one counts. IndexError for one out of "
+             "range.",
+             call_max_unpool<2>,
+             "f(1, 2, 2, 2), numpy.array([[[[5, 2], [8, 15]], [[0, 3], [9, 11]]]]), 2;;"
+             "f(1, 1, 2), numpy.array([[[7, 1]]]), 2, (2, 2), 0, (3, 4)"),
+    unpool_row("reference.max_unpool3d",
+             "Zeros with the elements of volumes x (N, C, D, H, W) or (C, D, H, W) where indices "
+             "say; see max_unpool2d.",
+             call_max_unpool<3>,
+             "f(1, 1, 1, 1, 2), numpy.array([[[[[5, 2]]]]]), 2"),
+    lp_row("reference.lp_pool1d",
+             "The norm of every window of sequences x (N, C, L) or (C, L); see lp_pool2d.",
+             call_lp_pool<1>, "f(2, 3, 9), 2;;f(3, 8), 3, 2, 1, 3.0"),
+    lp_row("reference.lp_pool2d",
+             "The norm of every window of images x (N, C, H, W) or (C, H, W): the sum of |x| to the "
+             "power of norm_type, to the power of 1 / norm_type, with the derivative 0 for zeros. "
+             "Windows are those of avg_pool2d, padded zeros included.",
+             call_lp_pool<2>,
+             "f(2, 3, 6, 8), 2;;f(2, 3, 7, 6), (3, 2), 2, 1, 4.0;;f(3, 5, 5), 3, 1, 0, 1.0;;"
+             "f(0, 2, 4, 4), 2;;f(1, 2, 6, 5), 3, 2, 1, 2.0, True"),
+    lp_row("reference.lp_pool3d",
+             "The norm of every window of volumes x (N, C, D, H, W) or (C, D, H, W); see lp_pool2d.",
+             call_lp_pool<3>, "f(2, 2, 4, 5, 4), 2"),
     pool_row("reference.avg_pool1d",
              "The mean of every window of sequences x (N, C, L) or (C, L); the arguments are those "
              "of avg_pool2d.",

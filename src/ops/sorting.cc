@@ -119,6 +119,19 @@ void running_product_vjp(VjpContext& c, int64_t axis) {
   c.give(0, where(greater(zeros_seen, constant(0)), after, before));
 }
 
+// An extreme is the last element that attains it.
+void running_extreme_vjp(VjpContext& c, int64_t axis) {
+  const Tensor x = c.input(0), y = c.output();
+  Shape along(x.rank(), 1);
+  along[size_t(axis)] = x.shape()[size_t(axis)];
+  const Tensor attains = logical_or(equal(x, y), isnan(x));
+  const Tensor place =
+      where(attains, reshape(iota(along[size_t(axis)]), along), scalar(int64_t(0), DType::int64));
+  const Tensor at = cumulative(place, axis, kCumMax);
+  const Tensor blank = zeros(x.shape(), x.dtype());
+  c.give(0, scatter_along_checked(blank, at, c.grad(), size_t(axis), kScatterAdd));
+}
+
 const Primitive kCumulative = {
     .name = "cumulative",
     .kind = Kind::opaque,
@@ -129,7 +142,7 @@ const Primitive kCumulative = {
           const auto [axis, mode] = axis_attrs(c.attrs());
           if (mode == kCumSum) return c.give(0, running_sum_from_end(c.grad(), axis));
           if (mode == kCumProd) return running_product_vjp(c, axis);
-          fail(ErrorKind::unsupported, "cumulative extremes have no derivative");
+          running_extreme_vjp(c, axis);
         },
     .uses = {kX | kUsesOutput},
     .batch = batch_by_axis,

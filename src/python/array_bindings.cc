@@ -1,4 +1,9 @@
 // Functions that make tensors from other things, and the optimizer updates.
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "ops/einsum.h"
 #include "ops/ops.h"
 #include "python/bindings.h"
 #include "python/casters.h"
@@ -144,6 +149,18 @@ void add_array_functions(nb::module_& m) {
       },
       nb::arg("a"), nb::arg("b"), nb::sig("def promote_types(a: DTypeLike, b: DTypeLike) -> DType"),
       "The smallest dtype to which both convert.");
+  m.def(
+      "_einsum_order",
+      [](const std::string& subscripts, const std::vector<std::vector<int64_t>>& shapes) {
+        std::vector<Shape> given;
+        for (const auto& shape : shapes) given.emplace_back(shape.begin(), shape.end());
+        const ContractionOrder order = einsum_order(subscripts, given);
+        return std::make_pair(order.path, order.operations);
+      },
+      nb::arg("subscripts"), nb::arg("shapes"),
+      nb::sig("def _einsum_order(subscripts: str, shapes: Sequence[Sequence[int]]) -> "
+              "tuple[list[tuple[int, int]], float]"),
+      "The steps of einsum, and how many operations they are.");
   m.def("sgd_update", sgd, nb::arg("params"), nb::arg("grads"), nb::arg("velocities"),
         nb::arg("lr"), nb::arg("momentum"), nb::arg("dampening"), nb::arg("weight_decay"),
         nb::arg("nesterov") = false, nb::arg("maximize") = false,

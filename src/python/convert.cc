@@ -115,8 +115,11 @@ double to_double(PyObject* object, const char* op, const char* argument) {
                       (Py_TYPE(object)->tp_as_number->nb_float || PyIndex_Check(object));
   if (!number) wrong(op, argument, "a float", object);
   const double value = PyFloat_AsDouble(object);
-  if (value == -1 && PyErr_Occurred()) throw_python_error();
-  return value;
+  if (value != -1 || !PyErr_Occurred()) return value;
+  if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError))
+    throw_python_error();
+  PyErr_Clear();  // an array of several, say
+  wrong(op, argument, "a float", object);
 }
 
 bool to_bool(PyObject* object, const char* op, const char* argument) {
@@ -179,7 +182,12 @@ Tensors to_tensors(PyObject* object, const char* op, const char* argument) {
   if (!is_sequence(object) || PyIndex_Check(object)) {
     if (!is_tensor(object)) wrong(op, argument, wanted, object);
   }
-  PyObject* items = checked(PySequence_Fast(object, "argument must be a sequence of Tensors"));
+  PyObject* items = PySequence_Fast(object, "");
+  if (!items && PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+    wrong(op, argument, wanted, object);
+  }
+  checked(items);
   Tensors result;
   try {
     result.reserve(size_t(PySequence_Fast_GET_SIZE(items)));

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 
+#include "base/overflow.h"
 #include "ops/op.h"
 #include "python/compat.h"
 #include "python/convert.h"
@@ -32,7 +33,7 @@ struct Callable {
   size_t positional = 0;       // parameters that go without their name
   size_t positional_only = 0;  // those that never go with it
   bool gathers = false;        // the last positional one is a shape, which may be given as ints
-  bool variadic = false;       // the first one takes all that is given by position
+  size_t variadic = SIZE_MAX;  // the parameter that takes all the others given by position
   PyObject* result_type = nullptr;  // of a named tuple
   // Under PyTorch's names (renamed_operation): parameter i is number places[i] of the operation,
   // which may also be given by the operation's name for it.
@@ -199,27 +200,47 @@ void note_result(const Callable& c, PyObject* of, PyObject* view, const std::vec
   note_view(of, view, std::move(step));
 }
 
+// What f returns. An error of the operations that make this one up names this one first.
+template <class F>
+auto naming(const std::string& name, F&& f) {
+  const auto words = [&](const Error& error) {
+    const std::string said = error.what();
+    return said.starts_with(name + ":") ? said : name + ": " + said;
+  };
+  try {
+    return f();
+  } catch (const OverflowError& error) {
+    throw OverflowError(words(error));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::interrupted) throw;
+    throw Error(error.kind(), words(error));
+  }
+}
+
 // Calls with the arguments already sorted by parameter; null where not given.
 PyObject* run(const Callable& c, PyObject* const* values) {
   const size_t count = c.parameters->size();
   std::vector<Arg> arguments;
   arguments.reserve(count);
   const bool compat = c.compat || (compat_type && any_compat(values, count));
-  for (size_t i = 0; i < count; ++i) {
-    if (values[i]) {
-      arguments.push_back(convert(values[i], (*c.parameters)[i], c.name.c_str()));
-    } else if ((*c.parameters)[i].has_default) {
-      arguments.push_back(c.defaults[i]);
-    } else {
-      fail(ErrorKind::type, c.name, ": argument '", shown_name(c, i), "' is missing");
+  const Tensors results = naming(c.name, [&] {
+    for (size_t i = 0; i < count; ++i) {
+      if (values[i]) {
+        arguments.push_back(convert(values[i], (*c.parameters)[i], c.name.c_str()));
+      } else if ((*c.parameters)[i].has_default) {
+        arguments.push_back(c.defaults[i]);
+      } else {
+        fail(ErrorKind::type, c.name, ": argument '", shown_name(c, i), "' is missing");
+      }
     }
-  }
-  if (c.promotion != Promotion::none) promote_arguments(c, arguments);
-  const bool lifted = c.compat && settle_axes(c, arguments);
-  const DeviceScope scope(device_of_arguments(arguments));
-  Tensors results = c.op->call(Args(arguments));
-  if (lifted)
-    for (Tensor& result : results) result = reshape(result, {});
+    if (c.promotion != Promotion::none) promote_arguments(c, arguments);
+    const bool lifted = c.compat && settle_axes(c, arguments);
+    const DeviceScope scope(device_of_arguments(arguments));
+    Tensors found = c.op->call(Args(arguments));
+    if (lifted)
+      for (Tensor& result : found) result = reshape(result, {});
+    return found;
+  });
   if (!c.op->returns_tuple) {
     PyObject* result = wrap_like(compat, results.at(0));
     if (c.gives_view && result) note_result(c, values[0], result, arguments, 0);
@@ -268,20 +289,27 @@ PyObject* run_gathered(const Callable& c, PyObject* const* args, Py_ssize_t coun
   }
 }
 
-// meshgrid(x, y, indexing="ij"): the tensors are what is given by position.
+// meshgrid(x, y, indexing="ij"): the tensors are what is given by position; einsum("ij->i", x):
+// after the subscripts.
 PyObject* run_variadic(const Callable& c, PyObject* const* args, Py_ssize_t count,
                        PyObject* keywords) {
+  const size_t at = c.variadic;
+  if (size_t(count) < at)
+    fail(ErrorKind::type, c.name, ": argument '", c.names[size_t(count)], "' is missing");
   std::array<PyObject*, kMaxParameters> values;
-  parse_arguments(c.name.c_str(), std::span(c.names).subspan(1), 0, 0, args + count, 0, keywords,
-                  values.data() + 1);
-  values[0] = checked(PyTuple_New(count));
-  for (Py_ssize_t i = 0; i < count; ++i) PyTuple_SET_ITEM(values[0], i, Py_NewRef(args[i]));
+  std::copy_n(args, at, values.data());
+  parse_arguments(c.name.c_str(), std::span(c.names).subspan(at + 1), 0, 0, args + count, 0,
+                  keywords, values.data() + at + 1);
+  const Py_ssize_t rest = count - Py_ssize_t(at);
+  values[at] = checked(PyTuple_New(rest));
+  for (Py_ssize_t i = 0; i < rest; ++i)
+    PyTuple_SET_ITEM(values[at], i, Py_NewRef(args[at + size_t(i)]));
   try {
     PyObject* result = run(c, values.data());
-    Py_DECREF(values[0]);
+    Py_DECREF(values[at]);
     return result;
   } catch (...) {
-    Py_DECREF(values[0]);
+    Py_DECREF(values[at]);
     throw;
   }
 }
@@ -290,7 +318,7 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* ke
   return guarded([&] {
     const Callable& c = callable_of(self);
     const Py_ssize_t count = PyVectorcall_NARGS(flags);
-    if (c.variadic) return run_variadic(c, args, count, keywords);
+    if (c.variadic != SIZE_MAX) return run_variadic(c, args, count, keywords);
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
     parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data(),
@@ -376,9 +404,9 @@ const Callable* make_callable(const Op& op) {
     c->defaults.push_back(p.has_default ? parse_default(p) : Arg());
     if (!p.keyword_only) ++c->positional;
     if (p.positional_only) ++c->positional_only;
+    if (p.variadic) c->variadic = size_t(&p - all.data());
   }
   c->gathers = gathers_ints(op);
-  c->variadic = !all.empty() && all[0].variadic;
   if (!op.result.empty()) c->result_type = make_result_type(op);
   return c;
 }

@@ -209,8 +209,8 @@ PyObject* wrap_list(const Tensors& tensors) {
 }
 
 void pool_compat_type() {
-  if (compat_type->tp_basicsize == tensor_type->tp_basicsize &&
-      compat_type->tp_dictoffset == 0 && !PyType_HasFeature(compat_type, Py_TPFLAGS_MANAGED_DICT))
+  if (compat_type->tp_basicsize == tensor_type->tp_basicsize && compat_type->tp_dictoffset == 0 &&
+      !PyType_HasFeature(compat_type, Py_TPFLAGS_MANAGED_DICT))
     compat_type->tp_dealloc = deallocate;
 }
 

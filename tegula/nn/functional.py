@@ -6,6 +6,66 @@ from typing import Any
 
 import tegula as tg
 from tegula._core import Tensor, _bind_all
+from tegula.nn.functional_spatial import (
+    affine_grid as affine_grid,
+)
+from tegula.nn.functional_spatial import (
+    bilinear as bilinear,
+)
+from tegula.nn.functional_spatial import (
+    channel_shuffle as channel_shuffle,
+)
+from tegula.nn.functional_spatial import (
+    fold as fold,
+)
+from tegula.nn.functional_spatial import (
+    grid_sample as grid_sample,
+)
+from tegula.nn.functional_spatial import (
+    interpolate as interpolate,
+)
+from tegula.nn.functional_spatial import (
+    local_response_norm as local_response_norm,
+)
+from tegula.nn.functional_spatial import (
+    lp_pool1d as lp_pool1d,
+)
+from tegula.nn.functional_spatial import (
+    lp_pool2d as lp_pool2d,
+)
+from tegula.nn.functional_spatial import (
+    lp_pool3d as lp_pool3d,
+)
+from tegula.nn.functional_spatial import (
+    max_pool1d_with_indices as max_pool1d_with_indices,
+)
+from tegula.nn.functional_spatial import (
+    max_pool2d_with_indices as max_pool2d_with_indices,
+)
+from tegula.nn.functional_spatial import (
+    max_pool3d_with_indices as max_pool3d_with_indices,
+)
+from tegula.nn.functional_spatial import (
+    max_unpool1d as max_unpool1d,
+)
+from tegula.nn.functional_spatial import (
+    max_unpool2d as max_unpool2d,
+)
+from tegula.nn.functional_spatial import (
+    max_unpool3d as max_unpool3d,
+)
+from tegula.nn.functional_spatial import (
+    pad as pad,
+)
+from tegula.nn.functional_spatial import (
+    pixel_shuffle as pixel_shuffle,
+)
+from tegula.nn.functional_spatial import (
+    pixel_unshuffle as pixel_unshuffle,
+)
+from tegula.nn.functional_spatial import (
+    unfold as unfold,
+)
 
 
 def per_axis(value: Any, axes: int, name: str) -> tuple[int, ...]:
@@ -348,6 +408,60 @@ def log_softmax(input: Tensor, dim: int = -1) -> Tensor:
     return tg.log_softmax(input, axis=dim)
 
 
+def softmin(input: Tensor, dim: int = -1) -> Tensor:
+    """``softmax(-x)`` along ``dim``."""
+    return tg.softmin(input, axis=dim)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half of ``dim`` times the sigmoid of the second; Dauphin et al. 2017."""
+    return tg.glu(input, axis=dim)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """``x / max(|x|, eps)`` with the p-norm along ``dim``."""
+    return tg.normalize(input, p, axis=dim, eps=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between vectors along ``dim``."""
+    return tg.cosine_similarity(x1, x2, axis=dim, eps=eps)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Tensor:
+    """Draws from categories that can be differentiated; Jang et al. 2017, Maddison et al. 2017.
+
+    The softmax along ``dim`` of logits with Gumbel noise, divided by ``tau``. ``hard`` gives 1 at
+    the largest and 0 elsewhere, with the soft result's gradient.
+    """
+    if tau <= 0:
+        raise ValueError(f"gumbel_softmax: tau must be positive, got {tau}")
+    noise = tg.random.gumbel(shape=logits.shape, dtype=logits.dtype)
+    soft = tg.softmax((logits + noise) / tau, axis=dim)
+    if not hard:
+        return soft
+    first = tg.argmax(soft, axis=dim, keepdims=True)
+    places = tg.moveaxis(tg.arange(soft.shape[dim]).reshape((-1,) + (1,) * (soft.ndim - 1)), 0, dim)
+    return (tg.astype(places == first, soft.dtype) - soft).detach() + soft
+
+
+relu6 = tg.relu6
+hardtanh = tg.hardtanh
+hardsigmoid = tg.hardsigmoid
+hardswish = tg.hardswish
+selu = tg.selu
+celu = tg.celu
+mish = tg.mish
+prelu = tg.prelu
+logsigmoid = tg.log_sigmoid
+softsign = tg.softsign
+tanhshrink = tg.tanhshrink
+softshrink = tg.softshrink
+hardshrink = tg.hardshrink
+threshold = tg.threshold
+pairwise_distance = tg.pairwise_distance
+
+
 # ---- losses ----------------------------------------------------------------------------------
 
 
@@ -389,11 +503,8 @@ def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
     """``gap² / (2 beta)`` where ``|gap| < beta``, else ``|gap| - beta / 2``; Girshick 2015."""
-    if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    if beta == 0:
-        return l1_loss(input, target, reduction)
-    return huber_loss(input, target, reduction, beta) / beta
+    _same_shape("smooth_l1_loss", input, target)
+    return tg.smooth_l1_loss(input, target, reduction, beta)
 
 
 def huber_loss(
@@ -401,11 +512,22 @@ def huber_loss(
 ) -> Tensor:
     """``gap² / 2`` where ``|gap| < delta``, else ``delta (|gap| - delta / 2)``; Huber 1964."""
     _same_shape("huber_loss", input, target)
-    if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    gap = tg.abs(input - target)
-    near = gap * gap * 0.5
-    return _reduce(tg.where(gap < delta, near, (gap - 0.5 * delta) * delta), reduction)
+    return tg.huber_loss(input, target, reduction, delta)
+
+
+kl_div = tg.kl_div
+poisson_nll_loss = tg.poisson_nll_loss
+gaussian_nll_loss = tg.gaussian_nll_loss
+binary_cross_entropy = tg.binary_cross_entropy
+hinge_embedding_loss = tg.hinge_embedding_loss
+margin_ranking_loss = tg.margin_ranking_loss
+soft_margin_loss = tg.soft_margin_loss
+cosine_embedding_loss = tg.cosine_embedding_loss
+triplet_margin_loss = tg.triplet_margin_loss
+multi_margin_loss = tg.multi_margin_loss
+multilabel_margin_loss = tg.multilabel_margin_loss
+multilabel_soft_margin_loss = tg.multilabel_soft_margin_loss
+ctc_loss = tg.ctc_loss
 
 
 def binary_cross_entropy_with_logits(

@@ -54,13 +54,17 @@ class _MaxPool(_Pool):
         stride: Any = None,
         padding: Any = 0,
         dilation: Any = 1,
+        return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+        self.return_indices = return_indices
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, …) → (N, C, …), or both without N."""
-        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self._axes - 1]
+    def forward(self, x: Tensor) -> Any:
+        """(N, C, …) → (N, C, …), or both without N; with return_indices, two of those."""
+        plain = F.max_pool1d, F.max_pool2d, F.max_pool3d
+        both = F.max_pool1d_with_indices, F.max_pool2d_with_indices, F.max_pool3d_with_indices
+        pool: Any = (both if self.return_indices else plain)[self._axes - 1]
         return pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
 
@@ -117,6 +121,7 @@ class MaxPool2d(_MaxPool):
         stride: step of the window; the window itself unless said.
         padding: border on each side, at most half the window.
         dilation: distance of a window's elements.
+        return_indices: whether to give also where each maximum is, for ``MaxUnpool2d``.
         ceil_mode: whether a last window may reach beyond the padding.
     """
 
@@ -220,3 +225,79 @@ class AdaptiveAvgPool3d(_AdaptivePool):
     """
 
     _pool = staticmethod(F.adaptive_avg_pool3d)
+
+
+class _LPPool(_Pool):
+    def __init__(
+        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ) -> None:
+        super().__init__(kernel_size, stride, 0, 1, ceil_mode)
+        self.norm_type = norm_type
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, …) → (N, C, …), or both without N."""
+        pool = (F.lp_pool1d, F.lp_pool2d, F.lp_pool3d)[self._axes - 1]
+        return pool(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"norm_type={self.norm_type}, {super().extra_repr()}"
+
+
+class LPPool1d(_LPPool):
+    """The norm of each window of sequences, see ``LPPool2d``: (N, C, L) → (N, C, L')."""
+
+    _axes = 1
+
+
+class LPPool2d(_LPPool):
+    """The norm of each window: the sum of ``|x|`` to a power, to one over that power.
+
+    Args:
+        norm_type: the power.
+        kernel_size: of the window, as the stride an int or one for each axis.
+        stride: of the window, kernel_size unless said.
+        ceil_mode: whether a last window may reach beyond the image.
+    """
+
+    _axes = 2
+
+
+class LPPool3d(_LPPool):
+    """The norm of each window of volumes, see ``LPPool2d``: (N, C, D, H, W) → (N, C, …)."""
+
+    _axes = 3
+
+
+class _MaxUnpool(_Pool):
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__(kernel_size, stride, padding, 1, False)
+
+    def forward(self, x: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        """(N, C, …) and as many indices → (N, C, …), or all without N."""
+        unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self._axes - 1]
+        return unpool(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Puts sequences' maxima back, see ``MaxUnpool2d``: (N, C, L) → (N, C, L')."""
+
+    _axes = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """Zeros with maxima where ``MaxPool2d`` with ``return_indices`` found them.
+
+    Args:
+        kernel_size: and the others as those of the pooling.
+        stride: of the window, kernel_size unless said.
+        padding: around the images.
+    """
+
+    _axes = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Puts volumes' maxima back, see ``MaxUnpool2d``: (N, C, D, H, W) → (N, C, …)."""
+
+    _axes = 3

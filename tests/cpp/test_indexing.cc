@@ -32,6 +32,18 @@ void for_slices(const Shape& x, size_t axis, int64_t count, F&& f) {
             (o * count + k) * inner + i);
 }
 
+double combined(int64_t mode, double a, double b) {
+  if (mode == kScatterAdd) return a + b;
+  if (mode == kScatterMul) return a * b;
+  if (mode == kScatterMax) return std::max(a, b);
+  return mode == kScatterMin ? std::min(a, b) : b;
+}
+std::vector<int64_t> modes_of(DType dtype) {
+  std::vector<int64_t> modes{kScatterSet, kScatterAdd, kScatterMax, kScatterMin};
+  if (is_complex(dtype)) modes.resize(2);
+  return modes;
+}
+
 struct Case {
   Shape x, index;
   size_t axis;
@@ -47,31 +59,32 @@ TEST_CASE("check_index wraps, and names what is out of range") {
   for (DType dtype : kAllDTypes) {
     Array index(dtype, {3, 4}, Layout::flipped), out(DType::int64, {3, 4});
     if (!is_integer(dtype)) {
-      CHECK_THROWS_AS(index_kernel("check_index", {index.view()}, {out.view()}, {10, 0}), Error);
+      CHECK_THROWS_AS(index_kernel("check_index", {index.view()}, {out.view()}, {10, 0, 0, 0}),
+                      Error);
       continue;
     }
     for (int i = 0; i < 12; ++i) index.set(i, i % 10);
     if (is_signed_integer(dtype)) index.set(5, -10);
-    index_kernel("check_index", {index.view()}, {out.view()}, {10, 0});
+    index_kernel("check_index", {index.view()}, {out.view()}, {10, 0, 0, 0});
     for (int i = 0; i < 12; ++i) CHECK(out.get(i) == (i == 5 && index.get(5) < 0 ? 0 : i % 10));
     index.set(7, 12);
-    CHECK_THROWS_WITH_AS(index_kernel("check_index", {index.view()}, {out.view()}, {10, 0}),
+    CHECK_THROWS_WITH_AS(index_kernel("check_index", {index.view()}, {out.view()}, {10, 0, 0, 0}),
                          "index 12 is out of bounds for axis 0 with size 10", Error);
     if (is_signed_integer(dtype)) {
       index.set(7, -11);
-      CHECK_THROWS_WITH_AS(index_kernel("check_index", {index.view()}, {out.view()}, {10, 2}),
+      CHECK_THROWS_WITH_AS(index_kernel("check_index", {index.view()}, {out.view()}, {10, 2, 0, 0}),
                            "index -11 is out of bounds for axis 2 with size 10", Error);
     }
   }
   Array huge(DType::uint64, {1}), out(DType::int64, {1});
   huge.at<uint64_t>(0) = ~uint64_t(0);
-  CHECK_THROWS_WITH_AS(index_kernel("check_index", {huge.view()}, {out.view()}, {10, 0}),
+  CHECK_THROWS_WITH_AS(index_kernel("check_index", {huge.view()}, {out.view()}, {10, 0, 0, 0}),
                        "index 18446744073709551615 is out of bounds for axis 0 with size 10",
                        Error);
   Array many(DType::int32, {100000}), big_out(DType::int64, {100000});
   many.set(40000, -3);
   many.set(99999, 5);
-  CHECK_THROWS_WITH_AS(index_kernel("check_index", {many.view()}, {big_out.view()}, {2, 0}),
+  CHECK_THROWS_WITH_AS(index_kernel("check_index", {many.view()}, {big_out.view()}, {2, 0, 0, 0}),
                        "index -3 is out of bounds for axis 0 with size 2", Error);
 }
 
@@ -100,7 +113,7 @@ TEST_CASE("gather and scatter agree with loops") {
 
         Array src(dtype, shape, layout);
         src.fill(random);
-        for (int64_t mode : {kScatterSet, kScatterAdd}) {
+        for (int64_t mode : modes_of(dtype)) {
           Array expected(dtype, c.x), got(dtype, c.x), in_place(dtype, c.x);
           for (int64_t i = 0; i < x.size(); ++i) {
             expected.set(i, x.get(i));
@@ -108,7 +121,7 @@ TEST_CASE("gather and scatter agree with loops") {
           }
           for_slices(c.x, c.axis, count, [&](int64_t k, auto at, int64_t from) {
             const int64_t to = at(int64_t(index.get(k)));
-            expected.set(to, src.get(from) + (mode == kScatterAdd ? expected.get(to) : 0));
+            expected.set(to, combined(mode, expected.get(to), src.get(from)));
           });
           const Attrs attrs{int64_t(c.axis), mode};
           index_kernel("scatter", {x.view(), index.view(), src.view()}, {got.view()}, attrs);
@@ -174,12 +187,12 @@ TEST_CASE("along-axis gather and scatter agree with loops") {
         CHECK(same);
         Array src(dtype, c.index, layout);
         src.fill(random);
-        for (int64_t mode : {kScatterSet, kScatterAdd}) {
+        for (int64_t mode : modes_of(dtype)) {
           Array expected(dtype, c.x), got(dtype, c.x);
           for (int64_t i = 0; i < x.size(); ++i) expected.set(i, x.get(i));
           for (int64_t i = 0; i < src.size(); ++i) {
             const int64_t to = target(i);
-            expected.set(to, src.get(i) + (mode == kScatterAdd ? expected.get(to) : 0));
+            expected.set(to, combined(mode, expected.get(to), src.get(i)));
           }
           index_kernel("scatter_along_axis", {x.view(), index.view(), src.view()}, {got.view()},
                        {int64_t(c.axis), mode});
@@ -207,12 +220,12 @@ TEST_CASE("scatter add: order, one rounding and equal bits over threads") {
       index.fill(random, 0, int(c.x[axis]) - 1);
       CAPTURE(dtype);
       CAPTURE(c.x);
-      for (int64_t mode : {kScatterSet, kScatterAdd}) {
+      for (int64_t mode : modes_of(dtype)) {
         std::vector<float> expected(x.size());
         for (int64_t i = 0; i < x.size(); ++i) expected[i] = float(x.get(i));
         for_slices(c.x, axis, index.size(), [&](int64_t k, auto at, int64_t from) {
           float& to = expected[at(int64_t(index.get(k)))];
-          to = mode == kScatterAdd ? to + float(src.get(from)) : float(src.get(from));
+          to = float(combined(mode, to, src.get(from)));
         });
         check_threads(out, [&] {
           index_kernel("scatter", {x.view(), index.view(), src.view()}, {out.view()},
@@ -223,6 +236,84 @@ TEST_CASE("scatter add: order, one rounding and equal bits over threads") {
         CHECK(out.memory == rounded.memory);
       }
     }
+}
+
+TEST_CASE("scattered products agree with loops") {
+  std::mt19937 random(6);
+  for (DType dtype : kAllDTypes) {
+    Array x(dtype, {4, 20}), index(DType::int64, {5}), src(dtype, {5, 20}, Layout::gaps);
+    x.fill(random, 1, 2);
+    src.fill(random, 1, 2);
+    index.fill(random, 0, 3);
+    Array expected(dtype, {4, 20}), got(dtype, {4, 20});
+    for (int64_t i = 0; i < x.size(); ++i) expected.set(i, x.get(i));
+    for (int64_t i = 0; i < src.size(); ++i) {
+      const int64_t to = int64_t(index.get(i / 20)) * 20 + i % 20;
+      expected.set(to, expected.get(to) * src.get(i));
+    }
+    index_kernel("scatter_reduce", {x.view(), index.view(), src.view()}, {got.view()},
+                 {0, kScatterMul});
+    CAPTURE(dtype);
+    CHECK(got.memory == expected.memory);
+  }
+}
+
+TEST_CASE("many rows are grouped in buckets, in their order") {
+  std::mt19937 random(7);
+  const int64_t count = 300000, extent = 70000, width = 16;
+  Array x(DType::float32, {extent, width}), index(DType::int64, {count}),
+      src(DType::float32, {count, width}), out(DType::float32, {extent, width});
+  index.fill(random, 0, int(extent) - 1);
+  std::normal_distribution<float> normal;
+  std::vector<float> expected(size_t(x.size()), 0.0f);
+  for (int64_t i = 0; i < x.size(); ++i) x.set(i, 0);
+  for (int64_t i = 0; i < src.size(); ++i) {
+    const float value = normal(random);
+    src.set(i, value);
+    expected[size_t(int64_t(index.get(i / width)) * width + i % width)] += value;
+  }
+  check_threads(out, [&] {
+    index_kernel("scatter", {x.view(), index.view(), src.view()}, {out.view()}, {0, kScatterAdd});
+  });
+  bool same = true;
+  for (int64_t i = 0; i < x.size(); ++i) same &= float(out.get(i)) == expected[size_t(i)];
+  CHECK(same);
+}
+
+TEST_CASE("embedding_bag agrees with a loop, and refuses wrong offsets") {
+  std::mt19937 random(8);
+  for (DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64})
+    for (Layout layout : kLayouts)
+      for (int64_t mode : {kBagSum, kBagMean, kBagMax}) {
+        Array table(dtype, {9, 5}, layout), index(DType::int64, {12}), offsets(DType::int64, {4}),
+            out(dtype, {4, 5});
+        table.fill(random);
+        index.fill(random, 0, 8);
+        const int64_t starts[] = {0, 3, 3, 7, 12};
+        for (int64_t b = 0; b < 4; ++b) offsets.set(b, double(starts[b]));
+        index_kernel("embedding_bag", {table.view(), index.view(), offsets.view()}, {out.view()},
+                     {mode});
+        Array expected(dtype, {4, 5});
+        for (int64_t b = 0; b < 4; ++b)
+          for (int64_t j = 0; j < 5; ++j) {
+            float total = 0;
+            for (int64_t i = starts[b]; i < starts[b + 1]; ++i) {
+              const float value = float(table.get(int64_t(index.get(i)) * 5 + j));
+              total = mode != kBagMax ? total + value : i == starts[b] ? value : std::max(total, value);
+            }
+            const int64_t count = std::max<int64_t>(1, starts[b + 1] - starts[b]);
+            expected.set(b * 5 + j, mode == kBagMean && dtype == DType::float64
+                                        ? double(total) / double(count)
+                                        : mode == kBagMean ? total / float(count) : total);
+          }
+        CAPTURE(dtype);
+        CAPTURE(mode);
+        CHECK(out.memory == expected.memory);
+        offsets.set(1, 8);
+        CHECK_THROWS_AS(index_kernel("embedding_bag", {table.view(), index.view(), offsets.view()},
+                                     {out.view()}, {mode}),
+                        Error);
+      }
 }
 
 TEST_CASE("scatter_along_axis: equal bits over threads, on both loop orders") {

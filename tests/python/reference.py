@@ -5,10 +5,16 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
+import scipy.integrate
 import scipy.linalg
+import scipy.spatial
 import scipy.special
+from reference_losses import *  # noqa: F403
+from reference_losses import reduce as _reduce
+from reference_spatial import *  # noqa: F403
 
 Array = np.ndarray
 
@@ -116,6 +122,29 @@ def _avg_pool(axes, x, size, stride=None, padding=0, ceil_mode=False, include=Tr
     return _pool_windows(axes, _mean, x, size, stride, padding, 1, ceil_mode, include)
 
 
+def _max_pool_with_indices(
+    axes, x, size, stride=None, padding=0, dilation=1, ceil_mode=False
+) -> tuple[Array, Array]:
+    """With the place of each element as its imaginary part."""
+    places = np.arange(math.prod(x.shape[-axes:])).reshape(x.shape[-axes:])
+
+    def first_largest(z, window, counted):
+        flat = z.reshape(*z.shape[:-axes], -1)
+        best = np.argmax(flat.real, -1)[..., None]
+        return np.take_along_axis(flat, best, -1)[..., 0]
+
+    z = x.astype(np.float64) + 1j * places
+    z = _pool_windows(axes, first_largest, z, size, stride, padding, dilation, ceil_mode, False)
+    return z.real.astype(x.dtype), z.imag.astype(np.int64)
+
+
+def _lp_pool(axes, x, size, stride=None, padding=0, norm_type=2.0, ceil_mode=False) -> Array:
+    def norm(window, over, counted):
+        return (np.abs(window) ** norm_type).sum(over) ** (1 / norm_type)
+
+    return _pool_windows(axes, norm, x, size, stride, padding, 1, ceil_mode, False)
+
+
 def _adaptive_pool(axes, reduce, x, output_size) -> Array:
     spans = []
     for size, grid in zip(x.shape[-axes:], _each(output_size, axes), strict=True):
@@ -125,6 +154,10 @@ def _adaptive_pool(axes, reduce, x, output_size) -> Array:
 
 
 max_pool1d, max_pool2d, max_pool3d = (functools.partial(_max_pool, n) for n in (1, 2, 3))
+max_pool1d_with_indices, max_pool2d_with_indices, max_pool3d_with_indices = (
+    functools.partial(_max_pool_with_indices, n) for n in (1, 2, 3)
+)
+lp_pool1d, lp_pool2d, lp_pool3d = (functools.partial(_lp_pool, n) for n in (1, 2, 3))
 avg_pool1d, avg_pool2d, avg_pool3d = (functools.partial(_avg_pool, n) for n in (1, 2, 3))
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (
     functools.partial(_adaptive_pool, n, _max) for n in (1, 2, 3)
@@ -221,10 +254,6 @@ def batch_norm(
     if bias is not None:
         y = y + bias.reshape(shape)
     return (y,) if running_mean is None else (y, running_mean, running_var)
-
-
-def _reduce(loss: Array, reduction: str) -> Array:
-    return {"mean": np.mean, "sum": np.sum, "none": np.asarray}[reduction](loss)
 
 
 def cross_entropy(
@@ -340,6 +369,61 @@ def lstsq(x1, x2) -> tuple[Array, ...]:
     return x, residuals, np.linalg.matrix_rank(x1), np.linalg.svd(x1, compute_uv=False)
 
 
+def _each_matrix(function, x) -> tuple[Array, ...]:
+    """function's results for every matrix of x."""
+    found = [function(m) for m in x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:])]
+    return tuple(
+        np.reshape([r[k] for r in found], (*x.shape[:-2], *found[0][k].shape))
+        for k in range(len(found[0]))
+    )
+
+
+def lu(x) -> tuple[Array, ...]:
+    if x.size == 0:
+        m, n = x.shape
+        return np.eye(m, dtype=x.dtype), np.eye(m, min(m, n)), np.eye(min(m, n), n)
+    return _each_matrix(lambda m: [y.astype(x.dtype) for y in scipy.linalg.lu(m)], x)
+
+
+def lu_factor(x) -> tuple[Array, ...]:
+    if x.size == 0:
+        return x, np.zeros(x.shape[:-1], np.int32)
+    return _each_matrix(scipy.linalg.lu_factor, x)
+
+
+def lu_solve(factors, pivots, b) -> Array:
+    """By the matrix that was factored."""
+    n = factors.shape[-1]
+    matrix = np.tril(factors, -1) @ np.triu(factors) + np.triu(factors)
+    matrix = np.broadcast_to(matrix, (*pivots.shape[:-1], *matrix.shape[-2:])).copy() \
+        if pivots.ndim >= factors.ndim else matrix.copy()  # fmt: skip
+    steps = np.broadcast_to(pivots, matrix.shape[:-1])
+    for at in np.ndindex(*matrix.shape[:-2]):
+        for i in reversed(range(n)):
+            matrix[at][[i, steps[at][i]]] = matrix[at][[steps[at][i], i]]
+    return np.linalg.solve(matrix, b)
+
+
+def cholesky_solve(factor, b, upper=False) -> Array:
+    if upper:
+        u = np.triu(factor)
+        return np.linalg.solve(np.conj(np.swapaxes(u, -1, -2)) @ u, b)
+    l = np.tril(factor)  # noqa: E741
+    return np.linalg.solve(l @ np.conj(np.swapaxes(l, -1, -2)), b)
+
+
+def householder_product(x, tau) -> Array:
+    """One reflection after the other."""
+    *lead, m, n = x.shape
+    y = np.broadcast_to(np.eye(m, dtype=x.dtype), (*lead, m, m))
+    for i in range(tau.shape[-1]):
+        v = np.concatenate([np.zeros_like(x[..., :i, i]), np.ones_like(x[..., :1, i]),
+                            x[..., i + 1 :, i]], -1)[..., None]  # fmt: skip
+        reflection = v @ np.conj(np.swapaxes(v, -1, -2)) * tau[..., i, None, None]
+        y = y @ (np.eye(m, dtype=x.dtype) - reflection)
+    return y[..., :n]
+
+
 def eig(x) -> tuple[Array, Array]:
     w, v = np.linalg.eig(x)
     dtype = np.result_type(x.dtype, np.complex64)
@@ -362,3 +446,144 @@ def turned(got, want, axis) -> Array:
     """Vectors with the phases of others."""
     phase = np.sum(np.conj(got) * want, axis, keepdims=True)
     return got * (phase / np.abs(phase)).astype(got.dtype)
+
+
+def segments(function, of_none=0) -> Callable[..., Array]:
+    """A reduction of the slices of each segment."""
+
+    def reduce(values, segment_ids, num_segments, indices_are_sorted=False) -> Array:
+        parts = [values[segment_ids == i] for i in range(num_segments)]
+        blank = np.full(values.shape[1:], of_none, values.dtype)
+        return np.array([function(p, axis=0) if len(p) else blank for p in parts])
+
+    return reduce
+
+
+def _reduced(old, new, reduce, include_self) -> Array:
+    """The reduction of the list `new`, and of `old` where asked for."""
+    values = np.array(new if not include_self else [old, *new])
+    functions = {"sum": np.sum, "prod": np.prod, "amax": np.max, "amin": np.min}
+    if reduce != "mean":
+        return functions[reduce](values, 0)
+    return values.sum(0) // len(values) if values.dtype.kind in "iu" else values.mean(0)
+
+
+def index_reduce(x, indices, source, reduce, axis=0, include_self=True) -> Array:
+    result, x, source = x.copy(), np.moveaxis(x, axis, 0), np.moveaxis(source, axis, 0)
+    view = np.moveaxis(result, axis, 0)
+    for i in range(len(x)):
+        if found := [s for k, s in zip(indices, source, strict=True) if k % len(x) == i]:
+            view[i] = _reduced(x[i], found, reduce, include_self)
+    return result
+
+
+def scatter_reduce(x, indices, source, reduce, axis=-1, include_self=True) -> Array:
+    result = x.copy()
+    indices = np.broadcast_to(indices, source.shape)
+    lines = [np.moveaxis(t, axis, -1) for t in (result, x, indices, source)]
+    for at in np.ndindex(lines[0].shape[:-1]):
+        line, old, index, new = (t[at] for t in lines)
+        line[:] = index_reduce(old, index, new, reduce, 0, include_self)
+    return result
+
+
+def embedding_bag(weight, indices, offsets=None, mode="mean", factors=None) -> Array:
+    if indices.ndim == 2:
+        bags = list(indices)
+    else:
+        bags = np.split(indices, offsets[1:])
+    weighed = np.ones(indices.shape) if factors is None else factors
+    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
+    rows = [
+        reduce(weight[bag] * (weighed[i][:, None] if indices.ndim == 2 else 1), axis=0)
+        if len(bag)
+        else np.zeros(weight.shape[1])
+        for i, bag in enumerate(bags)
+    ]
+    return np.array(rows)
+
+
+def masked_scatter(x, mask, source) -> Array:
+    result, mask = x.copy(), np.broadcast_to(mask, x.shape)
+    result[mask] = source.ravel()[: mask.sum()]
+    return result
+
+
+def put(x, indices, values, accumulate=False) -> Array:
+    result = x.copy()
+    values = np.broadcast_to(values, indices.shape)
+    for k, v in zip(indices.ravel(), values.ravel(), strict=True):
+        result.flat[k] = result.flat[k] + v if accumulate else v
+    return result
+
+
+def index_fill(x, indices, value, axis=0) -> Array:
+    result = x.copy()
+    np.moveaxis(result, axis, 0)[indices] = value
+    return result
+
+
+def index_put(x, indices, values, accumulate=False) -> Array:
+    result = x.copy()
+    if accumulate:
+        np.add.at(result, tuple(indices), values)
+    else:
+        result[tuple(indices)] = values
+    return result
+
+
+def select_scatter(x, source, axis, index) -> Array:
+    result = x.copy()
+    np.moveaxis(result, axis, 0)[index] = source
+    return result
+
+
+def slice_scatter(x, source, axis=0, start=None, stop=None, step=1) -> Array:
+    result = x.copy()
+    result[(slice(None),) * axis + (slice(start, stop, step),)] = source
+    return result
+
+
+def _diagonal(x, offset, axis1, axis2) -> Array:
+    """One that can be written to."""
+    view = np.diagonal(x, offset, axis1, axis2)
+    view.flags.writeable = True
+    return view
+
+
+def diag_embed(x, offset=0, axis1=-2, axis2=-1) -> Array:
+    n = x.shape[-1] + abs(offset)
+    result = np.zeros((*x.shape[:-1], n, n), x.dtype)
+    _diagonal(result, offset, -2, -1)[...] = x
+    return np.moveaxis(result, (-2, -1), (axis1, axis2))
+
+
+def diagonal_scatter(x, source, offset=0, axis1=0, axis2=1) -> Array:
+    result = x.copy()
+    _diagonal(result, offset, axis1, axis2)[...] = source
+    return result
+
+
+def fill_diagonal(x, value) -> Array:
+    result = x.copy()
+    np.fill_diagonal(result, value)
+    return result
+
+
+def cumulative_trapezoid(y, x=None, dx=1.0, axis=-1) -> Array:
+    return scipy.integrate.cumulative_trapezoid(y, x, dx, axis)
+
+
+def gradient(y, spacing=1.0, axis=None, edge_order=1) -> list[Array]:
+    found = np.gradient(y, spacing, axis=axis, edge_order=edge_order)
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def pdist(x, p=2.0) -> Array:
+    return scipy.spatial.distance.pdist(x, "minkowski", p=p)
+
+
+def renorm(x, p, axis, maxnorm) -> Array:
+    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    length = np.sum(np.abs(x) ** p, others, keepdims=True) ** (1 / p)
+    return np.where(length > maxnorm, x * maxnorm / (length + 1e-7), x)

@@ -28,7 +28,8 @@ STEP = 1e-5
 
 # Their shapes depend on values, which a function being traced does not have.
 _UNIQUE = {"unique_all", "unique_values", "unique_counts", "unique_inverse"}
-READS_VALUES = {"nonzero", "bincount", *_UNIQUE}
+_POSITIONS = {"nonzero", "argwhere", "flatnonzero", "masked_select"}
+READS_VALUES = {"bincount", *_POSITIONS, *_UNIQUE}
 
 
 class Entry:

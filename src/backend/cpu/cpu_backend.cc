@@ -80,7 +80,8 @@ CpuBackend::CpuBackend() {
   for (const auto family : {cpu::contraction_kernels(), cpu::effect_kernels(), cpu::fft_kernels(),
                             cpu::indexing_kernels(), cpu::linalg_kernels(), cpu::neural_kernels(),
                             cpu::optimizer_kernels(), cpu::pooling_kernels(), cpu::random_kernels(),
-                            cpu::sorting_kernels(), cpu::tile_kernels()})
+                            cpu::resampling_kernels(), cpu::sorting_kernels(),
+                            cpu::special_kernels(), cpu::tile_kernels()})
     for (const cpu::KernelEntry& entry : family)
       if (!kernels_.emplace(entry.kind, &entry.kernel).second)
         fail(ErrorKind::runtime, "cpu: two kernels for steps of kind '", entry.kind, "'");

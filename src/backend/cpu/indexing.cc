@@ -10,13 +10,16 @@ namespace tegula::cpu {
 namespace {
 
 template <class T>
-[[noreturn]] void out_of_bounds(T index, int64_t axis, int64_t size) {
-  fail(ErrorKind::index, "index ", +index, " is out of bounds for axis ", axis, " with size ",
-       size);
+[[noreturn]] void out_of_bounds(T index, const CheckIndexAttrs& attrs) {
+  const std::string_view name = kIndexNames[attrs.name];
+  fail(ErrorKind::index, name, name.empty() ? "" : ": ", "index ", +index,
+       " is out of bounds for axis ", attrs.axis, " with size ", attrs.size);
 }
 
 template <class T>
-void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis, bool strict) {
+void check_indices(const View& index, int64_t* out, const CheckIndexAttrs& attrs) {
+  const int64_t size = attrs.size;
+  const bool strict = attrs.strict;
   const Dims dense = contiguous_strides(index.shape);
   const auto loop = merge_axes<2>(index.shape, {&dense, &index.strides});
   for_pieces(loop.count, 1, [&](int64_t begin, int64_t end) {
@@ -35,19 +38,18 @@ void check_indices(const View& index, int64_t* out, int64_t size, int64_t axis, 
       }
       if (!bad) return;
       for (int64_t i = 0; i < length; ++i)
-        if (uint64_t(to[i]) >= uint64_t(size)) out_of_bounds(from[i * step], axis, size);
+        if (uint64_t(to[i]) >= uint64_t(size)) out_of_bounds(from[i * step], attrs);
     });
   });
 }
 
 void run_check_index(const KernelArgs& args) {
   const View& index = args.inputs[0];
-  const int64_t size = args.attrs[0], axis = args.attrs[1];
-  const bool strict = args.attrs.size() > 2 && args.attrs[2];
+  const auto attrs = read_attrs<CheckIndexAttrs>(args.attrs);
   dispatch(index.dtype, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      check_indices<T>(index, args.outputs[0].as<int64_t>(), size, axis, strict);
+      check_indices<T>(index, args.outputs[0].as<int64_t>(), attrs);
     } else {
       fail(ErrorKind::type, "indices must be integers, got ", index.dtype);
     }
@@ -86,6 +88,9 @@ constexpr KernelEntry kEntries[] = {
     {"take_along_axis", {run_take_along_axis}},
     {"scatter", {run_scatter}},
     {"scatter_along_axis", {run_scatter_along_axis}},
+    {"scatter_reduce", {run_scatter}},
+    {"scatter_reduce_along_axis", {run_scatter_along_axis}},
+    {"embedding_bag", {run_embedding_bag, nullptr, true}},
     {"slice_update", {run_slice_update}},
     {"concat", {run_concat}},
 };

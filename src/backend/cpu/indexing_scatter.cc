@@ -1,7 +1,9 @@
 // scatter and scatter_along_axis. Indices have been checked. Every destination takes its
 // contributions in index order, so the work is cut by destination and never by index. 16-bit
 // floats add up in float32 and round once per destination.
+#include <array>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu/indexing.h"
@@ -24,14 +26,49 @@ T sum(T a, T b) {
   }
 }
 
-template <class T, bool kAdd>
-void combine(T& to, T from) {
-  if constexpr (kAdd) {
-    to = T(sum<compute_t<T>>(to, from));
+// NaN wins and stays.
+template <class T>
+T extreme(T a, T b, bool greatest) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return greatest ? a || b : a && b;
   } else {
-    to = from;
+    return (greatest ? b > a : b < a) || b != b ? b : a;
   }
 }
+
+template <class T>
+T times(T a, T b) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return a && b;
+  } else if constexpr (std::is_integral_v<T>) {
+    return T(uint64_t(a) * uint64_t(b));
+  } else {
+    return a * b;
+  }
+}
+
+template <class T, ScatterMode kMode>
+T combined(T a, T b) {
+  if constexpr (kMode == kScatterAdd) return sum(a, b);
+  if constexpr (kMode == kScatterMul) return times(a, b);
+  if constexpr (kMode == kScatterMax || kMode == kScatterMin)
+    return extreme(a, b, kMode == kScatterMax);
+  return b;
+}
+
+template <class T, ScatterMode kMode>
+void combine(T& to, T from) {
+  if constexpr (kMode == kScatterSet) {
+    to = from;
+  } else {
+    to = T(combined<compute_t<T>, kMode>(to, from));
+  }
+}
+
+// Whether contributions are combined in float32, and rounded at the end.
+template <class T, ScatterMode kMode>
+constexpr bool kRoundsOnce =
+    (kMode == kScatterAdd || kMode == kScatterMul) && !std::is_same_v<T, compute_t<T>>;
 
 // Destination (outer, extent, inner), dense; source (outer, count, inner) with any strides.
 struct Scatter {
@@ -51,65 +88,142 @@ struct Scatter {
   }
 };
 
-template <class T, bool kAdd>
+template <class T, ScatterMode kMode>
 void combine_row(T* to, const T* from, int64_t step, int64_t length) {
   if (step == 1) {
-    for (int64_t i = 0; i < length; ++i) combine<T, kAdd>(to[i], from[i]);
+    for (int64_t i = 0; i < length; ++i) combine<T, kMode>(to[i], from[i]);
   } else {
-    for (int64_t i = 0; i < length; ++i) combine<T, kAdd>(to[i], from[i * step]);
+    for (int64_t i = 0; i < length; ++i) combine<T, kMode>(to[i], from[i * step]);
   }
 }
 
-template <class T, bool kAdd>
+template <class T, ScatterMode kMode>
 void scatter_in_order(const Scatter& s) {
   for_pieces(s.outer, s.count * s.inner, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o)
       for (int64_t k = 0; k < s.count; ++k)
-        combine_row<T, kAdd>(s.destination<T>(o, k), s.source<T>(o, k), s.inner_stride, s.inner);
+        combine_row<T, kMode>(s.destination<T>(o, k), s.source<T>(o, k), s.inner_stride, s.inner);
   });
 }
 
-// Positions in the index, those of one destination together and in their own order.
-std::vector<int64_t> group_by_destination(const int64_t* index, int64_t count, int64_t extent) {
-  std::vector<int64_t> order(count);
-  if (extent > 8 * count) {
-    std::iota(order.begin(), order.end(), int64_t(0));
-    std::stable_sort(order.begin(), order.end(),
-                     [&](int64_t a, int64_t b) { return index[a] < index[b]; });
-    return order;
-  }
-  std::vector<int64_t> next(extent + 1);
+// Positions in the index, those of one destination together and in their own order: a counting sort.
+std::vector<int64_t> group_by_counting(const int64_t* index, int64_t count, int64_t extent) {
+  std::vector<int64_t> order(count), next(extent + 1);
   for (int64_t k = 0; k < count; ++k) ++next[index[k] + 1];
   std::partial_sum(next.begin(), next.end(), next.begin());
   for (int64_t k = 0; k < count; ++k) order[next[index[k]]++] = k;
   return order;
 }
 
+// The same for many, by all threads: first into buckets of neighbouring destinations, then each
+// bucket by counting, whose counters stay in the cache.
+std::vector<int64_t> group_in_buckets(const int64_t* index, int64_t count, int64_t extent) {
+  constexpr int64_t kBuckets = 256, kMostChunks = 64;
+  constexpr int kPositionBits = 40;  // of a word that also has a place in a bucket
+  int shift = 0;
+  while ((extent - 1) >> shift >= kBuckets) ++shift;
+  const int64_t chunk = std::max<int64_t>(tile_size(kPieceWork), (count + kMostChunks - 1) / kMostChunks);
+  const int64_t chunks = (count + chunk - 1) / chunk;
+  const double microseconds = double(count) / kWorkPerMicrosecond * 4;
+  std::vector<std::array<int64_t, kBuckets>> next(chunks);
+  const auto for_chunks = [&](const auto& body) {
+    parallel_for(chunks,
+                 [&](int64_t c) { body(next[c], c * chunk, std::min(count, (c + 1) * chunk)); },
+                 microseconds);
+  };
+  for_chunks([&](auto& counts, int64_t begin, int64_t end) {
+    counts.fill(0);
+    for (int64_t k = begin; k < end; ++k) ++counts[index[k] >> shift];
+  });
+  std::array<int64_t, kBuckets + 1> starts;
+  int64_t total = 0;
+  for (int64_t b = 0; b < kBuckets; ++b) {
+    starts[b] = total;
+    for (int64_t c = 0; c < chunks; ++c) total += std::exchange(next[c][b], total);
+  }
+  starts[kBuckets] = total;
+  std::vector<uint64_t> words(count);
+  const int64_t low = (int64_t(1) << shift) - 1;
+  for_chunks([&](auto& at, int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k)
+      words[at[index[k] >> shift]++] = uint64_t(index[k] & low) << kPositionBits | uint64_t(k);
+  });
+  std::vector<int64_t> order(count);
+  parallel_for(
+      kBuckets,
+      [&](int64_t b) {
+        if (starts[b] == starts[b + 1]) return;
+        std::vector<int64_t> places(low + 2);
+        const auto each = [&](const auto& body) {
+          for (int64_t i = starts[b]; i < starts[b + 1]; ++i) body(words[i] >> kPositionBits, i);
+        };
+        each([&](uint64_t place, int64_t) { ++places[place + 1]; });
+        std::partial_sum(places.begin(), places.end(), places.begin());
+        constexpr uint64_t kPosition = (uint64_t(1) << kPositionBits) - 1;
+        each([&](uint64_t place, int64_t i) {
+          order[starts[b] + places[place]++] = int64_t(words[i] & kPosition);
+        });
+      },
+      microseconds);
+  return order;
+}
+
+std::vector<int64_t> group_by_destination(const int64_t* index, int64_t count, int64_t extent) {
+  const bool sorted = std::is_sorted(index, index + count);
+  if (sorted || extent > 8 * count) {
+    std::vector<int64_t> order(count);
+    std::iota(order.begin(), order.end(), int64_t(0));
+    if (!sorted)
+      std::stable_sort(order.begin(), order.end(),
+                       [&](int64_t a, int64_t b) { return index[a] < index[b]; });
+    return order;
+  }
+  const bool many = count >= tile_size(int64_t(1) << 18) && extent < int64_t(1) << 32;
+  return many ? group_in_buckets(index, count, extent) : group_by_counting(index, count, extent);
+}
+
 constexpr int64_t kColumns = 512;
 
-// Applies positions [first, last) of `order`, all of one destination, to some of its columns.
-template <class T, bool kAdd>
+// Asks for the start of a row that is read soon, from wherever it is.
+template <class T>
+void fetch(const T* row, int64_t width) {
+  constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kMost = 8;
+  for (int64_t i = 0; i < std::min(width, kMost * kLine); i += kLine) __builtin_prefetch(row + i);
+}
+
+// Applies positions [first, last) of `order`, all of one destination, to some of its columns. `end`
+// is that of the order.
+template <class T, ScatterMode kMode>
 void apply_group(const Scatter& s, int64_t o, const int64_t* first, const int64_t* last,
-                 int64_t column, int64_t width) {
+                 const int64_t* end, int64_t column, int64_t width) {
+  constexpr int64_t kAhead = 8;
   T* to = s.destination<T>(o, *first) + column;
   const int64_t skip = column * s.inner_stride;
-  if constexpr (!kAdd) {
-    combine_row<T, false>(to, s.source<T>(o, last[-1]) + skip, s.inner_stride, width);
-  } else if constexpr (std::is_same_v<T, compute_t<T>>) {
-    for (; first != last; ++first)
-      combine_row<T, true>(to, s.source<T>(o, *first) + skip, s.inner_stride, width);
+  const auto fetch_ahead = [&] {
+    if (s.inner_stride == 1 && end - first > kAhead)
+      fetch(s.source<T>(o, first[kAhead]) + skip, width);
+  };
+  if constexpr (kMode == kScatterSet) {
+    combine_row<T, kScatterSet>(to, s.source<T>(o, last[-1]) + skip, s.inner_stride, width);
+  } else if constexpr (!kRoundsOnce<T, kMode>) {
+    for (; first != last; ++first) {
+      fetch_ahead();
+      combine_row<T, kMode>(to, s.source<T>(o, *first) + skip, s.inner_stride, width);
+    }
   } else {
     float total[kColumns];
     std::copy_n(to, width, total);
     for (; first != last; ++first) {
+      fetch_ahead();
       const T* from = s.source<T>(o, *first) + skip;
-      for (int64_t i = 0; i < width; ++i) total[i] += float(from[i * s.inner_stride]);
+      for (int64_t i = 0; i < width; ++i)
+        total[i] = combined<float, kMode>(total[i], float(from[i * s.inner_stride]));
     }
     for (int64_t i = 0; i < width; ++i) to[i] = T(total[i]);
   }
 }
 
-template <class T, bool kAdd>
+template <class T, ScatterMode kMode>
 void scatter_grouped(const Scatter& s) {
   const std::vector<int64_t> order = group_by_destination(s.index, s.count, s.extent);
   const int64_t columns = std::min(s.inner, std::min(kColumns, tile_size(kColumns)));
@@ -129,32 +243,42 @@ void scatter_grouped(const Scatter& s) {
       while (at < stop) {
         int64_t last = at + 1;
         while (last < s.count && same(at, last)) ++last;
-        apply_group<T, kAdd>(s, o, &order[at], order.data() + last, column, width);
+        apply_group<T, kMode>(s, o, &order[at], order.data() + last, order.data() + s.count, column,
+                              width);
         at = last;
       }
     }
   });
 }
 
-template <class T, bool kAdd>
+template <class T, ScatterMode kMode>
 void scatter(const Scatter& s) {
-  constexpr bool kRoundsOnce = kAdd && !std::is_same_v<T, compute_t<T>>;
   const bool large = s.outer * s.count * s.inner > 2 * tile_size(kPieceWork);
-  if (kRoundsOnce || (large && s.outer < 8 && s.inner >= 16)) {
-    scatter_grouped<T, kAdd>(s);
+  if (kRoundsOnce<T, kMode> || (large && s.outer < 8 && s.inner >= 16)) {
+    scatter_grouped<T, kMode>(s);
   } else {
-    scatter_in_order<T, kAdd>(s);
+    scatter_in_order<T, kMode>(s);
   }
 }
 
-// Calls f(T{}, add): by dtype to add, by size alone to set.
+// Calls f(T{}, mode): by dtype to combine, by size alone to set.
 template <class F>
-void dispatch_mode(DType dtype, bool add, F&& f) {
-  if (add) {
-    dispatch_all(dtype, [&](auto zero) { f(zero, std::true_type{}); });
-  } else {
-    dispatch_size(itemsize(dtype), [&](auto zero) { f(zero, std::false_type{}); });
-  }
+void dispatch_mode(DType dtype, int64_t mode, F&& f) {
+  const auto with = [&](auto zero, auto constant) { f(zero, constant); };
+  if (mode == kScatterSet)
+    return dispatch_size(itemsize(dtype), [&](auto zero) {
+      with(zero, std::integral_constant<ScatterMode, kScatterSet>());
+    });
+  dispatch_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (mode == kScatterAdd) return with(zero, std::integral_constant<ScatterMode, kScatterAdd>());
+    if (mode == kScatterMul) return with(zero, std::integral_constant<ScatterMode, kScatterMul>());
+    if constexpr (!std::is_same_v<T, complex64> && !std::is_same_v<T, complex128>) {
+      if (mode == kScatterMax)
+        return with(zero, std::integral_constant<ScatterMode, kScatterMax>());
+      with(zero, std::integral_constant<ScatterMode, kScatterMin>());
+    }
+  });
 }
 
 // The columns of a scatter along an axis: destination, index and source.
@@ -165,31 +289,30 @@ struct AlongAxis {
   int64_t out_stride, index_stride, src_stride;  // along the axis
 };
 
-template <class T, bool kAdd>
+template <class T, ScatterMode kMode>
 void scatter_column(T* out, const int64_t* index, const T* src, const AlongAxis& s,
                     std::vector<float>& total) {
-  if constexpr (kAdd && !std::is_same_v<T, compute_t<T>>) {
+  if constexpr (kRoundsOnce<T, kMode>) {
     if (s.length > 1) {
       total.resize(s.extent);
       for (int64_t i = 0; i < s.extent; ++i) total[i] = float(out[i * s.out_stride]);
       for (int64_t i = 0; i < s.length; ++i)
-        total[index[i * s.index_stride]] += float(src[i * s.src_stride]);
+        combine<float, kMode>(total[index[i * s.index_stride]], float(src[i * s.src_stride]));
       for (int64_t i = 0; i < s.extent; ++i) out[i * s.out_stride] = T(total[i]);
       return;
     }
   }
   for (int64_t i = 0; i < s.length; ++i)
-    combine<T, kAdd>(out[index[i * s.index_stride] * s.out_stride], src[i * s.src_stride]);
+    combine<T, kMode>(out[index[i * s.index_stride] * s.out_stride], src[i * s.src_stride]);
 }
 
-template <class T, bool kAdd>
+template <class T, ScatterMode kMode>
 void scatter_columns(T* out, const int64_t* index, const T* src, const AlongAxis& s) {
-  constexpr bool kRoundsOnce = kAdd && !std::is_same_v<T, compute_t<T>>;
   const int64_t out_step = s.columns.strides[0].back(), index_step = s.columns.strides[1].back(),
                 src_step = s.columns.strides[2].back();
   // Where neighbouring columns are closer in memory than neighbours along the axis, go along the
   // axis in the outer loop.
-  const bool across = !kRoundsOnce && std::abs(out_step) < std::abs(s.out_stride);
+  const bool across = !kRoundsOnce<T, kMode> && std::abs(out_step) < std::abs(s.out_stride);
   for_pieces(
       s.columns.count, s.length,
       [&](int64_t begin, int64_t end) {
@@ -201,12 +324,12 @@ void scatter_columns(T* out, const int64_t* index, const T* src, const AlongAxis
           if (across) {
             for (int64_t i = 0; i < s.length; ++i, at += s.index_stride, from += s.src_stride)
               for (int64_t j = 0; j < width; ++j)
-                combine<T, kAdd>(to[at[j * index_step] * s.out_stride + j * out_step],
-                                 from[j * src_step]);
+                combine<T, kMode>(to[at[j * index_step] * s.out_stride + j * out_step],
+                                  from[j * src_step]);
           } else {
             for (int64_t j = 0; j < width; ++j)
-              scatter_column<T, kAdd>(to + j * out_step, at + j * index_step, from + j * src_step,
-                                      s, total);
+              scatter_column<T, kMode>(to + j * out_step, at + j * index_step, from + j * src_step,
+                                       s, total);
           }
         });
       },
@@ -247,8 +370,8 @@ void run_scatter(const KernelArgs& args) {
     s.count_stride = s.inner;
     s.inner_stride = 1;
   }
-  dispatch_mode(out.dtype, mode == kScatterAdd,
-                [&](auto zero, auto add) { scatter<decltype(zero), add.value>(s); });
+  dispatch_mode(out.dtype, mode,
+                [&](auto zero, auto how) { scatter<decltype(zero), how.value>(s); });
 }
 
 void run_scatter_along_axis(const KernelArgs& args) {
@@ -268,9 +391,9 @@ void run_scatter_along_axis(const KernelArgs& args) {
       out_strides[axis],
       index.strides[axis],
       src.strides[axis]};
-  dispatch_mode(out.dtype, mode == kScatterAdd, [&](auto zero, auto add) {
+  dispatch_mode(out.dtype, mode, [&](auto zero, auto how) {
     using T = decltype(zero);
-    scatter_columns<T, add.value>(out.as<T>(), index.as<int64_t>(), src.as<T>(), s);
+    scatter_columns<T, how.value>(out.as<T>(), index.as<int64_t>(), src.as<T>(), s);
   });
 }
 

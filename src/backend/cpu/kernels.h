@@ -21,7 +21,9 @@ std::span<const KernelEntry> neural_kernels();  // attention, moments, row_norm,
 std::span<const KernelEntry> optimizer_kernels();  // sgd, adam
 std::span<const KernelEntry> pooling_kernels();
 std::span<const KernelEntry> random_kernels();
+std::span<const KernelEntry> resampling_kernels();
 std::span<const KernelEntry> sorting_kernels();  // sort, cumulative, bincount, ...
+std::span<const KernelEntry> special_kernels();  // lgamma, gammainc, i0, gcd, ...
 std::span<const KernelEntry> tile_kernels();
 
 }  // namespace tegula::cpu

@@ -4,6 +4,11 @@
 
 #include <hwy/detect_targets.h>
 
+#ifndef TEGULA_DISABLED_TARGETS
+#define TEGULA_DISABLED_TARGETS 0
+#endif
+
 #undef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#define HWY_DISABLED_TARGETS                                                              \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | \
+   TEGULA_DISABLED_TARGETS)

@@ -6,8 +6,6 @@ import builtins
 from collections import namedtuple
 from typing import Any
 
-import numpy as np
-
 import tegula as tg
 from tegula import _core
 from tegula.compat.torch._elementwise import _where
@@ -17,7 +15,6 @@ from tegula.compat.torch._registry import (
     everywhere,
     function,
     functions,
-    need,
     t,
     write,
 )
@@ -117,35 +114,6 @@ def _flat_places(x: Tensor, dim: int, index: Tensor) -> Tensor:
     return t.broadcast_to(place, index.shape).reshape(-1)
 
 
-def _combined(x: Tensor, places: Tensor, values: Tensor, reduce: str, include_self: bool) -> Tensor:
-    """Flat: x with values combined into it at the places."""
-    start = x
-    if not include_self:
-        neutral = {"sum": 0, "prod": 1, "mean": 0, "amax": -np.inf, "amin": np.inf}[reduce]
-        if not tg.isdtype(x.dtype, "real floating") and reduce in ("amax", "amin"):
-            limits = tg.iinfo(x.dtype)
-            neutral = limits.min if reduce == "amax" else limits.max
-        hit = t.zeros(x.shape, dtype=tg.bool)
-        hit = _core.put_along_axis(hit, places, _core.ones(places.shape, dtype=tg.bool), axis=0)
-        start = _where(hit, _core.full((), neutral, dtype=x.dtype), x)
-    if reduce in ("sum", "mean"):
-        total = _core.index_add(start, places, values, axis=0)
-        if reduce == "sum":
-            return total
-        count = _core.index_add(
-            t.full(x.shape, 1 if include_self else 0, dtype=tg.int64),
-            places,
-            _core.ones(places.shape, dtype=tg.int64),
-            axis=0,
-        )
-        count = _core.maximum(count, 1)
-        if tg.isdtype(x.dtype, "integral"):
-            return t.div(total, count, rounding_mode="floor").to(x.dtype)
-        return total / count.to(x.dtype)
-    name = {"prod": "scatter_prod", "amax": "scatter_max", "amin": "scatter_min"}[reduce]
-    return need(name, f"scatter_reduce(reduce={reduce!r})")(start, places, values, axis=0)
-
-
 @everywhere
 def scatter(
     input: Tensor,
@@ -193,7 +161,9 @@ def scatter_reduce(
     x, at = (input, index) if input.ndim else (input.reshape(1), index.reshape(-1))
     values = src.reshape(-1) if input.ndim == 0 else src[tuple(slice(0, s) for s in index.shape)]
     places = _flat_places(x, dim, at)
-    result = _combined(x.reshape(-1), places, values.reshape(-1), reduce, include_self)
+    result = _core.scatter_reduce(
+        x.reshape(-1), places, values.reshape(-1), reduce, 0, include_self=include_self
+    )
     return result.reshape(input.shape)
 
 

@@ -20,6 +20,7 @@ from tegula.compat.torch._registry import (
     functions,
     methods,
     need,
+    not_supported,
     t,
 )
 from tegula.compat.torch._tensor import Tensor
@@ -515,7 +516,38 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     return solve(a.reshape(B.numel(), -1), B.reshape(-1)).reshape(shape)
 
 
-for _name in ("householder_product", "ldl_factor", "ldl_solve", "lu", "lu_factor", "lu_solve"):
+LU = namedtuple("LU", "P L U")
+LUFactor = namedtuple("LUFactor", "LU pivots")
+
+
+@_in_linalg
+def lu(A: Tensor, *, pivot: bool = True) -> Any:
+    """(P, L, U) with A = P L U."""
+    if not pivot:
+        raise not_supported("linalg.lu(pivot=False)")
+    return LU(*_core.linalg_lu(A))
+
+
+@_in_linalg
+def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
+    """(L and U in one, pivots counted from 1)."""
+    if not pivot:
+        raise not_supported("linalg.lu_factor(pivot=False)")
+    factors, pivots = _core.linalg_lu_factor(A)
+    return LUFactor(factors, pivots + 1)
+
+
+@_in_linalg
+def lu_solve(
+    LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False
+) -> Tensor:
+    """The solution, by ``lu_factor``'s result."""
+    if not left or adjoint:
+        raise not_supported("linalg.lu_solve(left=False or adjoint=True)")
+    return _core.linalg_lu_solve(LU, pivots - 1, B)
+
+
+for _name in ("householder_product", "ldl_factor", "ldl_solve"):
 
     def _later(*args: Any, _name: str = _name, **kwargs: Any) -> Any:
         return need(f"linalg.{_name}", f"linalg.{_name}", "use torch.linalg.solve or qr")(

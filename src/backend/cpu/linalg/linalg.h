@@ -9,6 +9,8 @@ void run_adjugate(const KernelArgs& args);
 void run_cholesky(const KernelArgs& args);
 void run_determinant(const KernelArgs& args);
 void run_inverse(const KernelArgs& args);
+void run_lu(const KernelArgs& args);
+void run_pivot_order(const KernelArgs& args);
 void run_solve(const KernelArgs& args);
 void run_solve_triangular(const KernelArgs& args);
 

@@ -1,9 +1,11 @@
 // Cholesky and LU factors, and what is solved by them.
 #include <cstring>
+#include <utility>
 
 #include "backend/cpu/linalg/linalg.h"
 #include "backend/cpu/linalg/matrices.h"
 #include "backend/cpu/linalg/small.h"
+#include "backend/cpu/strided_copy.h"
 #include "graph/attrs.h"
 
 namespace tegula::cpu {
@@ -126,6 +128,27 @@ void adjugate(const KernelArgs& args) {
   });
 }
 
+template <class T>
+void lu(const KernelArgs& args) {
+  const Matrices<T> x(args.inputs[0]);
+  const int64_t m = x.rows(), n = x.columns(), k = std::min(m, n);
+  if (k == 0) return;
+  const int rows = lapack_int(m, "lu"), columns = lapack_int(n, "lu");
+  T* const out = args.outputs[0].as<T>();
+  int32_t* const pivots = args.outputs[1].as<int32_t>();
+  for_matrices(x.count(), double(m * n * k), [&](int64_t begin, int64_t end) {
+    const Scratch<T> a(m * n);
+    for (int64_t b = begin; b < end; ++b) {
+      int info = 0;
+      x.load_columns(b, a);
+      lapack<T>().getrf(&rows, &columns, a, &rows, pivots + b * k, &info);
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j) out[(b * m + i) * n + j] = a[j * m + i];
+      for (int64_t i = 0; i < k; ++i) --pivots[b * k + i];
+    }
+  });
+}
+
 // The transpose's inverse is the inverse's transpose.
 template <class T>
 void inverse(const KernelArgs& args) {
@@ -234,8 +257,29 @@ void run_determinant(const KernelArgs& args) {
 void run_adjugate(const KernelArgs& args) {
   dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { adjugate<decltype(zero)>(args); });
 }
+void run_pivot_order(const KernelArgs& args) {
+  const DenseInput input(args.inputs[0]);
+  const int32_t* const pivots = input.as<int32_t>();
+  const int64_t rows = args.attrs[0], steps = args.inputs[0].shape.back();
+  const int64_t count = steps > 0 ? numel(args.inputs[0].shape) / steps : 0;
+  int64_t* const all = args.outputs[0].as<int64_t>();
+  if (rows == 0) return;
+  for (int64_t b = 0; b < numel(args.outputs[0].shape) / rows; ++b)
+    for (int64_t i = 0; i < rows; ++i) all[b * rows + i] = i;
+  for (int64_t b = 0; b < count; ++b)
+    for (int64_t i = 0; i < steps; ++i) {
+      const int64_t other = pivots[b * steps + i];
+      if (other < 0 || other >= rows)
+        fail(ErrorKind::index, "pivot ", other, " is out of bounds for ", rows, " rows");
+      std::swap(all[b * rows + i], all[b * rows + other]);
+    }
+}
+
 void run_inverse(const KernelArgs& args) {
   dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { inverse<decltype(zero)>(args); });
+}
+void run_lu(const KernelArgs& args) {
+  dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { lu<decltype(zero)>(args); });
 }
 void run_solve(const KernelArgs& args) {
   dispatch_lapack(args.inputs[0].dtype, [&](auto zero) { solve<decltype(zero)>(args); });

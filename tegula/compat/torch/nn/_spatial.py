@@ -315,6 +315,13 @@ def interpolate(
         raise not_supported("nn.functional.interpolate(antialias=True)")
     kind = "linear" if mode in ("linear", "bilinear", "trilinear") else mode
     try:
+        if size is None and not recompute_scale_factor and len(set(factors)) == 1:
+            return operation(
+                input,
+                scale_factor=float(factors[0]),
+                mode=mode,
+                align_corners=bool(align_corners),
+            )
         return operation(input, sizes, mode=mode, align_corners=bool(align_corners))
     except ValueError:
         return operation(input, sizes, mode=kind, align_corners=bool(align_corners))
