@@ -61,18 +61,19 @@ Tensor searchsorted(const Args& a) {
 }
 
 // The ends of a histogram whose edges are not given.
-std::pair<double, double> histogram_ends(const Tensor& x, const Tensors* given) {
+std::pair<double, double> histogram_ends(const Tensor& x, const Tensors* given,
+                                         const char* op = "histogram") {
   double first = 0, last = 1;
   if (given) {
-    require(given->size() == 2, "histogram: range must be two numbers, got ", given->size());
+    require(given->size() == 2, op, ": range must be two numbers, got ", given->size());
     first = item_as_double((*given)[0]);
     last = item_as_double((*given)[1]);
-    require(first <= last, "histogram: range must not decrease, got ", first, " and ", last);
+    require(first <= last, op, ": range must not decrease, got ", first, " and ", last);
   } else if (x.size() > 0) {
     first = item_as_double(min(x, all_axes(x), false));
     last = item_as_double(max(x, all_axes(x), false));
   }
-  require(std::isfinite(first) && std::isfinite(last), "histogram: the range must be finite, got ",
+  require(std::isfinite(first) && std::isfinite(last), op, ": the range must be finite, got ",
           first, " to ", last, given ? "" : ", the range of x");
   if (first == last) {
     first -= 0.5;
@@ -108,6 +109,54 @@ Tensors histogram(const Tensor& given, const Tensor& bins, const Tensors* range)
   const auto [first, last] = histogram_ends(x, range);
   const Tensor edges = even_edges(first, last, count, dtype);
   return {record(kHistogram, {x, edges}, {1}), edges};
+}
+
+// Where elements are among edges, and whether they are inside.
+struct Binned {
+  Tensor place, inside, edges;
+};
+Binned binned(const Tensor& given, int64_t bins, const Tensors* range) {
+  const char* op = "histogram2d";
+  require_order(given, op);
+  require(given.rank() == 1, op, ": x and y must be 1-d, got shape ", given.shape());
+  require(bins > 0, op, ": bins must be positive, got ", bins);
+  const DType dtype = is_floating(given.dtype()) && given.dtype() != DType::float64
+                          ? DType::float32
+                          : DType::float64;
+  const auto [first, last] = histogram_ends(given, range, op);
+  const Tensor x = astype(given, dtype), edges = even_edges(first, last, bins, dtype);
+  const auto edge = [&](int64_t i) { return reshape(part_of(edges, 0, i, i + 1), {}); };
+  const Tensor inside =
+      logical_and(greater_equal(x, edge(0)), less_equal(x, edge(bins)));  // NaN is not
+  const Tensor found = searchsorted(edges, x, true) - scalar(int64_t(1), DType::int64);
+  const Tensor most = minimum(found, scalar(bins - 1, DType::int64));
+  return {maximum(most, scalar(int64_t(0), DType::int64)), inside, edges};
+}
+
+Tensors histogram2d(const Tensor& x, const Tensor& y, const Dims& bins, const Tensors* range) {
+  const char* op = "histogram2d";
+  require(x.shape() == y.shape(), op, ": x and y must have one shape, got ", x.shape(), " and ",
+          y.shape());
+  require(bins.size() == 1 || bins.size() == 2, op, ": bins must be one int or two, got ", bins);
+  Tensors ranges[2];
+  if (range) {
+    require(range->size() == 2, op, ": range must be two pairs, got ", range->size());
+    for (size_t i = 0; i < 2; ++i) {
+      const Tensor& pair = (*range)[i];
+      require(pair.shape() == Shape{2}, op, ": range must be two pairs, got shape ", pair.shape());
+      ranges[i] = {part_of(pair, 0, 0, 1), part_of(pair, 0, 1, 2)};
+      for (Tensor& end : ranges[i]) end = reshape(end, {});
+    }
+  }
+  const Binned a = binned(x, bins[0], range ? &ranges[0] : nullptr);
+  const Binned b = binned(y, bins[bins.size() - 1], range ? &ranges[1] : nullptr);
+  const int64_t rows = a.edges.size() - 1, columns = b.edges.size() - 1;
+  checked_numel({rows, columns}, op);
+  const Tensor counted = astype(logical_and(a.inside, b.inside), DType::int64);
+  const Tensor place = a.place * scalar(columns, DType::int64) + b.place;
+  const Tensor blank = zeros({rows * columns}, DType::int64);
+  return {reshape(scatter_checked(blank, place, counted, 0, kScatterAdd), {rows, columns}), a.edges,
+          b.edges};
 }
 
 Tensor bincount(const Tensor& given, const Tensor& weights, int64_t at_least) {
@@ -158,6 +207,22 @@ const Family kCounting("Counting", {
      .samples = "f(40);;ints(0, 9, 5, 8), 4;;f(30), 5, (-1.0, 1.5);;f(30), numpy.sort(f(6));;f(0);;"
                 "special(), 3, (-2, 2)",
      .reference = "numpy.histogram",
+     .returns_tuple = true},
+    {.name = "histogram2d",
+     .parameters = "x: Tensor, y: Tensor, bins: ints = 10, range: Tensors? = None",
+     .doc = "How many of the points x, y (1-d) fall into each cell of a grid, and the edges along "
+            "both axes: evenly spaced ones, bins of them or two numbers of bins, over range (two "
+            "pairs; of x and y for None, which evaluates them). An edge belongs to the bin above it, "
+            "the last one to the last bin; points outside, or with a NaN, to none.",
+     .call =
+         [](const Args& a) {
+           return histogram2d(a.tensor(0), a.tensor(1), a.ints(2),
+                              a.has(3) ? &a.tensors(3) : nullptr);
+         },
+     .samples = "f(40), f(40), 4, [(-1.0, 1.5), (-2.0, 2.0)];;f(30), f(30), (3, 5);;ints(0, 9, 20), "
+                "ints(0, 5, 20), 3",
+     .reference = "reference.histogram2d",
+     .method = false,
      .returns_tuple = true},
     {.name = "bincount",
      .parameters = "x: Tensor, weights: Tensor? = None, minlength: int = 0",

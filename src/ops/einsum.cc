@@ -177,6 +177,18 @@ Term summed(const Term& t, const Labels& kept) {
   return {sum(t.x, axes, false, t.x.dtype()), labels};
 }
 
+// The labels that the result or another tensor has too: the others are summed over first.
+std::vector<Labels> without_lone(const std::vector<Labels>& sets, const Labels& wanted) {
+  std::vector<Labels> shared;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    Labels kept = wanted;
+    for (size_t j = 0; j < sets.size(); ++j)
+      if (j != i) kept |= sets[j];
+    shared.push_back(sets[i] & kept);
+  }
+  return shared;
+}
+
 int64_t extent(const Term& t, const Dims& labels) {
   int64_t product = 1;
   for (const int64_t label : labels) product *= t.size(label);
@@ -291,14 +303,9 @@ Tensor contract(const Tensors& operands, const std::vector<Dims>& labels, const 
     left.push_back(diagonal_of(without_broadcast({astype(operands[i], dtype), labels[i]}, sizes)));
     sets.push_back(set_of(left[i].labels));
   }
-  for (size_t i = 0; i < left.size(); ++i) {  // what no other needs is summed alone
-    Labels kept = wanted;
-    for (size_t j = 0; j < left.size(); ++j)
-      if (j != i) kept |= sets[j];
-    left[i] = summed(left[i], kept);
-    sets[i] &= kept;
-  }
-  for (const auto& [i, j] : contraction_order(sets, wanted, sizes).path) {
+  const std::vector<Labels> shared = without_lone(sets, wanted);
+  for (size_t i = 0; i < left.size(); ++i) left[i] = summed(left[i], shared[i]);
+  for (const auto& [i, j] : contraction_order(shared, wanted, sizes).path) {
     Term a = left[i], b = left[j];
     left.erase(left.begin() + std::ptrdiff_t(j));
     left.erase(left.begin() + std::ptrdiff_t(i));
@@ -319,9 +326,17 @@ Tensor einsum(const std::string& subscripts, const Tensors& operands) {
 
 ContractionOrder einsum_order(const std::string& subscripts, const std::vector<Shape>& shapes) {
   const Subscripts s = parse(subscripts, shapes);
+  const std::vector<double> sizes = sizes_of(shapes, s.operands, "einsum_path");
   std::vector<Labels> sets;
-  for (const Dims& labels : s.operands) sets.push_back(set_of(labels));
-  return contraction_order(sets, set_of(s.result), sizes_of(shapes, s.operands, "einsum_path"));
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    Dims labels;  // without those that broadcast
+    for (size_t k = 0; k < shapes[i].size(); ++k)
+      if (shapes[i][k] != 1 || sizes[size_t(s.operands[i][k])] == 1)
+        labels.push_back(s.operands[i][k]);
+    sets.push_back(set_of(labels));
+  }
+  const Labels wanted = set_of(s.result);
+  return contraction_order(without_lone(sets, wanted), wanted, sizes);
 }
 
 }  // namespace tegula

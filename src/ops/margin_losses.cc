@@ -1,4 +1,4 @@
-// Losses with a margin, and the similarities they are made of. Computed in at least float32; at a
+// Losses with a margin. Computed in at least float32; at a
 // corner the slope is that of the flat side.
 #include <cmath>
 
@@ -27,45 +27,11 @@ Tensor distance(const Tensor& a, const Tensor& b, double p, double eps, bool kee
 
 void check_norm(double p, const char* op) { require(p > 0, op, ": p must be positive, got ", p); }
 
-Tensors pairwise_distance(const Args& a) {
-  const char* op = "pairwise_distance";
-  check_norm(a.real(2), op);
-  const Tensor x = operand(a.tensor(0), op), y = operand(a.tensor(1), op);
-  require(broadcast_shapes(x.shape(), y.shape(), op).size() > 0, op,
-          ": x1 and x2 must have an axis of coordinates, got shapes () and ()");
-  return {distance(x, y, a.real(2), a.real(3), a.boolean(4))};
-}
-
-// x / max(norm, eps), the norm along an axis.
-Tensors normalize(const Args& a) {
-  const char* op = "normalize";
-  const double p = a.real(1);
-  check_norm(p, op);
-  const Tensor x = operand(a.tensor(0), op);
-  const Dims along{normalize_axis(a.integer(2), x.rank(), op)};
-  Tensor norm;
-  if (std::isinf(p)) norm = max(abs(x), along, true);
-  else if (p == 2) norm = sqrt(sum(square(x), along, true));
-  else norm = pow(sum(pow(abs(x), constant(p)), along, true), constant(1 / p));
-  return {astype(x / maximum(norm, constant(a.real(3))), float_dtype(a.tensor(0).dtype()))};
-}
-
 // Each norm is at least eps, as PyTorch has it.
 Tensor similarity(const Tensor& x, const Tensor& y, const Dims& along, double eps) {
   const Tensor xx = sum(square(x), along, false), yy = sum(square(y), along, false);
   const Tensor least = constant(eps * eps);
   return sum(x * y, along, false) * rsqrt(maximum(xx, least)) * rsqrt(maximum(yy, least));
-}
-
-Tensors cosine_similarity(const Args& a) {
-  const char* op = "cosine_similarity";
-  const Tensor x = operand(a.tensor(0), op), y = operand(a.tensor(1), op);
-  const Shape shape = broadcast_shapes(x.shape(), y.shape(), op);
-  const Dims along{normalize_axis(a.integer(2), shape.size(), op)};
-  require(a.real(3) > 0, op, ": eps must be positive, got ", a.real(3));
-  const DType dtype = float_dtype(common_dtype(a.tensor(0), a.tensor(1)));
-  return {
-      astype(similarity(broadcast_to(x, shape), broadcast_to(y, shape), along, a.real(3)), dtype)};
 }
 
 Tensors hinge_embedding_loss(const Args& a) {
@@ -210,36 +176,7 @@ Tensors multilabel_soft_margin_loss(const Args& a) {
 }
 
 // clang-format off
-const Family kMargins("Similarities and margin losses", {
-    {.name = "cosine_similarity",
-     .parameters = "x1: Tensor, x2: Tensor, axis: int = -1, eps: float = 1e-08",
-     .doc = "The cosine of the angle between vectors along axis; x1 and x2 broadcast, and no norm "
-            "counts as less than eps.",
-     .call = cosine_similarity,
-     .samples = "f(3, 4), f(3, 4);;f(3, 4), f(4, 1, 4), 1;;f(5), f(5)",
-     .reference = "reference.cosine_similarity",
-     .method = false,
-     .differentiable = true,
-     .tolerance = 1e-5},
-    {.name = "pairwise_distance",
-     .parameters = "x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-06, keepdims: bool = False",
-     .doc = "The p-norm of x1 - x2 + eps along the last axis; the two broadcast, p may be infinite.",
-     .call = pairwise_distance,
-     .samples = "f(3, 4), f(3, 4);;f(3, 4), f(4), 3.0;;f(3, 4), f(3, 4), 1.0, keepdims=True;;"
-                "f(3, 4), f(3, 4), numpy.inf",
-     .reference = "reference.pairwise_distance",
-     .method = false,
-     .differentiable = true,
-     .tolerance = 1e-5},
-    {.name = "normalize",
-     .parameters = "x: Tensor, p: float = 2.0, axis: int = -1, eps: float = 1e-12",
-     .doc = "x divided by its p-norm along axis, or by eps where the norm is less.",
-     .call = normalize,
-     .samples = "f(3, 4);;f(3, 4), 1.0, 0;;f(5), 3.0;;f(2, 3), numpy.inf",
-     .reference = "reference.normalize",
-     .method = false,
-     .differentiable = true,
-     .tolerance = 1e-5},
+const Family kMargins("Margin losses", {
     {.name = "hinge_embedding_loss",
      .parameters = "input: Tensor, target: Tensor, margin: float = 1.0, reduction: str = 'mean'",
      .doc = "Of distances: input where target is 1, max(0, margin - input) where it is -1.",

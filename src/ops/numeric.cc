@@ -1,6 +1,5 @@
 // Functions of single elements made of other operations.
 #include <cmath>
-#include <limits>
 #include <numbers>
 
 #include "ops/complex.h"
@@ -135,44 +134,6 @@ Tensor isreal(const Tensor& x) {
   return full(x.shape(), scalar(int64_t(1), DType::bool_));
 }
 
-double largest(DType dtype) {
-  switch (dtype) {
-    case DType::float16:
-      return 65504;
-    case DType::bfloat16:
-      return 0x1.fep127;
-    case DType::float32:
-      return std::numeric_limits<float>::max();
-    default:
-      return std::numeric_limits<double>::max();
-  }
-}
-
-Tensor nan_to_num(const Tensor& x, double nan, const Tensor& above, const Tensor& below) {
-  require_order(x, "nan_to_num");
-  if (!is_float(x)) return x;
-  const double most = largest(x.dtype());
-  const auto bound = [&](const Tensor& given, double otherwise) {
-    return given ? astype(given, x.dtype()) : scalar(otherwise, x.dtype());
-  };
-  const Tensor finite = where(isnan(x), constant(nan), x);
-  return where(equal(finite, constant(HUGE_VAL)), bound(above, most),
-               where(equal(finite, constant(-HUGE_VAL)), bound(below, -most), finite));
-}
-
-Tensor isclose(const Tensor& x1, const Tensor& x2, double rtol, double atol, bool equal_nan) {
-  const DType dtype = float_dtype(common_dtype(x1, x2));
-  broadcast_shapes(x1.shape(), x2.shape(), "isclose");
-  const Tensor a = astype(x1, dtype), b = astype(x2, dtype);
-  const auto size = [](const Tensor& x) {
-    return is_complex(x.dtype()) ? hypot(real(x), imag(x)) : abs(x);
-  };
-  const Tensor near = less_equal(size(a - b), size(b) * constant(rtol) + constant(atol));
-  Tensor result = logical_or(equal(a, b), logical_and(near, isfinite(b)));
-  if (equal_nan) result = logical_or(result, logical_and(isnan(a), isnan(b)));
-  return result;
-}
-
 Tensors modf(const Tensor& given) {
   const Tensor x = floating(given, "modf"), whole = trunc(x);
   return {where(isinf(x), constant(0), x - whole), whole};
@@ -275,14 +236,6 @@ const Family kNumeric("Numeric", {
      .differentiable = true,
      .returns_tuple = true,
      .result = "ModfResult: fractional, integral"},
-    numeric("isclose", "x1: Tensor, x2: Tensor, rtol: float = 1e-05, atol: float = 1e-08, "
-            "equal_nan: bool = False", "Whether x1 is within atol + rtol * abs(x2) of x2, or equal to it; "
-            "NaN is close to NaN if equal_nan.",
-            [](const Args& a) {
-              return Tensors{isclose(a.tensor(0), a.tensor(1), a.real(2), a.real(3), a.boolean(4))};
-            },
-            "f(3, 4), f(4), 0.5;;special(), special(), equal_nan=True;;special(), 1.5;;c(3), c(3), 1.0;;"
-            "ints(0, 3, 5), ints(0, 3, 5)", "numpy.isclose", false),
     numeric("lerp", "x1: Tensor, x2: Tensor, weight: Tensor", "x1 + weight * (x2 - x1).",
             [](const Args& a) { return Tensors{lerp(a.tensor(0), a.tensor(1), a.tensor(2))}; },
             "f(3, 4), f(4), 0.25;;f(3, 1), f(4), f(3, 4)", "lambda a, b, w: a + w * (b - a)"),
@@ -308,14 +261,6 @@ const Family kNumeric("Numeric", {
             "numpy.isneginf", false),
     numeric("isreal", "x: Tensor", "Whether the imaginary part of x is 0.", one<isreal>,
             "f(3, 4);;c(4);;numpy.array([1 + 0j, 2j])", "numpy.isreal", false),
-    numeric("nan_to_num", "x: Tensor, nan: float = 0.0, posinf: Tensor? = None, neginf: Tensor? = None",
-            "x with NaN replaced by nan, and infinities by posinf and neginf, or else by the largest "
-            "and the least number of x's dtype.",
-            [](const Args& a) {
-              return Tensors{nan_to_num(a.tensor(0), a.real(1), a.optional_tensor(2), a.optional_tensor(3))};
-            },
-            "f(3, 4);;special(), 1.5, 2.0, -3.0;;special();;ints(0, 3, 4)",
-            "lambda x, nan=0.0, posinf=None, neginf=None: numpy.nan_to_num(x, True, nan, posinf, neginf)"),
 });
 
 const Family kEntropies("Entropies", {

@@ -258,7 +258,7 @@ TEST_CASE("scattered products agree with loops") {
   }
 }
 
-TEST_CASE("many rows are grouped in buckets, in their order") {
+TEST_CASE("many rows go to their destinations in order, whatever the threads") {
   std::mt19937 random(7);
   const int64_t count = 300000, extent = 70000, width = 16;
   Array x(DType::float32, {extent, width}), index(DType::int64, {count}),
@@ -299,12 +299,15 @@ TEST_CASE("embedding_bag agrees with a loop, and refuses wrong offsets") {
             float total = 0;
             for (int64_t i = starts[b]; i < starts[b + 1]; ++i) {
               const float value = float(table.get(int64_t(index.get(i)) * 5 + j));
-              total = mode != kBagMax ? total + value : i == starts[b] ? value : std::max(total, value);
+              total = mode != kBagMax  ? total + value
+                      : i == starts[b] ? value
+                                       : std::max(total, value);
             }
             const int64_t count = std::max<int64_t>(1, starts[b + 1] - starts[b]);
             expected.set(b * 5 + j, mode == kBagMean && dtype == DType::float64
                                         ? double(total) / double(count)
-                                        : mode == kBagMean ? total / float(count) : total);
+                                    : mode == kBagMean ? total / float(count)
+                                                       : total);
           }
         CAPTURE(dtype);
         CAPTURE(mode);

@@ -488,10 +488,7 @@ def scatter_reduce(x, indices, source, reduce, axis=-1, include_self=True) -> Ar
 
 
 def embedding_bag(weight, indices, offsets=None, mode="mean", factors=None) -> Array:
-    if indices.ndim == 2:
-        bags = list(indices)
-    else:
-        bags = np.split(indices, offsets[1:])
+    bags = list(indices) if indices.ndim == 2 else np.split(indices, offsets[1:])
     weighed = np.ones(indices.shape) if factors is None else factors
     reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
     rows = [
@@ -587,3 +584,8 @@ def renorm(x, p, axis, maxnorm) -> Array:
     others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
     length = np.sum(np.abs(x) ** p, others, keepdims=True) ** (1 / p)
     return np.where(length > maxnorm, x * maxnorm / (length + 1e-7), x)
+
+
+def histogram2d(x, y, bins=10, limits=None) -> tuple[Array, ...]:
+    counts, x_edges, y_edges = np.histogram2d(x, y, bins, limits)
+    return counts.astype(np.int64), x_edges, y_edges

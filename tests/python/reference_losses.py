@@ -63,10 +63,6 @@ def pairwise_distance(x, y, p=2.0, eps=1e-6, keepdims=False) -> Array:
     return np.linalg.norm(x - y + eps, p, axis=-1, keepdims=keepdims)
 
 
-def normalize(x, p=2.0, axis=-1, eps=1e-12) -> Array:
-    return x / np.maximum(np.linalg.norm(x, p, axis=axis, keepdims=True), eps)
-
-
 def hinge_embedding_loss(x, t, margin=1.0, reduction="mean") -> Array:
     return reduce(np.where(t == 1, x, np.maximum(0, margin - x)), reduction)
 

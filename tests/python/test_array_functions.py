@@ -171,7 +171,7 @@ def test_refused_at_the_call(call, error, words):
         (lambda x: tg.embedding_bag(x, np.zeros(3, int), np.array([0, 2, 1])), ValueError,
          "embedding_bag: offsets must not decrease"),
         (lambda x: tg.embedding_bag(x, np.zeros(3, int), np.array([1])), ValueError, "begin with"),
-        (lambda x: tg.embedding_bag(x, np.zeros(3, int), np.array([0, 4])), ValueError, "3 indices"),
+        (lambda x: tg.embedding_bag(x, np.zeros(3, int), np.array([0, 4])), ValueError, "the 3"),
         (lambda x: tg.put(x, np.array([12]), 0.0), IndexError, "put: indices: index 12"),
         (lambda x: tg.index_fill(x, np.array([3]), 0.0), IndexError, "index_fill: indices"),
         (lambda x: tg.index_put(x, [np.array([0]), np.array([4])], 0.0), IndexError, "axis 1"),
@@ -206,8 +206,10 @@ def test_numbers_for_infinities_are_finite(dtype):
     got = tg.nan_to_num(x)
     assert str(got.dtype).endswith(dtype)
     largest, lowest, zero = np.asarray(tg.astype(got, "float64"))
-    assert np.isfinite([largest, lowest]).all() and largest == -lowest > 60000 and zero == 0
-    assert not np.isfinite(float(tg.astype(tg.asarray(largest * 1.01), dtype)))
+    assert np.isfinite([largest, lowest]).all()
+    assert largest == -lowest > 60000
+    assert zero == 0
+    assert not np.isfinite(float(tg.astype(tg.asarray(float(largest) * 1.01), dtype)))
 
 
 def test_quantiles_at_the_ends_and_of_nan():
@@ -215,7 +217,8 @@ def test_quantiles_at_the_ends_and_of_nan():
     got = tg.quantile(x, np.array([0.0, 1.0, 1.5, np.nan]))
     np.testing.assert_array_equal(np.asarray(got), [x.min(), x.max(), np.nan, np.nan])
     special, _ = samples.Makers("float32", 0).read("special()")
-    assert np.isnan(float(tg.quantile(special[0], 0.5))) and np.isnan(float(tg.median(special[0])))
+    assert np.isnan(float(tg.quantile(special[0], 0.5)))
+    assert np.isnan(float(tg.median(special[0])))
     np.testing.assert_array_equal(
         np.asarray(tg.nanquantile(special[0], 0.5)), np.nanquantile(special[0], 0.5)
     )

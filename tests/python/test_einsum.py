@@ -74,6 +74,13 @@ def test_a_chain_begins_at_its_thin_end():
     assert plan.count("matmul") == 2
 
 
+def test_what_one_operand_alone_has_is_summed_first():
+    a, b = np.ones((2, 3, 50)), np.ones((3, 4))
+    path, count = tg.einsum_path("ijx,jk->ik", a, b)
+    assert (path, count) == ([(0, 1)], 2.0 * 2 * 3 * 4)
+    np.testing.assert_array_equal(tg.einsum("ijx,jk->ik", a, b).numpy(), np.full((2, 4), 150.0))
+
+
 def test_dimensions_of_an_ellipsis_that_the_result_lacks_are_summed():
     x = np.random.default_rng(0).standard_normal((2, 3, 4))
     np.testing.assert_allclose(tg.einsum("...i->i", x).numpy(), x.sum((0, 1)))

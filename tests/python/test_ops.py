@@ -33,6 +33,10 @@ SMOOTH = _SMOOTH.split()
 function = samples.operation
 
 
+def test_each_name_is_declared_once():
+    assert len(OPS) == len(_core.ops())
+
+
 def expected(name: str, args: tuple, kwargs: dict) -> Any:
     text = OPS[name].reference or f"numpy.{name}"
     names = {"numpy": np, "scipy": scipy, "reference": reference}

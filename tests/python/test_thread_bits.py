@@ -147,6 +147,25 @@ def indexed() -> Any:
 
 
 @case
+def reduced_by_index() -> Any:
+    x, ids, table = normal(90_000, 20), integers(700, 90_000), normal(900, 40)
+    found = []
+    for reduce in (tg.segment_sum, tg.segment_max, tg.segment_prod, tg.segment_mean):
+        found += with_gradients(lambda x, f=reduce: f(tg.cos(x), ids, 700), x)
+    columns = integers(300, 400, 500)
+    for reduce in ("amin", "prod"):
+        found += with_gradients(
+            lambda x, y, how=reduce: tg.scatter_reduce(tg.cos(x), columns, tg.cos(y), how),
+            normal(400, 300), normal(400, 500),
+        )  # fmt: skip
+    for mode in ("sum", "mean", "max"):
+        found += with_gradients(
+            lambda w, how=mode: tg.embedding_bag(w, integers(900, 4000, 9), mode=how), table
+        )
+    return found
+
+
+@case
 def sorted_() -> Any:
     x = normal(200, 5000)
     long = tg.reshape(x, (-1,))

@@ -100,6 +100,8 @@ class Entry:
         if self.name == "histogram":
             bins = self.args[1] if len(self.args) > 1 else 10
             return np.ndim(bins) == 0 and len(self.args) < 3
+        if self.name == "histogram2d":
+            return len(self.args) < 4
         if self.name == "repeat":
             return np.ndim(self.args[1]) > 0
         return self.name in READS_VALUES

@@ -3,7 +3,6 @@
 // floats add up in float32 and round once per destination.
 #include <array>
 #include <numeric>
-#include <utility>
 #include <vector>
 
 #include "backend/cpu/indexing.h"
@@ -106,90 +105,83 @@ void scatter_in_order(const Scatter& s) {
   });
 }
 
-// Positions in the index, those of one destination together and in their own order: a counting sort.
-std::vector<int64_t> group_by_counting(const int64_t* index, int64_t count, int64_t extent) {
-  std::vector<int64_t> order(count), next(extent + 1);
+// Asks for the start of a row that is soon needed, from wherever it is.
+template <class T>
+void fetch(const T* row, int64_t width) {
+  constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kMost = 8;
+  for (int64_t i = 0; i < std::min(width, kMost * kLine); i += kLine) __builtin_prefetch(row + i);
+}
+
+// Cuts the destinations into ranges of about as many indices each: where the ranges begin, and the
+// end.
+std::vector<int64_t> even_ranges(const int64_t* index, int64_t count, int64_t extent,
+                                 int64_t ranges) {
+  constexpr int64_t kCounted = 1024;
+  int shift = 0;
+  while ((extent - 1) >> shift >= kCounted) ++shift;
+  std::array<int64_t, kCounted> counts{};
+  for (int64_t k = 0; k < count; ++k) ++counts[index[k] >> shift];
+  std::vector<int64_t> begins{0};
+  int64_t seen = 0;
+  for (int64_t c = 0; c < kCounted && int64_t(begins.size()) < ranges; ++c) {
+    seen += counts[c];
+    if (seen * ranges >= count * int64_t(begins.size()))
+      begins.push_back(std::min(extent, (c + 1) << shift));
+  }
+  begins.resize(ranges + 1, extent);
+  return begins;
+}
+
+// For many indices of narrow rows: a thread owns a range of destinations, and applies what falls
+// into it in index order. So how many ranges there are changes no bit.
+template <class T, ScatterMode kMode>
+void scatter_by_ranges(const Scatter& s) {
+  constexpr int64_t kBlock = 1024, kAhead = 8;
+  const int64_t ranges = num_threads();
+  const std::vector<int64_t> begins = ranges > 1 ? even_ranges(s.index, s.count, s.extent, ranges)
+                                                 : std::vector<int64_t>{0, s.extent};
+  const auto apply = [&](int64_t range) {
+    const uint64_t first = uint64_t(begins[range]), width = uint64_t(begins[range + 1]) - first;
+    int64_t own[kBlock];
+    for (int64_t o = 0; o < s.outer; ++o)
+      for (int64_t begin = 0; begin < s.count; begin += kBlock) {
+        int64_t found = 0;
+        for (int64_t k = begin; k < std::min(s.count, begin + kBlock); ++k) {
+          own[found] = k;
+          found += uint64_t(s.index[k]) - first < width;
+        }
+        for (int64_t i = 0; i < found; ++i) {
+          if (i + kAhead < found) {
+            fetch(s.destination<T>(o, own[i + kAhead]), s.inner);
+            if (s.inner_stride == 1) fetch(s.source<T>(o, own[i + kAhead]), s.inner);
+          }
+          combine_row<T, kMode>(s.destination<T>(o, own[i]), s.source<T>(o, own[i]), s.inner_stride,
+                                s.inner);
+        }
+      }
+  };
+  parallel_for(ranges, apply, double(s.outer * s.count * s.inner) / kWorkPerMicrosecond);
+}
+
+// Positions in the index, those of one destination together and in their own order.
+std::vector<int64_t> group_by_destination(const int64_t* index, int64_t count, int64_t extent) {
+  std::vector<int64_t> order(count);
+  const bool sorted = std::is_sorted(index, index + count);
+  if (sorted || extent > 8 * count) {
+    std::iota(order.begin(), order.end(), int64_t(0));
+    if (sorted) return order;
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int64_t a, int64_t b) { return index[a] < index[b]; });
+    return order;
+  }
+  std::vector<int64_t> next(extent + 1);
   for (int64_t k = 0; k < count; ++k) ++next[index[k] + 1];
   std::partial_sum(next.begin(), next.end(), next.begin());
   for (int64_t k = 0; k < count; ++k) order[next[index[k]]++] = k;
   return order;
 }
 
-// The same for many, by all threads: first into buckets of neighbouring destinations, then each
-// bucket by counting, whose counters stay in the cache.
-std::vector<int64_t> group_in_buckets(const int64_t* index, int64_t count, int64_t extent) {
-  constexpr int64_t kBuckets = 256, kMostChunks = 64;
-  constexpr int kPositionBits = 40;  // of a word that also has a place in a bucket
-  int shift = 0;
-  while ((extent - 1) >> shift >= kBuckets) ++shift;
-  const int64_t chunk = std::max<int64_t>(tile_size(kPieceWork), (count + kMostChunks - 1) / kMostChunks);
-  const int64_t chunks = (count + chunk - 1) / chunk;
-  const double microseconds = double(count) / kWorkPerMicrosecond * 4;
-  std::vector<std::array<int64_t, kBuckets>> next(chunks);
-  const auto for_chunks = [&](const auto& body) {
-    parallel_for(chunks,
-                 [&](int64_t c) { body(next[c], c * chunk, std::min(count, (c + 1) * chunk)); },
-                 microseconds);
-  };
-  for_chunks([&](auto& counts, int64_t begin, int64_t end) {
-    counts.fill(0);
-    for (int64_t k = begin; k < end; ++k) ++counts[index[k] >> shift];
-  });
-  std::array<int64_t, kBuckets + 1> starts;
-  int64_t total = 0;
-  for (int64_t b = 0; b < kBuckets; ++b) {
-    starts[b] = total;
-    for (int64_t c = 0; c < chunks; ++c) total += std::exchange(next[c][b], total);
-  }
-  starts[kBuckets] = total;
-  std::vector<uint64_t> words(count);
-  const int64_t low = (int64_t(1) << shift) - 1;
-  for_chunks([&](auto& at, int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k)
-      words[at[index[k] >> shift]++] = uint64_t(index[k] & low) << kPositionBits | uint64_t(k);
-  });
-  std::vector<int64_t> order(count);
-  parallel_for(
-      kBuckets,
-      [&](int64_t b) {
-        if (starts[b] == starts[b + 1]) return;
-        std::vector<int64_t> places(low + 2);
-        const auto each = [&](const auto& body) {
-          for (int64_t i = starts[b]; i < starts[b + 1]; ++i) body(words[i] >> kPositionBits, i);
-        };
-        each([&](uint64_t place, int64_t) { ++places[place + 1]; });
-        std::partial_sum(places.begin(), places.end(), places.begin());
-        constexpr uint64_t kPosition = (uint64_t(1) << kPositionBits) - 1;
-        each([&](uint64_t place, int64_t i) {
-          order[starts[b] + places[place]++] = int64_t(words[i] & kPosition);
-        });
-      },
-      microseconds);
-  return order;
-}
-
-std::vector<int64_t> group_by_destination(const int64_t* index, int64_t count, int64_t extent) {
-  const bool sorted = std::is_sorted(index, index + count);
-  if (sorted || extent > 8 * count) {
-    std::vector<int64_t> order(count);
-    std::iota(order.begin(), order.end(), int64_t(0));
-    if (!sorted)
-      std::stable_sort(order.begin(), order.end(),
-                       [&](int64_t a, int64_t b) { return index[a] < index[b]; });
-    return order;
-  }
-  const bool many = count >= tile_size(int64_t(1) << 18) && extent < int64_t(1) << 32;
-  return many ? group_in_buckets(index, count, extent) : group_by_counting(index, count, extent);
-}
-
 constexpr int64_t kColumns = 512;
-
-// Asks for the start of a row that is read soon, from wherever it is.
-template <class T>
-void fetch(const T* row, int64_t width) {
-  constexpr int64_t kLine = 64 / int64_t(sizeof(T)), kMost = 8;
-  for (int64_t i = 0; i < std::min(width, kMost * kLine); i += kLine) __builtin_prefetch(row + i);
-}
 
 // Applies positions [first, last) of `order`, all of one destination, to some of its columns. `end`
 // is that of the order.
@@ -254,8 +246,9 @@ void scatter_grouped(const Scatter& s) {
 template <class T, ScatterMode kMode>
 void scatter(const Scatter& s) {
   const bool large = s.outer * s.count * s.inner > 2 * tile_size(kPieceWork);
+  const bool many = s.count >= tile_size(int64_t(1) << 16) && s.inner <= kColumns;
   if (kRoundsOnce<T, kMode> || (large && s.outer < 8 && s.inner >= 16)) {
-    scatter_grouped<T, kMode>(s);
+    !kRoundsOnce<T, kMode>&& many ? scatter_by_ranges<T, kMode>(s) : scatter_grouped<T, kMode>(s);
   } else {
     scatter_in_order<T, kMode>(s);
   }
