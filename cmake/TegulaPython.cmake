@@ -40,6 +40,7 @@ if(NOT CMAKE_CROSSCOMPILING AND NOT TEGULA_SANITIZE)
     COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/scripts/make_stubs.py"
       "$<TARGET_FILE:_core>" "${stub}"
     DEPENDS _core "${CMAKE_CURRENT_SOURCE_DIR}/scripts/make_stubs.py"
+      "${CMAKE_CURRENT_SOURCE_DIR}/scripts/core_head.pyi.in"
     COMMENT "Writing the type stub _core.pyi" VERBATIM)
   add_custom_target(tegula_stub ALL DEPENDS "${stub}")
   install(FILES "${stub}" DESTINATION tegula)

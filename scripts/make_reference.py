@@ -13,7 +13,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/python"))
 
+sys.path.insert(0, str(ROOT / "scripts"))
+
 import samples  # noqa: E402
+from torch_coverage import coverage_page  # noqa: E402
 
 import tegula as tg  # noqa: E402
 from tegula import _core  # noqa: E402
@@ -68,7 +71,11 @@ def write_reference(folder: Path) -> list[Path]:
     """Writes the pages, removes those of families that are gone, returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     families = {title: list(rows) for title, rows in groupby(_core.ops(), key=lambda op: op.family)}
-    index = "# All operations\n\n| family | operations |\n|---|---|\n"
+    index = (
+        "# All operations\n\nWhat of PyTorch `tegula.compat.torch` has is on "
+        "[its own page](compat-torch.md).\n\n"
+    )
+    index += "| family | operations |\n|---|---|\n"
     pages = {}
     for title, rows in sorted(families.items()):
         page = page_name(title)
@@ -76,6 +83,7 @@ def write_reference(folder: Path) -> list[Path]:
         index += f"| [{title}]({page}) | {names} |\n"
         pages[page] = f"# {title}\n\n{MAKERS}\n" + "\n\n".join(map(entry, rows)) + "\n"
     pages["index.md"] = index
+    pages["compat-torch.md"] = coverage_page()
     for old in folder.glob("*.md"):
         if old.name not in pages:
             old.unlink()

@@ -10,7 +10,7 @@ namespace {
 
 // Whether the axes of a result, cut where `extent` is, are those of a space: both are dense.
 bool axes_fit(const Shape& result, const Shape& extent) {
-  if (numel(result) == 0) return false;
+  if (numel(result) == 0 || numel(extent) == 0) return false;
   int64_t inner = 1, seen = 1;  // elements of the last axes
   size_t axis = extent.size();
   for (size_t i = result.size(); i-- > 0;) {

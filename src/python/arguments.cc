@@ -8,7 +8,8 @@ namespace tegula::python {
 
 void parse_arguments(const char* op, std::span<const char* const> names, size_t positional,
                      size_t required, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
-                     PyObject** values, size_t positional_only) {
+                     PyObject** values, size_t positional_only,
+                     std::span<const char* const> synonyms) {
   if (size_t(count) > positional)
     fail(ErrorKind::type, op, ": takes at most ", positional, " positional argument",
          positional == 1 ? "" : "s", ", got ", count);
@@ -19,6 +20,10 @@ void parse_arguments(const char* op, std::span<const char* const> names, size_t 
     if (!word) throw_python_error();
     size_t i = positional_only;
     while (i < names.size() && std::strcmp(names[i], word) != 0) ++i;
+    if (i == names.size() && !synonyms.empty()) {
+      i = 0;
+      while (i < names.size() && std::strcmp(synonyms[i], word) != 0) ++i;
+    }
     if (i == names.size()) {
       std::string known;
       for (const char* name : names.subspan(positional_only))

@@ -64,9 +64,10 @@ Tensor asarray(PyObject* object, std::optional<DType> dtype, Copy copy, Backend&
 // ---- arguments.cc ----------------------------------------------------------------------------
 // Sorts the arguments of a vectorcall by parameter name: values[i] is null where not given.
 // `required` first ones must be given; parameters from `positional` on go by keyword alone, the
-// first `positional_only` never by keyword.
+// first `positional_only` never by keyword. A keyword may also be the synonym of a name.
 void parse_arguments(const char* op, std::span<const char* const> names, size_t positional,
                      size_t required, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
-                     PyObject** values, size_t positional_only = 0);
+                     PyObject** values, size_t positional_only = 0,
+                     std::span<const char* const> synonyms = {});
 
 }  // namespace tegula::python

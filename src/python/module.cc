@@ -10,6 +10,7 @@
 #include "ops/op.h"
 #include "plan/evaluate.h"
 #include "python/bindings.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/grad_mode.h"
@@ -100,6 +101,7 @@ NB_MODULE(_core, m) {
   add_grad_modes(m.ptr());
   start_engine();
   add_operations(m.ptr());
+  add_compat(m.ptr());
   m.def(
       "ops", [] { return nb::steal(describe_operations()); }, nb::sig("def ops() -> list[Any]"),
       "All operations, as objects with name, family, doc, signature, samples, reference, "

@@ -3,11 +3,13 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
 #include "base/overflow.h"
 #include "ops/op.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/op_docs.h"
@@ -33,6 +35,16 @@ struct Callable {
   bool gathers = false;        // the last positional one is a shape, which may be given as ints
   size_t variadic = SIZE_MAX;  // the parameter that takes all the others given by position
   PyObject* result_type = nullptr;  // of a named tuple
+  // Under PyTorch's names (renamed_operation): parameter i is number places[i] of the operation,
+  // which may also be given by the operation's name for it.
+  bool compat = false;
+  std::vector<size_t> places;
+  std::vector<const char*> synonyms;
+  std::vector<size_t> promoted;
+  Promotion promotion = Promotion::none;
+  bool gives_view = false;
+  bool lifts = false;      // takes a tensor without axes as one of one axis
+  size_t axis = SIZE_MAX;  // the place of the optional axes, of which () means all
 };
 
 struct OpObject {
@@ -131,6 +143,63 @@ Backend& device_of_arguments(const std::vector<Arg>& arguments) {
   return default_device();
 }
 
+bool any_compat(PyObject* const* values, size_t count) {
+  const auto is_one = [](PyObject* object) { return is_tensor(object) && is_compat(object); };
+  for (size_t i = 0; i < count; ++i) {
+    PyObject* value = values[i];
+    if (!value) continue;
+    if (is_one(value)) return true;
+    if (!PyList_Check(value) && !PyTuple_Check(value)) continue;
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(value); ++k)
+      if (is_one(PySequence_Fast_GET_ITEM(value, k))) return true;
+  }
+  return false;
+}
+
+const char* shown_name(const Callable& c, size_t place) {
+  for (size_t i = 0; i < c.places.size(); ++i)
+    if (c.places[i] == place) return c.names[i];
+  return (*c.parameters)[place].name.c_str();
+}
+
+void promote_arguments(const Callable& c, std::vector<Arg>& arguments) {
+  std::array<Tensor*, kMaxParameters> operands;
+  size_t count = 0;
+  for (const size_t place : c.promoted)
+    if (Tensor* x = std::get_if<Tensor>(&arguments[place])) operands[count++] = x;
+  promote_operands(std::span(operands.data(), count), c.promotion);
+}
+
+// PyTorch: no axes given are all of them; a tensor without axes has the axes 0 and -1.
+bool settle_axes(const Callable& c, std::vector<Arg>& arguments) {
+  const Tensor* x = std::get_if<Tensor>(&arguments[0]);
+  const bool flat = x && *x && x->rank() == 0;
+  if (c.axis != SIZE_MAX) {
+    Arg& axis = arguments[c.axis];
+    const auto is_only = [](int64_t i) { return i == 0 || i == -1; };
+    if (const Dims* several = std::get_if<Dims>(&axis)) {
+      if (several->empty() || (flat && std::all_of(several->begin(), several->end(), is_only)))
+        axis = {};
+    } else if (const int64_t* one = std::get_if<int64_t>(&axis); one && flat && is_only(*one)) {
+      axis = {};
+    }
+  }
+  if (!c.lifts || !flat) return false;
+  arguments[0] = reshape(*x, {1});
+  return true;
+}
+
+void note_result(const Callable& c, PyObject* of, PyObject* view, const std::vector<Arg>& arguments,
+                 size_t output) {
+  if (!is_tensor(of) || !is_compat(of)) return;
+  ViewStep step;
+  step.op = c.op;
+  step.arguments = arguments;
+  step.arguments[0] = {};
+  step.output = output;
+  note_view(of, view, std::move(step));
+}
+
 // What f returns. An error of the operations that make this one up names this one first.
 template <class F>
 auto naming(const std::string& name, F&& f) {
@@ -150,30 +219,50 @@ auto naming(const std::string& name, F&& f) {
 
 // Calls with the arguments already sorted by parameter; null where not given.
 PyObject* run(const Callable& c, PyObject* const* values) {
-  const size_t count = c.names.size();
+  const size_t count = c.parameters->size();
+  std::vector<Arg> arguments;
+  arguments.reserve(count);
+  const bool compat = c.compat || (compat_type && any_compat(values, count));
   const Tensors results = naming(c.name, [&] {
-    std::vector<Arg> arguments;
-    arguments.reserve(count);
     for (size_t i = 0; i < count; ++i) {
       if (values[i]) {
         arguments.push_back(convert(values[i], (*c.parameters)[i], c.name.c_str()));
       } else if ((*c.parameters)[i].has_default) {
         arguments.push_back(c.defaults[i]);
       } else {
-        fail(ErrorKind::type, c.name, ": argument '", c.names[i], "' is missing");
+        fail(ErrorKind::type, c.name, ": argument '", shown_name(c, i), "' is missing");
       }
     }
+    if (c.promotion != Promotion::none) promote_arguments(c, arguments);
+    const bool lifted = c.compat && settle_axes(c, arguments);
     const DeviceScope scope(device_of_arguments(arguments));
-    return c.op->call(Args(arguments));
+    Tensors found = c.op->call(Args(arguments));
+    if (lifted)
+      for (Tensor& result : found) result = reshape(result, {});
+    return found;
   });
-  if (!c.op->returns_tuple) return wrap(results.at(0));
-  PyObject* list = wrap_list(results);
-  PyObject* tuple = PyList_AsTuple(list);
-  Py_DECREF(list);
+  if (!c.op->returns_tuple) {
+    PyObject* result = wrap_like(compat, results.at(0));
+    if (c.gives_view && result) note_result(c, values[0], result, arguments, 0);
+    return result;
+  }
+  PyObject* tuple = checked(PyTuple_New(Py_ssize_t(results.size())));
+  for (size_t i = 0; i < results.size(); ++i) {
+    PyObject* item = results[i] ? wrap_like(compat, results[i]) : Py_NewRef(Py_None);
+    PyTuple_SET_ITEM(tuple, Py_ssize_t(i), checked(item));
+    if (c.gives_view) note_result(c, values[0], item, arguments, i);
+  }
   if (!c.result_type) return checked(tuple);
   PyObject* named = tuple ? PyObject_Call(c.result_type, tuple, nullptr) : nullptr;
   Py_XDECREF(tuple);
   return checked(named);
+}
+
+PyObject* place_and_run(const Callable& c, PyObject* const* values) {
+  if (c.places.empty()) return run(c, values);
+  std::array<PyObject*, kMaxParameters> placed{};
+  for (size_t i = 0; i < c.places.size(); ++i) placed[c.places[i]] = values[i];
+  return run(c, placed.data());
 }
 
 // x.reshape(2, 3) means x.reshape((2, 3)).
@@ -191,7 +280,7 @@ PyObject* run_gathered(const Callable& c, PyObject* const* args, Py_ssize_t coun
            " as a tuple, beside keyword arguments");
     parse_arguments(c.name.c_str(), c.names, c.positional, 0, front.data(), first + 1, nullptr,
                     values.data());
-    PyObject* result = run(c, values.data());
+    PyObject* result = place_and_run(c, values.data());
     Py_DECREF(ints);
     return result;
   } catch (...) {
@@ -233,8 +322,8 @@ PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* ke
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
     parse_arguments(c.name.c_str(), c.names, c.positional, 0, args, count, keywords, values.data(),
-                    c.positional_only);
-    return run(c, values.data());
+                    c.positional_only, c.synonyms);
+    return place_and_run(c, values.data());
   });
 }
 
@@ -302,6 +391,9 @@ PyObject* make_object(PyTypeObject* type, const Callable* callable) {
   return object;
 }
 
+PyTypeObject* function_type = nullptr;
+PyTypeObject* method_type = nullptr;
+
 const Callable* make_callable(const Op& op) {
   auto* c = new Callable(op);
   const std::vector<Parameter>& all = *c->parameters;
@@ -319,11 +411,85 @@ const Callable* make_callable(const Op& op) {
   return c;
 }
 
+size_t place_of(const Callable& c, const std::string& parameter) {
+  for (size_t i = 0; i < c.parameters->size(); ++i)
+    if ((*c.parameters)[i].name == parameter) return i;
+  fail(ErrorKind::value, c.name, ": has no parameter '", parameter, "'");
+}
+
+// A tuple (PyTorch's name, the operation's name[, default]), or "*": the rest go by name.
+void add_renamed(Callable& c, PyObject* item) {
+  if (PyUnicode_Check(item)) {
+    c.positional = c.names.size();
+    return;
+  }
+  const auto text = [&](Py_ssize_t i) {
+    return to_text(checked(PySequence_GetItem(item, i)), c.name.c_str(), "parameters");
+  };
+  const size_t place = place_of(c, text(1));
+  c.places.push_back(place);
+  c.names.push_back((new std::string(text(0)))->c_str());
+  c.synonyms.push_back((*c.parameters)[place].name.c_str());
+  if (PySequence_Size(item) > 2) {
+    Parameter& p = const_cast<std::vector<Parameter>&>(*c.parameters)[place];
+    p.has_default = true;
+    PyObject* value = checked(PySequence_GetItem(item, 2));
+    c.defaults[place] = convert(value, p, c.name.c_str());
+    Py_DECREF(value);
+  }
+}
+
 }  // namespace
 
+PyObject* renamed_operation(PyObject*, PyObject* const* args, Py_ssize_t count,
+                            PyObject* keywords) {
+  return guarded([&] {
+    static constexpr const char* names[] = {"name",   "operation", "parameters",
+                                            "method", "promotes",  "promotion",
+                                            "view",   "gathers",   "lifts"};
+    PyObject* values[9];
+    parse_arguments("_renamed_operation", names, 3, 3, args, count, keywords, values);
+    const auto is_set = [&](size_t i) { return values[i] && PyObject_IsTrue(values[i]); };
+    const std::string wanted = to_text(values[1], "_renamed_operation", "operation");
+    const Op* found = nullptr;
+    for (const Op* op : ops())
+      if (op->name == wanted) found = op;
+    if (!found) fail(ErrorKind::value, "_renamed_operation: there is no operation ", wanted);
+    auto* c = new Callable(*found);
+    c->parameters = new std::vector<Parameter>(*c->parameters);
+    c->name = to_text(values[0], "_renamed_operation", "name");
+    c->compat = true;
+    for (const Parameter& p : *c->parameters)
+      c->defaults.push_back(p.has_default ? parse_default(p) : Arg());
+    c->positional = kMaxParameters;
+    for (Py_ssize_t i = 0; i < PySequence_Size(values[2]); ++i) {
+      PyObject* item = checked(PySequence_GetItem(values[2], i));
+      add_renamed(*c, item);
+      Py_DECREF(item);
+    }
+    c->positional = std::min(c->positional, c->names.size());
+    if (values[4])
+      for (Py_ssize_t i = 0; i < PySequence_Size(values[4]); ++i) {
+        PyObject* item = checked(PySequence_GetItem(values[4], i));
+        c->promoted.push_back(place_of(*c, to_text(item, "_renamed_operation", "promotes")));
+        Py_DECREF(item);
+      }
+    if (values[5]) c->promotion = promotion_named(to_text(values[5], "_", "promotion"));
+    c->gives_view = is_set(6);
+    c->gathers = is_set(7);
+    c->lifts = is_set(8);
+    const std::vector<Parameter>& all = *c->parameters;
+    const bool reduces = std::any_of(all.begin(), all.end(),
+                                     [](const Parameter& p) { return p.name == "keepdims"; });
+    for (size_t i = 0; i < all.size() && reduces; ++i)
+      if (all[i].optional && all[i].name == "axis") c->axis = i;
+    return make_object(is_set(3) ? method_type : function_type, c);
+  });
+}
+
 void add_operations(PyObject* module) {
-  PyTypeObject* function_type = make_type("tegula.Operation", false);
-  PyTypeObject* method_type = make_type("tegula.OperationMethod", true);
+  function_type = make_type("tegula.Operation", false);
+  method_type = make_type("tegula.OperationMethod", true);
   for (const Op* op : ops()) {
     const Callable* callable = make_callable(*op);
     PyObject* function = make_object(function_type, callable);

@@ -1,5 +1,6 @@
 // Gradients on Tensor: requires_grad, grad, backward, hooks; and binding a handle to a new value.
 #include "ops/ops.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/grad_hooks.h"
@@ -31,7 +32,7 @@ PyObject* get_grad(PyObject* self, void*) {
   const Ref<GradCell>& cell = tensor_of(self).output().cell;
   if (cell) cell->note_ask();
   if (!cell || !cell->grad) return Py_NewRef(Py_None);
-  PyObject* grad = wrap(*cell->grad);
+  PyObject* grad = wrap_like(is_compat(self), *cell->grad);
   if (grad) self_of(grad)->grad_of = cell;
   return grad;
 }
@@ -107,7 +108,16 @@ PyObject* run_backward(PyObject* self, PyObject* const* args, Py_ssize_t count,
 }
 
 PyObject* run_detach(PyObject* self, PyObject*) {
-  return guarded([&] { return wrap(detach(tensor_of(self))); });
+  return guarded([&] {
+    const bool compat = is_compat(self);
+    PyObject* result = checked(wrap_like(compat, detach(tensor_of(self))));
+    if (compat) {
+      ViewStep step;
+      step.kind = ViewStep::detached;
+      note_view(self, result, std::move(step));
+    }
+    return result;
+  });
 }
 
 PyObject* set_requires_grad_method(PyObject* self, PyObject* const* args, Py_ssize_t count,

@@ -1,8 +1,10 @@
 // Subscripts, length and iteration of Tensor.
+#include <algorithm>
 #include <array>
 #include <vector>
 
 #include "ops/ops.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
@@ -90,10 +92,26 @@ Items parse_items(PyObject* key, Backend& device) {
   return items;
 }
 
+// What `self[items]` gives: a view of a compat tensor unless an array selects.
+PyObject* wrap_selection(PyObject* self, Tensor selected, Items items) {
+  if (!is_compat(self)) return wrap(std::move(selected));
+  PyObject* result = checked(wrap_like(true, std::move(selected)));
+  const auto is_array_item = [](const IndexItem& i) { return i.kind == IndexItem::array; };
+  if (std::none_of(items.begin(), items.end(), is_array_item)) {
+    ViewStep step;
+    step.kind = ViewStep::subscript;
+    step.items = std::move(items);
+    note_view(self, result, std::move(step));
+  }
+  return result;
+}
+
 PyObject* subscript(PyObject* self, PyObject* key) noexcept {
   return guarded([&] {
     const Tensor x = tensor_of(self);
-    return wrap(index(x, parse_items(key, x.device())));
+    Items items = parse_items(key, x.device());
+    Tensor selected = index(x, items);
+    return wrap_selection(self, std::move(selected), std::move(items));
   });
 }
 
@@ -129,7 +147,7 @@ PyObject* element(PyObject* self, Py_ssize_t i) noexcept {
   }
   return guarded([&] {
     const IndexItem item = item_of(IndexItem::integer, i);
-    return wrap(index(Tensor(x), std::span(&item, 1)));
+    return wrap_selection(self, index(Tensor(x), std::span(&item, 1)), {item});
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include "graph/trace.h"
 #include "ops/ops.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
@@ -13,12 +14,26 @@ namespace {
 using Binary = Tensor (*)(const Tensor&, const Tensor&);
 using Unary = Tensor (*)(const Tensor&);
 
+PyObject* compat_binary(PyObject* a, PyObject* b, Binary function, Promotion promotion) {
+  Tensor x, y;
+  if (is_tensor(a)) x = tensor_of(a);
+  else if (!find_operand(a, x)) return Py_NewRef(Py_NotImplemented);
+  if (is_tensor(b)) y = tensor_of(b);
+  else if (!find_operand(b, y)) return Py_NewRef(Py_NotImplemented);
+  const std::array operands = {&x, &y};
+  promote_operands(operands, promotion);
+  return wrap_like(true, function(x, y));
+}
+
 // `kOperator` is tegula's function; either operand may be the Tensor.
-template <Binary kOperator>
+// A compat tensor among the operands makes it PyTorch's operator: see compat.h.
+template <Binary kOperator, Promotion kPromotion = Promotion::common>
 PyObject* binary(PyObject* a, PyObject* b) noexcept {
   return guarded([&]() -> PyObject* {
-    const bool left = is_tensor(a);
-    if (left && is_tensor(b)) return wrap(kOperator(tensor_of(a), tensor_of(b)));
+    const bool left = is_tensor(a), right = is_tensor(b);
+    if ((left && is_compat(a)) || (right && is_compat(b)))
+      return compat_binary(a, b, kOperator, kPromotion);
+    if (left && right) return wrap(kOperator(tensor_of(a), tensor_of(b)));
     Tensor other;
     if (!find_operand(left ? b : a, other)) return Py_NewRef(Py_NotImplemented);
     return wrap(left ? kOperator(tensor_of(a), other) : kOperator(other, tensor_of(b)));
@@ -27,13 +42,25 @@ PyObject* binary(PyObject* a, PyObject* b) noexcept {
 
 template <Unary kOperator>
 PyObject* unary(PyObject* self) noexcept {
-  return guarded([&] { return wrap(kOperator(tensor_of(self))); });
+  return guarded([&] { return wrap_like(is_compat(self), kOperator(tensor_of(self))); });
 }
 
 const char* const kInPlace = "an in-place operation";
 
-template <Binary kOperator>
+// `fresh` is what the operator gave; takes over the reference.
+PyObject* compat_in_place(PyObject* self, PyObject* fresh) noexcept {
+  if (!fresh || fresh == Py_NotImplemented) return fresh;
+  PyObject* result = guarded([&] {
+    write_compat(self, tensor_of(fresh), kInPlace);
+    return Py_NewRef(self);
+  });
+  Py_DECREF(fresh);
+  return result;
+}
+
+template <Binary kOperator, Promotion kPromotion = Promotion::common>
 PyObject* in_place(PyObject* self, PyObject* b) noexcept {
+  if (is_compat(self)) return compat_in_place(self, binary<kOperator, kPromotion>(self, b));
   return guarded([&]() -> PyObject* {
     Tensor other;
     if (is_tensor(b)) {
@@ -65,7 +92,7 @@ PyObject* divmod(PyObject* a, PyObject* b) noexcept {
   return pair;
 }
 
-PyObject* positive(PyObject* self) noexcept { return wrap(tensor_of(self)); }
+PyObject* positive(PyObject* self) noexcept { return wrap_like(is_compat(self), tensor_of(self)); }
 
 // ---- one value -------------------------------------------------------------------------------
 
@@ -160,12 +187,12 @@ std::span<const PyType_Slot> number_slots() {
       slot(Py_nb_add, binary<add>),
       slot(Py_nb_subtract, binary<subtract>),
       slot(Py_nb_multiply, binary<multiply>),
-      slot(Py_nb_true_divide, binary<divide>),
+      slot(Py_nb_true_divide, binary<divide, Promotion::quotient>),
       slot(Py_nb_floor_divide, binary<floor_divide>),
       slot(Py_nb_remainder, binary<tegula::remainder>),
       slot(Py_nb_divmod, divmod),
       slot(Py_nb_power, power),
-      slot(Py_nb_matrix_multiply, binary<matmul>),
+      slot(Py_nb_matrix_multiply, binary<matmul, Promotion::none>),
       slot(Py_nb_and, binary<bitwise_and>),
       slot(Py_nb_or, binary<bitwise_or>),
       slot(Py_nb_xor, binary<bitwise_xor>),
@@ -174,11 +201,11 @@ std::span<const PyType_Slot> number_slots() {
       slot(Py_nb_inplace_add, in_place<add>),
       slot(Py_nb_inplace_subtract, in_place<subtract>),
       slot(Py_nb_inplace_multiply, in_place<multiply>),
-      slot(Py_nb_inplace_true_divide, in_place<divide>),
+      slot(Py_nb_inplace_true_divide, in_place<divide, Promotion::quotient>),
       slot(Py_nb_inplace_floor_divide, in_place<floor_divide>),
       slot(Py_nb_inplace_remainder, in_place<tegula::remainder>),
       slot(Py_nb_inplace_power, power_in_place),
-      slot(Py_nb_inplace_matrix_multiply, in_place<matmul>),
+      slot(Py_nb_inplace_matrix_multiply, in_place<matmul, Promotion::none>),
       slot(Py_nb_inplace_and, in_place<bitwise_and>),
       slot(Py_nb_inplace_or, in_place<bitwise_or>),
       slot(Py_nb_inplace_xor, in_place<bitwise_xor>),

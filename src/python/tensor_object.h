@@ -13,6 +13,7 @@ struct TensorObject {
   PyObject_HEAD Tensor tensor;
   Ref<GradCell> grad_of;  // where this is a tensor's .grad: writing in place reaches the tensor
   PyObject* weakrefs;
+  struct Aliases* aliases;  // what shares its storage: compat_views.cc
 };
 
 extern PyTypeObject* tensor_type;

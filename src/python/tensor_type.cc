@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/ops.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/grad_hooks.h"
@@ -24,9 +25,16 @@ size_t free_count = 0;
 
 TensorObject* self_of(PyObject* object) { return reinterpret_cast<TensorObject*>(object); }
 
+void deallocate(PyObject* object);
+
+// Whose handles are made and freed without Python's general way: both are of one layout.
+bool is_pooled(PyTypeObject* type) {
+  return type == tensor_type || (type == compat_type && type->tp_dealloc == deallocate);
+}
+
 PyObject* make_handle(PyTypeObject* type, Tensor tensor) {
   TensorObject* self;
-  if (type != tensor_type) {
+  if (!is_pooled(type)) {
     self = reinterpret_cast<TensorObject*>(type->tp_alloc(type, 0));
     if (!self) return nullptr;
   } else if (free_count) {
@@ -39,7 +47,8 @@ PyObject* make_handle(PyTypeObject* type, Tensor tensor) {
   new (&self->tensor) Tensor(std::move(tensor));
   new (&self->grad_of) Ref<GradCell>();
   self->weakrefs = nullptr;
-  if (type == tensor_type) PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
+  self->aliases = nullptr;
+  if (is_pooled(type)) PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
   return reinterpret_cast<PyObject*>(self);
 }
 
@@ -48,9 +57,10 @@ void deallocate(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   PyObject_GC_UnTrack(object);
   if (self->weakrefs) PyObject_ClearWeakRefs(object);
+  if (self->aliases) drop_aliases(self);
   self->tensor.~Tensor();
   self->grad_of.~Ref<GradCell>();
-  if (type == tensor_type && free_count < kMaxFree) {
+  if (is_pooled(type) && free_count < kMaxFree) {
     free_handles[free_count++] = self;
   } else {
     type->tp_free(object);
@@ -110,7 +120,13 @@ Py_hash_t hash(PyObject* object) {
 // ---- attributes ------------------------------------------------------------------------------
 
 PyObject* get_shape(PyObject* self, void*) {
-  return guarded([&] { return to_tuple(tensor_of(self).shape()); });
+  return guarded([&] {
+    PyObject* shape = to_tuple(tensor_of(self).shape());
+    if (!is_compat(self)) return shape;
+    PyObject* size = PyObject_CallOneArg(compat_size_type, shape);
+    Py_DECREF(shape);
+    return checked(size);
+  });
 }
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromSize_t(tensor_of(self).rank()); }
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(tensor_of(self).size()); }
@@ -129,11 +145,11 @@ PyObject* get_transpose(PyObject* self, void*) {
     const Tensor& x = tensor_of(self);
     require(x.rank() == 2, "T: needs a matrix, the tensor has shape ", x.shape(),
             "; use mT or permute_dims");
-    return wrap(matrix_transpose(x));
+    return wrap_like(is_compat(self), matrix_transpose(x));
   });
 }
 PyObject* get_matrix_transpose(PyObject* self, void*) {
-  return guarded([&] { return wrap(matrix_transpose(tensor_of(self))); });
+  return guarded([&] { return wrap_like(is_compat(self), matrix_transpose(tensor_of(self))); });
 }
 
 const PyGetSetDef kAttributes[] = {
@@ -170,6 +186,10 @@ Def* joined(std::initializer_list<std::span<const Def>> parts) {
 
 PyObject* wrap(Tensor tensor) noexcept { return make_handle(tensor_type, std::move(tensor)); }
 
+PyObject* wrap_like(bool compat, Tensor tensor) noexcept {
+  return make_handle(compat ? compat_type : tensor_type, std::move(tensor));
+}
+
 PyObject* wrap_or_none(Tensor tensor) noexcept {
   if (!tensor) return Py_NewRef(Py_None);
   return wrap(std::move(tensor));
@@ -188,9 +208,16 @@ PyObject* wrap_list(const Tensors& tensors) {
   return list;
 }
 
+void pool_compat_type() {
+  if (compat_type->tp_basicsize == tensor_type->tp_basicsize && compat_type->tp_dictoffset == 0 &&
+      !PyType_HasFeature(compat_type, Py_TPFLAGS_MANAGED_DICT))
+    compat_type->tp_dealloc = deallocate;
+}
+
 void rebind_handle(TensorObject* self, const Tensor& fresh, const char* op) {
   const Tensor before = self->tensor;
-  rebind(self->tensor, fresh, op);
+  if (self->aliases) write_aliased(self, fresh, op);
+  else rebind(self->tensor, fresh, op);
   GradCell* cell = self->grad_of.get();
   if (cell && cell->grad && *cell->grad == before) *cell->grad = self->tensor;
 }

@@ -4,6 +4,7 @@
 
 #include "graph/trace.h"
 #include "ops/ops.h"
+#include "python/compat.h"
 #include "python/convert.h"
 #include "python/errors.h"
 #include "python/tensor_object.h"
@@ -86,12 +87,13 @@ PyObject* to(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* 
     // One positional argument may be either.
     const bool first_is_dtype =
         count == 1 && !keywords && args[0] != Py_None && !is_device_name(args[0]);
-    if (first_is_dtype) return wrap(astype(tensor_of(self), to_dtype(args[0], "to", "dtype")));
+    if (first_is_dtype)
+      return wrap_like(is_compat(self), astype(tensor_of(self), to_dtype(args[0], "to", "dtype")));
     parse_arguments("to", names, 2, 0, args, count, keywords, values);
     Tensor x = tensor_of(self);
     if (values[1] && values[1] != Py_None) x = astype(x, to_dtype(values[1], "to", "dtype"));
     if (values[0] && values[0] != Py_None) x = on_device(x, to_device(values[0], "to"));
-    return wrap(x);
+    return wrap_like(is_compat(self), x);
   });
 }
 

@@ -237,3 +237,10 @@ def test_eval_batch_norm_rides_on_its_convolution() -> None:
     carried = [step for step in steps if step[1] == "conv"]
     assert len(carried) == 1
     assert {"multiply", "add", "where"} <= set(carried[0])
+
+
+def test_an_empty_result_beside_one_that_is_not_carries_nothing():
+    pytest.importorskip("scipy")
+    full = tg.linalg.svd(tg.zeros((3, 0)), full_matrices=True)
+    assert tg.abs(full.Vh).numpy().shape == (0, 0)
+    assert full.U.shape == (3, 3)

@@ -1,0 +1,1 @@
+"""Other frameworks' names and semantics over Tegula's operations: ``tegula.compat.torch``."""

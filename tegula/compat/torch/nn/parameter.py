@@ -1,0 +1,5 @@
+"""``torch.nn.parameter``."""
+
+from tegula.compat.torch.nn._module import Buffer, Parameter
+
+__all__ = ["Buffer", "Parameter"]

@@ -1,0 +1,5 @@
+"""``torch.signal``."""
+
+from tegula.compat.torch.signal import windows
+
+__all__ = ["windows"]
