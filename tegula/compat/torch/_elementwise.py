@@ -288,15 +288,6 @@ _compose(
 _compose("erfc", lambda input: 1 - input.erf())
 
 
-@both
-def mvlgamma(input: Tensor, p: int) -> Tensor:
-    """The multivariate log gamma function of dimension p."""
-    total = p * (p - 1) / 4 * math.log(math.pi)
-    for j in builtins.range(p):
-        total = total + t.lgamma(input - j / 2)
-    return total
-
-
 @function
 def frexp(input: Tensor) -> Any:
     """(mantissa in [0.5, 1), exponent) with input = mantissa * 2 ** exponent."""

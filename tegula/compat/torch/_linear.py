@@ -381,10 +381,11 @@ for _name, _f in {
 
 
 def _mirrored(a: Tensor, part: str) -> Tensor:
+    """The matrix that one triangle stands for. As in PyTorch, both halves get the gradient."""
     lower = a if part == "L" else a.mT.conj() if tg.isdtype(a.dtype, "complex floating") else a.mT
     strict = t.tril(lower, -1)
     other = strict.mT.conj() if tg.isdtype(a.dtype, "complex floating") else strict.mT
-    return t.tril(lower) + other
+    return a + (t.tril(lower) + other - a).detach()
 
 
 @_in_linalg

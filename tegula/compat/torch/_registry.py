@@ -44,7 +44,7 @@ def everywhere(f: F) -> F:
 
 def need(operation: str, name: str, instead: str = "") -> Any:
     """The operation of the table; NotImplementedError naming PyTorch's function without it."""
-    found = getattr(_core, operation.replace(".", "_"), None)
+    found = getattr(_core, _table.known_name(operation).replace(".", "_"), None)
     if found is None:
         raise not_supported(name, instead or f"Tegula has no operation {operation!r} yet")
     return found

@@ -28,10 +28,10 @@ nan_to_num_:nan_to_num
 """
 # Functions of torch.special alone.
 SPECIAL = """
-bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0:i0 modified_bessel_i1:i1
+bessel_j0:j0 bessel_j1:j1 bessel_y0:y0 bessel_y1:y1 modified_bessel_i0:i0 modified_bessel_i1:i1
 modified_bessel_k0:k0 modified_bessel_k1:k1 scaled_modified_bessel_k0:k0e
 scaled_modified_bessel_k1:k1e i0 i0e i1 i1e ndtr ndtri log_ndtr erfcx entr airy_ai
-spherical_bessel_j0 gammaln:lgamma psi:digamma
+gammaln:lgamma psi:digamma
 """
 BINARY = """
 add:c sub:subtract:c subtract:c mul:multiply:c multiply:c div_:divide:q true_divide:divide:q
@@ -97,17 +97,21 @@ complex|complex|real=real, imag=imag|f
 bincount|bincount|input=x, weights=weights, minlength=minlength|fm
 matrix_exp|linalg.expm|input=x|fm
 matrix_power|linalg.matrix_power|input=x, n=n|fm
+polygamma|special.polygamma|n=n, input=x|f
+polygamma|special.polygamma|input=x, n=n|mi
+mvlgamma|special.multigammaln|input=a, p=d|fmi
 """
 
 # What PyTorch's names are for what the table lacks: the operation that is missing.
 missing: dict[str, str] = {}
 
 
-def _operations() -> set[str]:
-    return {op.name for op in _core.ops()}
+_parameters_of = {op.name: op.parameters for op in _core.ops()}
 
 
-_known = _operations()
+def known_name(operation: str) -> str:
+    """The operation's name, of the main namespace or of ``special``."""
+    return operation if operation in _parameters_of else f"special.{operation}"
 
 
 def _parameters(text: str) -> list[Any]:
@@ -126,7 +130,8 @@ def _parameters(text: str) -> list[Any]:
 
 def make(name: str, operation: str, parameters: str, flags: str, method: bool) -> Any:
     """The operation under PyTorch's names, or None where there is no such operation."""
-    if operation not in _known:
+    operation = known_name(operation)
+    if operation not in _parameters_of:
         missing[name.strip("_")] = operation
         return None
     given = _parameters(parameters)
@@ -148,16 +153,16 @@ def make(name: str, operation: str, parameters: str, flags: str, method: bool) -
 
 
 def _rows() -> list[tuple[str, str, str, str]]:
-    first = {op.name: op.parameters[0] for op in _core.ops()}
     rows = []
     for word in UNARY.split():
         name, _, operation = word.partition(":")
         operation = operation or name
-        rows.append((name, operation, f"input={first.get(operation, 'x')}", "fmi"))
+        first, *_ = _parameters_of.get(known_name(operation), ["x"])
+        rows.append((name, operation, f"input={first}", "fmi"))
     for word in BINARY.split():
         name, *rest = word.split(":")
         operation = rest[0] if len(rest) == 2 else name
-        names = next((op.parameters for op in _core.ops() if op.name == operation), ["x1", "x2"])
+        names = _parameters_of.get(known_name(operation), ["x1", "x2"])
         rows.append((name, operation, f"input={names[0]}, other={names[1]}", "fmi" + rest[-1]))
     rows += [tuple(line.split("|")) for line in ROWS.strip().splitlines()]  # type: ignore[misc]
     return rows
@@ -179,7 +184,9 @@ def _fill() -> None:
             in_place.add(name)
     for word in SPECIAL.split():
         name, _, operation = word.partition(":")
-        special[name] = make(name, operation or name, "input=x", "f", False)
+        operation = operation or name
+        first, *_ = _parameters_of.get(known_name(operation), ["x"])
+        special[name] = make(name, operation, f"input={first}", "f", False)
     for table in (functions, methods, special):
         for name in [n for n, f in table.items() if f is None]:
             del table[name]

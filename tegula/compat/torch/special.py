@@ -54,5 +54,10 @@ def zeta(input: Any, other: Any) -> Any:
     return need("zeta", "special.zeta")(input, other)
 
 
+def spherical_bessel_j0(input: Any) -> Any:
+    """The spherical Bessel function of the first kind of order 0."""
+    return need("spherical_jn", "special.spherical_bessel_j0")(0, input)
+
+
 def __getattr__(name: str) -> Any:
     raise absent("torch.special", name)
