@@ -294,6 +294,8 @@ def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None
 ) -> Tensor:
     """Differences of neighbours, n times."""
+    if n == 0:
+        return input
     return _core.diff(input, n=n, axis=dim, prepend=prepend, append=append)
 
 
@@ -301,7 +303,7 @@ def diff(
 def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
     """Central differences along axes."""
     if edge_order != 1:
-        return need("gradient", "gradient(edge_order=2)")(input)
+        raise not_supported("gradient(edge_order=2)", "edge_order=1 works")
     dims = dims_of(input, dim)
     spacing = 1 if spacing is None else spacing
     many = isinstance(spacing, (tuple, list))

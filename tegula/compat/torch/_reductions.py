@@ -357,27 +357,6 @@ _nan_reduction("nansum", _nansum)
 _nan_reduction("nanmean", _nanmean)
 
 
-def _logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    if input.ndim == 0:
-        return input.clone()
-    top = cummax_values(input, dim)
-    size = input.shape[dim]
-    x = input.movedim(dim, -1).unsqueeze(-2).expand(*input.movedim(dim, -1).shape[:-1], size, size)
-    mask = t.ones(size, size, dtype=tg.bool).tril()
-    del top
-    return t.logsumexp(_where(mask, x, -math.inf), -1).movedim(-1, dim)
-
-
-def cummax_values(x: Tensor, dim: int) -> Tensor:
-    """The largest so far."""
-    return functions["cummax"](x, dim).values
-
-
-if "logcumsumexp" not in functions:
-    _logcumsumexp.__name__ = "logcumsumexp"
-    both(_logcumsumexp)
-
-
 @function
 def unique(
     input: Tensor,

@@ -56,7 +56,7 @@ argmax|argmax|input=x, dim=axis, keepdim=keepdims|fm
 argmin|argmin|input=x, dim=axis, keepdim=keepdims|fm
 cumsum|cumulative_sum|input=x, dim=axis, *, dtype=dtype|fmiz
 cumprod|cumulative_prod|input=x, dim=axis, *, dtype=dtype|fmiz
-logcumsumexp|logcumsumexp|input=x, dim=axis|fmz
+logcumsumexp|cumulative_logsumexp|input=x, dim=axis|fmz
 nansum|nansum|input=x, dim=axis, keepdim=keepdims, *, dtype=dtype|fm
 nanmean|nanmean|input=x, dim=axis, keepdim=keepdims|fm
 argsort|argsort|input=x, dim=axis:-1, descending=descending, stable=stable|fmz
