@@ -14,6 +14,7 @@ namespace tegula::cpu {
 namespace {
 
 constexpr int64_t kTogether = 16;  // searches that overlap
+constexpr int64_t kGuesses = 256;  // computed before the first is looked at
 
 // For each of `count` values the number of elements of x, n and in order, that come before it.
 // before(element, value) tells which do.
@@ -81,13 +82,18 @@ class Bins {
  public:
   Bins(const E* edges, int64_t count, bool even) : edges_(edges), count_(count) {
     const E scale = E(count) / (edges[count] - edges[0]);
-    if (even && std::isfinite(scale)) scale_ = scale;
+    if (even && std::isfinite(scale) && count < (int64_t(1) << 30)) scale_ = scale;
   }
   bool holds(E v) const { return v >= edges_[0] && v <= edges_[count_]; }
   bool even() const { return scale_ != 0; }
-  // For bins of one width: a guess that rounding may have put beside the right one.
-  int64_t near(E v) const {
-    int64_t bin = std::clamp(int64_t((v - edges_[0]) * scale_), int64_t(0), count_ - 1);
+  // For bins of one width: guesses that rounding may have put beside the right ones.
+  void guess(const E* values, int64_t many, int32_t* bins) const {
+    const E first = edges_[0], last = E(count_ - 1);
+    for (int64_t i = 0; i < many; ++i)
+      bins[i] = int32_t(std::min(std::max((values[i] - first) * scale_, E(0)), last));
+  }
+  int64_t settled(E v, int64_t bin) const {
+    bin = std::min(bin, count_ - 1);
     while (v < edges_[bin]) --bin;
     while (bin < count_ - 1 && v >= edges_[bin + 1]) ++bin;
     return bin;
@@ -106,21 +112,30 @@ template <class T, class E>
 void histogram(const T* x, int64_t count, const E* edges, int64_t bins, bool even, int64_t* out) {
   const Bins<E> all(edges, bins, even);
   const auto add = [&](int64_t begin, int64_t end, int64_t* table) {
-    E values[kTogether];
+    E values[kGuesses];
     int64_t at[kTogether];
-    for (int64_t i = begin; i < end; i += kTogether) {
+    int32_t guesses[kGuesses];
+    const int64_t step = all.even() ? kGuesses : kTogether;
+    std::vector<int64_t> odd(all.even() ? bins : 0);  // so that equal neighbours need not wait
+    for (int64_t i = begin; i < end; i += step) {
       int64_t many = 0;
-      for (int64_t j = i; j < std::min(end, i + kTogether); ++j) {
+      for (int64_t j = i; j < std::min(end, i + step); ++j) {
         values[many] = E(compute_t<T>(x[j]));
         many += all.holds(values[many]);
       }
       if (all.even()) {
-        for (int64_t j = 0; j < many; ++j) ++table[all.near(values[j])];
+        all.guess(values, many, guesses);
+        for (int64_t j = 0; j + 1 < many; j += 2) {
+          ++table[all.settled(values[j], guesses[j])];
+          ++odd[size_t(all.settled(values[j + 1], guesses[j + 1]))];
+        }
+        if (many % 2) ++table[all.settled(values[many - 1], guesses[many - 1])];
       } else {
         all.find(values, many, at);
         for (int64_t j = 0; j < many; ++j) ++table[at[j]];
       }
     }
+    for (size_t b = 0; b < odd.size(); ++b) table[b] += odd[b];
   };
   tally<int64_t>(count, bins, add, [&](int64_t b, int64_t sum) { out[b] = sum; });
 }
