@@ -36,8 +36,12 @@ void reduce_bag(const Bags& b, int64_t begin, int64_t end, compute_t<T>* total, 
   const T* const table = b.table.as<T>();
   std::fill_n(total, b.width, C(0));
   for (int64_t i = begin; i < end; ++i) {
-    constexpr int64_t kAhead = 8;
-    if (i + kAhead < b.count) __builtin_prefetch(table + b.index[i + kAhead] * row_stride);
+    // The first lines of a row further on: the processor's own prefetcher sees no pattern.
+    constexpr int64_t kAhead = 8, kLine = 64 / sizeof(T), kMost = 8 * kLine;
+    if (i + kAhead < b.count) {
+      const T* const next = table + b.index[i + kAhead] * row_stride;
+      for (int64_t j = 0; j < std::min(b.width, kMost); j += kLine) __builtin_prefetch(next + j);
+    }
     const T* const row = table + b.index[i] * row_stride;
     if constexpr (kMode == kBagMax) {
       for (int64_t j = 0; j < b.width; ++j) {
