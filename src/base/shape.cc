@@ -6,10 +6,6 @@
 #include "base/error.h"
 
 namespace tegula {
-namespace {
-constexpr int64_t kMaxElements = int64_t(1) << 47;
-}
-
 int64_t checked_numel(const Shape& shape, const char* what) {
   int64_t n = 1;
   bool empty = false;

@@ -16,6 +16,7 @@ using Strides = Dims;
 // Number of elements. Throws ValueError naming `what` when a size is negative or the product
 // does not fit the address space (2^47 elements).
 int64_t checked_numel(const Shape& shape, const char* what);
+inline constexpr int64_t kMaxElements = int64_t(1) << 47;  // no tensor has more
 inline int64_t numel(const Shape& shape) {
   int64_t n = 1;
   for (int64_t size : shape) n *= size;

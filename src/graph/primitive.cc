@@ -65,6 +65,14 @@ double first_recorded() { return std::exchange(recorded_first, -1); }
 
 uint64_t recorded_nodes() { return recorded; }
 
+// As checked_numel, without its divisions for what is small.
+static void check_size(const Shape& shape, std::string_view op) {
+  int64_t count = 1;
+  bool large = false;
+  for (const int64_t size : shape) large |= __builtin_mul_overflow(count, size, &count);
+  if (large || count > kMaxElements) checked_numel(shape, std::string(op).c_str());
+}
+
 static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor> inputs,
                              Attrs attrs, std::span<const int64_t> dynamic, Bodies bodies,
                              Backend* device) {
@@ -116,6 +124,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
     output.requires_grad = needs_grad && is_inexact(spec.dtype);
     has_inexact |= is_inexact(spec.dtype);
     output.shape = std::move(spec.shape);
+    check_size(output.shape, primitive.name);
     node->outputs.push_back(std::move(output));
   }
   node->on_tape = needs_grad && has_inexact;
