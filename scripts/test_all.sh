@@ -11,12 +11,13 @@ run() {  # run NAME COMMAND...
   "$@" || status=$?
   case "$status" in 0) ;; "$SKIPPED") verdict=skipped ;; *) verdict=FAIL ;; esac
   results+=("$name $verdict ($((SECONDS - start)) s)")
+  stage "${results[-1]}"
 }
 python_tests() { "$BIN/pytest" -n "$JOBS" -m 'not gpu' --timeout 1200 "$@"; }
 
 run test bash scripts/test.sh
 run asan+ubsan bash scripts/sanitize.sh cpp address,undefined
-run python-asan bash scripts/sanitize.sh python address,undefined -m 'not slow and not gpu' \
+run python-asan bash scripts/sanitize.sh python address,undefined -n "$JOBS" -m 'not slow and not gpu' \
   --timeout 1200
 # Threads are what this looks for: sweeps that compare values are left to the runs above.
 run tsan bash scripts/sanitize.sh cpp thread "-tce=$SWEEPS"
