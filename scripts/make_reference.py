@@ -58,7 +58,7 @@ def entry(op: Any) -> str:
         signature = inspect.signature(getattr(tg.random, name.split(".")[-1]))
         call = name + str(signature).replace("'", "")
     if op.returns_tuple:
-        call += " -> tuple"
+        call += " -> list" if op.returns_list else " -> tuple"
     parts = [f"## {op.name}", f"```text\n{call}\n```", op.doc, " ".join([example(op), *notes])]
     return "\n\n".join(parts)
 

@@ -3,8 +3,8 @@
 # Needs Debian's g++-aarch64-linux-gnu and qemu-user, and installs them if it can; else it ends with
 # the status for what was skipped.
 set -euo pipefail
-BUILD="${BUILD:-build/neon}"
 source "$(dirname "$0")/common.sh"
+BUILD=build/neon  # not the one that `make` names
 
 compiler=aarch64-linux-gnu-g++
 if ! command -v "$compiler" >/dev/null || ! command -v qemu-aarch64 >/dev/null; then

@@ -22,6 +22,7 @@ from tegula._host import TensorSpec, host_call
 from tegula._jit import jit
 from tegula._namespace_info import array_namespace_info as __array_namespace_info__
 from tegula._namespace_info import broadcast_shapes
+from tegula._tensordot import tensordot
 from tegula.debug import debug_nans
 from tegula.transforms import (
     all_gather,
@@ -126,6 +127,7 @@ __all__ = [
     "special",
     "switch",
     "TensorSpec",
+    "tensordot",
     "tree",
     "value_and_grad",
     "while_loop",

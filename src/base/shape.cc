@@ -6,19 +6,17 @@
 #include "base/error.h"
 
 namespace tegula {
-int64_t checked_numel(const Shape& shape, const char* what) {
-  int64_t n = 1;
-  bool empty = false;
-  for (int64_t size : shape) {
-    require(size >= 0, what, ": sizes must not be negative, got shape ", shape);
-    if (size == 0) {
-      empty = true;
-      continue;
-    }
-    require(n <= kMaxElements / size, what, ": shape ", shape, " has too many elements");
-    n *= size;
+int64_t checked_numel(const Shape& shape, std::string_view what) {
+  int64_t product = 1;  // of the sizes that are not 0, which have a product even if there is a 0
+  bool large = false, negative = false, empty = false;
+  for (const int64_t size : shape) {
+    negative |= size < 0;
+    empty |= size == 0;
+    if (size) large |= __builtin_mul_overflow(product, size, &product);
   }
-  return empty ? 0 : n;
+  require(!negative, what, ": sizes must not be negative, got shape ", shape);
+  require(!large && product <= kMaxElements, what, ": shape ", shape, " has too many elements");
+  return empty ? 0 : product;
 }
 
 Strides contiguous_strides(const Shape& shape) {

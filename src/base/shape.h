@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 
 #include "base/small_vector.h"
 
@@ -13,10 +14,10 @@ using Dims = SmallVector<int64_t, 4>;
 using Shape = Dims;
 using Strides = Dims;
 
-// Number of elements. Throws ValueError naming `what` when a size is negative or the product
-// does not fit the address space (2^47 elements).
-int64_t checked_numel(const Shape& shape, const char* what);
 inline constexpr int64_t kMaxElements = int64_t(1) << 47;  // no tensor has more
+// Number of elements. Throws ValueError naming `what` when a size is negative or the product
+// is above kMaxElements.
+int64_t checked_numel(const Shape& shape, std::string_view what);
 inline int64_t numel(const Shape& shape) {
   int64_t n = 1;
   for (int64_t size : shape) n *= size;

@@ -53,18 +53,10 @@ enum ScatterMode : int64_t {
   kScatterMax = 3,
   kScatterMin = 4
 };
-// check_index. The name says in a message whose index it is: a place in kIndexNames.
+// check_index: these words, then text (write_text) that begins the message for an index outside.
 struct CheckIndexAttrs {
-  int64_t size, axis, strict, name;
+  int64_t size, axis, strict;
 };
-// clang-format off
-inline constexpr std::string_view kIndexNames[] = {
-    "", "segment_sum: segment_ids", "segment_mean: segment_ids", "segment_max: segment_ids",
-    "segment_min: segment_ids", "segment_prod: segment_ids", "scatter_reduce: indices",
-    "index_reduce: indices", "embedding_bag: indices", "index_fill: indices", "put: indices",
-    "index_put: indices", "masked_scatter: source", "unravel_index: indices",
-    "ravel_multi_index: indices"};
-// clang-format on
 enum BagMode : int64_t { kBagSum = 0, kBagMean = 1, kBagMax = 2 };  // embedding_bag
 enum SortMode : int64_t { kAscending = 0, kDescending = 1 };
 enum CumulativeMode : int64_t { kCumSum = 0, kCumProd = 1, kCumMax = 2, kCumMin = 3 };
@@ -119,6 +111,17 @@ Attrs write_attrs(const A& attrs) {
   Attrs words(sizeof(A) / sizeof(int64_t));
   std::memcpy(words.data(), &attrs, sizeof(A));
   return words;
+}
+
+// Text behind the other words, up to the end of the attributes.
+inline void write_text(std::string_view text, Attrs& words) {
+  const size_t begin = words.size();
+  words.resize(begin + (text.size() + sizeof(int64_t) - 1) / sizeof(int64_t));
+  std::memcpy(words.data() + begin, text.data(), text.size());
+}
+inline std::string_view read_text(std::span<const int64_t> words) {
+  const std::string_view padded(reinterpret_cast<const char*>(words.data()), words.size_bytes());
+  return padded.substr(0, padded.find('\0'));
 }
 
 }  // namespace tegula

@@ -13,6 +13,8 @@ namespace {
 uint64_t recorded = 0;
 thread_local double recorded_first = -1;
 thread_local int evaluation_pauses = 0;
+thread_local bool in_operation = false;
+thread_local bool within_operation = false;  // in one, and past its first node
 
 // Places where recording was cut short by its limits. A loop that meets one again while at least
 // half full is cut there, so that it keeps producing the same graphs and hits the plan cache.
@@ -25,11 +27,13 @@ void evaluate_if_full(const Primitive& primitive, const SourceLocation& where) {
   if (Trace::current() || evaluation_pauses) return;
   const PendingList& list = PendingList::current();
   const AutoEvaluation& limits = auto_evaluation();
-  if (list.size() * 2 < limits.max_nodes && list.bytes() * 2 < limits.max_bytes) return;
+  // What an operation is made up of is not torn apart for its size: a sum of bytes, widened first,
+  // would be written out eight times as large.
+  const int64_t bytes = within_operation ? 0 : list.bytes();
+  if (list.size() * 2 < limits.max_nodes && bytes * 2 < limits.max_bytes) return;
   static std::unordered_set<size_t> cuts;
   const size_t place = place_of(primitive, where);
-  if (list.size() < limits.max_nodes && list.bytes() < limits.max_bytes && !cuts.count(place))
-    return;
+  if (list.size() < limits.max_nodes && bytes < limits.max_bytes && !cuts.count(place)) return;
   if (cuts.empty() && where.token && limits.max_nodes > 1)
     std::fprintf(stderr,
                  "tegula: %zu operations are pending that nobody has looked at; evaluating them "
@@ -61,17 +65,12 @@ AutoEvaluation& auto_evaluation() {
 EvaluationPause::EvaluationPause() { ++evaluation_pauses; }
 EvaluationPause::~EvaluationPause() { --evaluation_pauses; }
 
+OperationScope::OperationScope() : outer_(in_operation) { in_operation = true; }
+OperationScope::~OperationScope() { in_operation = within_operation = outer_; }
+
 double first_recorded() { return std::exchange(recorded_first, -1); }
 
 uint64_t recorded_nodes() { return recorded; }
-
-// As checked_numel, without its divisions for what is small.
-static void check_size(const Shape& shape, std::string_view op) {
-  int64_t count = 1;
-  bool large = false;
-  for (const int64_t size : shape) large |= __builtin_mul_overflow(count, size, &count);
-  if (large || count > kMaxElements) checked_numel(shape, std::string(op).c_str());
-}
 
 static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor> inputs,
                              Attrs attrs, std::span<const int64_t> dynamic, Bodies bodies,
@@ -85,6 +84,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
     }
   } release{&where};
   evaluate_if_full(primitive, where);
+  within_operation = in_operation;
   if (profiling() && recorded_first < 0) recorded_first = profile_now();
 
   OutputSpecs specs;
@@ -124,7 +124,7 @@ static Ref<Node> record_node(const Primitive& primitive, std::span<const Tensor>
     output.requires_grad = needs_grad && is_inexact(spec.dtype);
     has_inexact |= is_inexact(spec.dtype);
     output.shape = std::move(spec.shape);
-    check_size(output.shape, primitive.name);
+    checked_numel(output.shape, primitive.name);
     node->outputs.push_back(std::move(output));
   }
   node->on_tape = needs_grad && has_inexact;

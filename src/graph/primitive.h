@@ -180,6 +180,19 @@ class EvaluationPause {
   EvaluationPause& operator=(const EvaluationPause&) = delete;
 };
 
+// While one lives, the nodes recorded are one operation of the user's: evaluation by itself for the
+// sake of bytes comes before the first or after the last.
+class OperationScope {
+ public:
+  OperationScope();
+  ~OperationScope();
+  OperationScope(const OperationScope&) = delete;
+  OperationScope& operator=(const OperationScope&) = delete;
+
+ private:
+  bool outer_;
+};
+
 // Recording evaluates by itself when more nodes or bytes than this are pending.
 struct AutoEvaluation {
   size_t max_nodes = 5000;

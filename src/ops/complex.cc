@@ -114,7 +114,7 @@ Tensor by_parts(std::string_view name, const Tensor& x) {
   if (name == "isfinite") return logical_and(isfinite(real(x)), isfinite(imag(x)));
   if (name == "round") return by_parts(x, [](const Tensor& part) { return round(part); });
   const Tensor size = absolute(x), zero = equal(size, constant(0));  // sign: x / |x|, 0 for 0
-  return where(zero, x, x / where(zero, constant(1), size));
+  return where(zero, constant(0), x / where(zero, constant(1), size));
 }
 
 }  // namespace tegula

@@ -160,22 +160,6 @@ Tensor vecdot(const Tensor& a, const Tensor& b, int64_t axis) {
   return sum(products, {axis}, false, products.dtype());
 }
 
-Tensor tensordot(const Tensor& a, const Tensor& b, int64_t count) {
-  require(count >= 0 && count <= int64_t(std::min(a.rank(), b.rank())), "tensordot: axes ", count,
-          " does not fit shapes ", a.shape(), " and ", b.shape());
-  const size_t n = size_t(count);
-  const auto* a_cut = a.shape().end() - n;
-  const auto* b_cut = b.shape().begin() + n;
-  require(std::equal(a_cut, a.shape().end(), b.shape().begin(), b_cut), "tensordot: the last ",
-          count, " sizes of ", a.shape(), " are not the first of ", b.shape());
-  const Shape rows(a.shape().begin(), a_cut), columns(b_cut, b.shape().end());
-  const int64_t inner = numel(Shape(b.shape().begin(), b_cut));
-  Shape shape = rows;
-  shape.append(columns.begin(), columns.end());
-  return reshape(matmul(reshape(a, {numel(rows), inner}), reshape(b, {inner, numel(columns)})),
-                 shape);
-}
-
 // clang-format off
 const Family kContractions("Contractions", {
     {.name = "matmul",
@@ -217,15 +201,6 @@ const Family kContractions("Contractions", {
      .samples = "f(3), f(4);;f(2, 2), f(3)",
      .reference = "numpy.outer",
      .differentiable = true},
-    {.name = "tensordot",
-     .parameters = "x1: Tensor, x2: Tensor, axes: int = 2",
-     .doc = "Sums over the last axes of x1 and the first of x2, so many of them.",
-     .call =
-         [](const Args& a) { return Tensors{tensordot(a.tensor(0), a.tensor(1), a.integer(2))}; },
-     .samples = "f(2, 3, 4), f(3, 4, 5);;f(2, 3), f(3, 4), 1;;f(2), f(3), 0",
-     .reference = "lambda a, b, axes=2: numpy.tensordot(a, b, axes)",
-     .differentiable = true,
-     .tolerance = 1e-5},
     {.name = "linear",
      .parameters = "x: Tensor, weight: Tensor, bias: Tensor? = None",
      .doc = "x @ weight^T + bias: x (..., in), weight (out, in), bias (out,) give (..., out).",

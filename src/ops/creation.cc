@@ -246,7 +246,8 @@ const Family kCreation("Creation", {
      .reference = "numpy.meshgrid",
      .method = false,
      .differentiable = true,
-     .returns_tuple = true},
+     .returns_tuple = true,
+     .result = "list"},
 });
 // clang-format on
 

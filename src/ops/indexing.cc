@@ -112,6 +112,7 @@ Tensor masked_update(const Tensor& x, const Subscript& s, const Tensor& value) {
   if (!plain) return {};
   const Shape& mask = s.arrays[0].mask_shape;
   if (s.base.size() - 1 + mask.size() != x.rank()) return {};  // an integer took an axis
+  if (!std::equal(mask.begin(), mask.end(), x.shape().begin() + s.arrays[0].axis)) return {};
   const size_t after = s.base.size() - 1 - s.arrays[0].axis;
   const Tensor v = without_leading_ones(value, s.layout.size());
   Shape shape = v.shape();
@@ -278,6 +279,7 @@ Tensors nonzero(const Tensor& x) {
 }
 
 Tensor index(const Tensor& x, std::span<const IndexItem> items) {
+  const OperationScope operation;
   const Subscript s = parse_subscript(x, items);
   if (s.arrays.empty()) return reshape(slice(x, s.starts, s.sizes, s.steps), result_shape(s, {}));
   const Selection sel = select(s);
@@ -286,6 +288,7 @@ Tensor index(const Tensor& x, std::span<const IndexItem> items) {
 }
 
 Tensor index_update(const Tensor& x, std::span<const IndexItem> items, const Tensor& value) {
+  const OperationScope operation;
   const Subscript s = parse_subscript(x, items);
   const Tensor v = astype(value, x.dtype());
   if (s.arrays.empty()) {

@@ -6,8 +6,8 @@
 namespace tegula {
 
 // The indices as int64 inside [0, size), checked when they are computed (at once for a Python
-// number). Negative ones count from the end unless `strict`. A name, one of kIndexNames, begins the
-// message for one outside.
+// number). Negative ones count from the end unless `strict`. The name begins the message for
+// one outside.
 Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict = false,
                    std::string_view name = "");
 

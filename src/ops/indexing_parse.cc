@@ -134,7 +134,7 @@ class Parser {
     int64_t merged = 1;
     for (size_t i = 0; i < mask.size(); ++i) {
       const int64_t size = extent();
-      if (mask[i] != size)
+      if (mask[i] != size && mask[i] != 0)  // none are chosen, as in NumPy
         fail(ErrorKind::index, "indexing: a mask of shape ", mask, " does not fit axis ", first + i,
              " of shape ", x_.shape(), ": ", mask[i], " against ", size);
       merged *= size;

@@ -16,7 +16,7 @@ ScatterMode mode_of(std::span<const int64_t> attrs) {
   return ScatterMode(read_attrs<AxisAttrs>(attrs).mode);
 }
 
-// attrs: CheckIndexAttrs; negative indices count from the end unless strict.
+// attrs: CheckIndexAttrs and text; negative indices count from the end unless strict.
 const Primitive kCheckIndex = {
     .name = "check_index",
     .kind = Kind::opaque,
@@ -280,10 +280,9 @@ Tensor check_index(const Tensor& index, int64_t size, size_t axis, bool strict,
            " with size ", size);
     return scalar(value, DType::int64);
   }
-  const auto known = std::find(std::begin(kIndexNames), std::end(kIndexNames), name);
-  const int64_t place = known == std::end(kIndexNames) ? 0 : known - std::begin(kIndexNames);
-  return record(kCheckIndex, {index},
-                write_attrs(CheckIndexAttrs{size, int64_t(axis), strict, place}));
+  Attrs attrs = write_attrs(CheckIndexAttrs{size, int64_t(axis), strict});
+  write_text(name, attrs);
+  return record(kCheckIndex, {index}, std::move(attrs));
 }
 
 Tensor gather_checked(const Tensor& x, const Tensor& index, size_t axis) {

@@ -282,7 +282,8 @@ const Family kShapes("Shapes", {
      .reference = "numpy.broadcast_arrays",
      .method = false,
      .differentiable = true,
-     .returns_tuple = true},
+     .returns_tuple = true,
+     .result = "list"},
 });
 
 const Family kJoining("Joining and rearranging", {

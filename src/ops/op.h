@@ -87,9 +87,11 @@ struct Op {
   bool differentiable = false; // the table-driven test checks it against finite differences
   double tolerance = 1e-6;     // relative, float32 against the reference
   bool returns_tuple = false;
-  // Of a named tuple: its name and its fields', as in "QRResult: Q, R".
+  // Of a named tuple: its name and its fields', as in "QRResult: Q, R"; or "list", where the array
+  // API standard asks for one.
   std::string_view result = {};
 
+  bool returns_list() const { return result == "list"; }
   bool in_module() const { return name.find('.') != name.npos; }
   std::string_view short_name() const { return name.substr(name.find('.') + 1); }
   // The module that users find it in.

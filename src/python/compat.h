@@ -66,6 +66,9 @@ void write_aliased(TensorObject* self, const Tensor& fresh, const char* op);
 // category is not higher, and has the tensor's shape.
 void write_compat(PyObject* self, Tensor fresh, const char* op);
 
+// PyTorch's `out=`: writes results into the tensor or tensors given for them, and returns those.
+PyObject* write_out(PyObject* out, PyObject* result, const char* op);
+
 // Adds the functions that the Python side calls.
 void add_compat(PyObject* module);
 // ops_bindings.cc: an operation under other parameter names.

@@ -4,6 +4,8 @@
 #include "python/convert.h"
 #include "python/errors.h"
 
+namespace nb = nanobind;
+
 namespace tegula::python {
 
 PyTypeObject* compat_type = nullptr;
@@ -65,18 +67,29 @@ PyObject* write_in_place(PyObject*, PyObject* const* args, Py_ssize_t count) {
 }
 
 // Rebinds to anything, whatever its shape and dtype: `x.data = y`, `x.resize_()`.
+void replace_value(PyObject* x, const Tensor& value) {
+  auto* self = reinterpret_cast<TensorObject*>(x);
+  if (self->aliases) drop_aliases(self);
+  const bool leaf = self->tensor.requires_grad() && self->tensor.is_leaf();
+  Tensor fresh = detach(value);
+  if (leaf) fresh.set_requires_grad(true);
+  self->tensor = fresh;
+}
+
 PyObject* replace_value(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&] {
     require(count == 2, "_replace_value: takes a tensor and its value");
     require_tensor(args[0], "_replace_value");
     require_tensor(args[1], "_replace_value");
-    auto* self = reinterpret_cast<TensorObject*>(args[0]);
-    if (self->aliases) drop_aliases(self);
-    const bool leaf = self->tensor.requires_grad() && self->tensor.is_leaf();
-    Tensor fresh = detach(tensor_of(args[1]));
-    if (leaf) fresh.set_requires_grad(true);
-    self->tensor = fresh;
+    replace_value(args[0], tensor_of(args[1]));
     return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* write_out(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  return guarded([&] {
+    require(count == 3, "_write_out: takes out, the result and the name to blame");
+    return python::write_out(args[0], args[1], to_text(args[2], "_write_out", "name").c_str());
   });
 }
 
@@ -116,13 +129,49 @@ PyCFunction function(F* f) {
 
 }  // namespace
 
+PyObject* write_out(PyObject* out, PyObject* result, const char* op) {
+  if (PyTuple_Check(result)) {
+    const Py_ssize_t count = PyTuple_GET_SIZE(result);
+    if (!PySequence_Check(out) || is_tensor(out) || PySequence_Size(out) != count)
+      fail(ErrorKind::type, op, ": out must be a tuple of ", count, " tensors, got ",
+           type_name(out));
+    for (Py_ssize_t i = 0; i < count; ++i) {
+      const nb::object item = nb::steal(checked(PySequence_GetItem(out, i)));
+      write_out(item.ptr(), PyTuple_GET_ITEM(result, i), op);
+    }
+    return Py_NewRef(out);
+  }
+  if (!is_tensor(out) || !is_compat(out))
+    fail(ErrorKind::type, op, ": out must be a Tensor, got ", type_name(out));
+  require_tensor(result, op);
+  const Tensor value = tensor_of(result);
+  if (value.requires_grad() || raw_tensor(out).requires_grad())
+    fail(ErrorKind::runtime, op,
+         ": out= does not support automatic differentiation, but one of "
+         "the arguments requires grad");
+  const DType dtype = raw_tensor(out).dtype();
+  if (value.shape() == raw_tensor(out).shape()) {
+    write_compat(out, value, op);
+  } else if (compat_can_cast(value.dtype(), dtype)) {  // resized, as PyTorch does
+    replace_value(out, astype(value, dtype));
+  } else {
+    fail(ErrorKind::runtime, op, ": result type ", value.dtype(),
+         " can't be cast to the desired output type ", dtype);
+  }
+  return Py_NewRef(out);
+}
+
 void add_compat(PyObject* module) {
   static PyMethodDef methods[] = {
       {"_set_compat_types", function(set_types), METH_FASTCALL, nullptr},
       {"_as_compat", as_compat, METH_O, nullptr},
       {"_as_plain", as_plain, METH_O, nullptr},
       {"_write_in_place", function(write_in_place), METH_FASTCALL, nullptr},
-      {"_replace_value", function(replace_value), METH_FASTCALL, nullptr},
+      {"_replace_value",
+       function<PyObject*(PyObject*, PyObject* const*, Py_ssize_t)>(replace_value), METH_FASTCALL,
+       nullptr},
+      {"_write_out", function<PyObject*(PyObject*, PyObject* const*, Py_ssize_t)>(write_out),
+       METH_FASTCALL, nullptr},
       {"_compat_result_type", function(result_dtype), METH_FASTCALL, nullptr},
       {"_compat_default_dtype", function(default_dtype), METH_FASTCALL, nullptr},
       {"_is_view", aliasing, METH_O, nullptr},

@@ -64,7 +64,8 @@ std::string stub_signature(const Op& op) {
   });
   const std::string named(op.result.substr(0, op.result.find(':')));
   return arguments + " -> " +
-         (!named.empty()     ? named
+         (op.returns_list()  ? "list[Tensor]"
+          : !named.empty()   ? named
           : op.returns_tuple ? "tuple[Tensor, ...]"
                              : "Tensor");
 }
@@ -137,6 +138,7 @@ PyObject* describe_operations() {
       row["differentiable"] = op.differentiable;
       row["tolerance"] = op.tolerance;
       row["returns_tuple"] = op.returns_tuple;
+      row["returns_list"] = op.returns_list();
       list.append(make_row(**row));
     }
   }

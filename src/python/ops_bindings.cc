@@ -1,6 +1,7 @@
 // Every operation of src/ops as a Python callable: one type, driven by the declarations.
 #include "python/ops_bindings.h"
 
+#include <nanobind/nanobind.h>
 #include <structmember.h>
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 #include "python/errors.h"
 #include "python/op_docs.h"
 #include "python/tensor_object.h"
+
+namespace nb = nanobind;
 
 namespace tegula::python {
 namespace {
@@ -236,6 +239,7 @@ PyObject* run(const Callable& c, PyObject* const* values) {
     if (c.promotion != Promotion::none) promote_arguments(c, arguments);
     const bool lifted = c.compat && settle_axes(c, arguments);
     const DeviceScope scope(device_of_arguments(arguments));
+    const OperationScope operation;
     Tensors found = c.op->call(Args(arguments));
     if (lifted)
       for (Tensor& result : found) result = reshape(result, {});
@@ -251,6 +255,11 @@ PyObject* run(const Callable& c, PyObject* const* values) {
     PyObject* item = results[i] ? wrap_like(compat, results[i]) : Py_NewRef(Py_None);
     PyTuple_SET_ITEM(tuple, Py_ssize_t(i), checked(item));
     if (c.gives_view) note_result(c, values[0], item, arguments, i);
+  }
+  if (c.op->returns_list()) {
+    PyObject* list = tuple ? PySequence_List(tuple) : nullptr;
+    Py_XDECREF(tuple);
+    return checked(list);
   }
   if (!c.result_type) return checked(tuple);
   PyObject* named = tuple ? PyObject_Call(c.result_type, tuple, nullptr) : nullptr;
@@ -314,10 +323,34 @@ PyObject* run_variadic(const Callable& c, PyObject* const* args, Py_ssize_t coun
   }
 }
 
+PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* keywords);
+
+// A compat function given `out=`: called without it, its result written there. Null without one.
+PyObject* call_with_out(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                        PyObject* keywords) {
+  const Py_ssize_t given = PyTuple_GET_SIZE(keywords);
+  Py_ssize_t at = 0;
+  while (at < given && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, at), "out"))
+    ++at;
+  if (at == given) return nullptr;
+  std::vector<PyObject*> rest(args, args + count + given);
+  rest.erase(rest.begin() + count + at);
+  const nb::object others = nb::steal(checked(PyTuple_New(given - 1)));
+  for (Py_ssize_t i = 0; i < given - 1; ++i)
+    PyTuple_SET_ITEM(others.ptr(), i, Py_NewRef(PyTuple_GET_ITEM(keywords, i + (i >= at))));
+  const nb::object result =
+      nb::steal(checked(call(self, rest.data(), size_t(count), others.ptr())));
+  PyObject* out = args[count + at];
+  return out == Py_None ? Py_NewRef(result.ptr())
+                        : write_out(out, result.ptr(), callable_of(self).name.c_str());
+}
+
 PyObject* call(PyObject* self, PyObject* const* args, size_t flags, PyObject* keywords) {
   return guarded([&] {
     const Callable& c = callable_of(self);
     const Py_ssize_t count = PyVectorcall_NARGS(flags);
+    if (c.compat && keywords)
+      if (PyObject* written = call_with_out(self, args, count, keywords)) return written;
     if (c.variadic != SIZE_MAX) return run_variadic(c, args, count, keywords);
     if (c.gathers && size_t(count) > c.positional) return run_gathered(c, args, count, keywords);
     std::array<PyObject*, kMaxParameters> values;
@@ -407,7 +440,7 @@ const Callable* make_callable(const Op& op) {
     if (p.variadic) c->variadic = size_t(&p - all.data());
   }
   c->gathers = gathers_ints(op);
-  if (!op.result.empty()) c->result_type = make_result_type(op);
+  if (!op.result.empty() && !op.returns_list()) c->result_type = make_result_type(op);
   return c;
 }
 

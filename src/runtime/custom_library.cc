@@ -122,7 +122,7 @@ View checked_result(const CustomKernel& kernel, int k, const tegula_result& resu
   View view;
   view.dtype = DType(result.dtype);
   view.shape = Shape(result.shape, result.shape + result.rank);
-  checked_numel(view.shape, (kernel.name + ": output " + std::to_string(k)).c_str());
+  checked_numel(view.shape, kernel.name + ": output " + std::to_string(k));
   view.strides = contiguous_strides(view.shape);
   return view;
 }

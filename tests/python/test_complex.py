@@ -144,7 +144,7 @@ def test_products():
     close(A @ R, a @ r)
     close(R.T @ B, r.T @ b)
     close(tg.vecdot(A, A), np.sum(a.conj() * a, -1).real + 0j)
-    close(tg.tensordot(A, B, 1), np.tensordot(a, b, 1))
+    close(tg.tensordot(A, B, axes=1), np.tensordot(a, b, 1))
     close(A.astype("complex64") @ B, a.astype("complex64") @ b)
     x, w = c(2, 3, 8), c(4, 3, 3)
     want = np.stack([

@@ -198,6 +198,20 @@ def test_adjacent_and_separated_index_arrays():
         np.testing.assert_array_equal(got.numpy(), want)
 
 
+@pytest.mark.parametrize(
+    ("shape", "mask"),
+    [((5,), (0,)), ((2, 3), (0,)), ((2, 3), (2, 0)), ((2, 0), (0, 0)), ((0, 1), (0, 0)), ((0,), (0,))],
+)
+def test_a_mask_without_elements_fits_any_size(shape, mask):
+    # The standard: each size of the mask is the tensor's, or 0.
+    x, want = tg.ones(shape), np.ones(shape)
+    assert x[tg.zeros(mask, dtype=tg.bool)].shape == want[np.zeros(mask, bool)].shape
+    x[tg.zeros(mask, dtype=tg.bool)] = 2
+    assert x.tolist() == want.tolist()
+    with pytest.raises(IndexError, match="does not fit axis 0"):
+        tg.ones((2, 3))[tg.zeros((1,), dtype=tg.bool)]
+
+
 def test_masks_with_a_value_of_their_own_shape():
     x = np.arange(12.0).reshape(3, 4)
     mask = x % 3 == 0

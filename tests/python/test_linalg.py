@@ -174,6 +174,7 @@ def test_tensordot():
         la.tensordot(a, b, axes=((0, -3), (0, 0)))
     with pytest.raises(IndexError, match="axis 3"):
         la.tensordot(a, b, axes=((3,), (0,)))
+    assert tg.tensordot is la.tensordot
 
 
 # ---- complex matrices ----------------------------------------------------------------------------
@@ -510,7 +511,7 @@ def test_nan_passes_through_factors():
             ValueError,
             "linalg.cross: .*broadcast",
         ),
-        (lambda: la.tensordot("x", 1), TypeError, "linalg.tensordot: argument 'x1'"),
+        (lambda: la.tensordot("x", 1), TypeError, "tensordot: argument 'x1'"),
         (lambda: la.trace(np.ones(3)), ValueError, "linalg.trace: x must have at least 2"),
         (lambda: la.matrix_power(np.ones((2, 3)), 2), ValueError, "square"),
         (lambda: la.matrix_power(np.eye(2), np.ones(3)), TypeError, "argument 'n' must be an int"),

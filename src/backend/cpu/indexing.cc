@@ -10,14 +10,14 @@ namespace tegula::cpu {
 namespace {
 
 template <class T>
-[[noreturn]] void out_of_bounds(T index, const CheckIndexAttrs& attrs) {
-  const std::string_view name = kIndexNames[attrs.name];
+[[noreturn]] void out_of_bounds(T index, const CheckIndexAttrs& attrs, std::string_view name) {
   fail(ErrorKind::index, name, name.empty() ? "" : ": ", "index ", +index,
        " is out of bounds for axis ", attrs.axis, " with size ", attrs.size);
 }
 
 template <class T>
-void check_indices(const View& index, int64_t* out, const CheckIndexAttrs& attrs) {
+void check_indices(const View& index, int64_t* out, const CheckIndexAttrs& attrs,
+                   std::string_view name) {
   const int64_t size = attrs.size;
   const bool strict = attrs.strict;
   const Dims dense = contiguous_strides(index.shape);
@@ -38,7 +38,7 @@ void check_indices(const View& index, int64_t* out, const CheckIndexAttrs& attrs
       }
       if (!bad) return;
       for (int64_t i = 0; i < length; ++i)
-        if (uint64_t(to[i]) >= uint64_t(size)) out_of_bounds(from[i * step], attrs);
+        if (uint64_t(to[i]) >= uint64_t(size)) out_of_bounds(from[i * step], attrs, name);
     });
   });
 }
@@ -46,10 +46,11 @@ void check_indices(const View& index, int64_t* out, const CheckIndexAttrs& attrs
 void run_check_index(const KernelArgs& args) {
   const View& index = args.inputs[0];
   const auto attrs = read_attrs<CheckIndexAttrs>(args.attrs);
+  const std::string_view name = read_text(args.attrs.subspan(sizeof(attrs) / sizeof(int64_t)));
   dispatch(index.dtype, [&](auto zero) {
     using T = decltype(zero);
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      check_indices<T>(index, args.outputs[0].as<int64_t>(), attrs);
+      check_indices<T>(index, args.outputs[0].as<int64_t>(), attrs, name);
     } else {
       fail(ErrorKind::type, "indices must be integers, got ", index.dtype);
     }

@@ -26,7 +26,7 @@ def as_float(x: Tensor) -> Tensor:
 
 
 @everywhere
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """Input + alpha * other."""
     return input + other if alpha == 1 else input + other * alpha
 

@@ -77,7 +77,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 
 
 @function
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Products summed over axes."""
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
@@ -251,6 +251,7 @@ def corrcoef(input: Tensor) -> Tensor:
 @function
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """Powers of a vector, as columns."""
+    x = t.atleast_1d(x)
     powers = t.arange(x.shape[-1] if N is None else N)
     return x.unsqueeze(-1) ** (powers if increasing else t.flip(powers, (0,)))
 
@@ -476,7 +477,21 @@ def pinv(
     A: Tensor, rcond: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
 ) -> Tensor:
     """The pseudoinverse."""
-    return _core.linalg_pinv(A, rtol=rtol if rcond is None else rcond)
+    A = _mirrored(A, "L") if hermitian else A
+    rtol = rtol if rcond is None else rcond
+    if atol is not None:  # both bounds as one of the largest singular value
+        s, bound = _bound(A, atol, rtol)
+        rtol = bound / t.where(s[..., 0] == 0, t.ones_like(s[..., 0]), s[..., 0])
+    return _core.linalg_pinv(A, rtol=rtol)
+
+
+def _bound(A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
+    """Singular values, and that below which they count as zero."""
+    s = _core.linalg_svdvals(A)
+    atol = t.as_tensor(atol, dtype=s.dtype)
+    if rtol is None:
+        rtol = t.where(atol > 0, 0.0, max(A.shape[-2:]) * tg.finfo(s.dtype).eps)
+    return s, t.maximum(atol, t.as_tensor(rtol, dtype=s.dtype) * s[..., 0])
 
 
 @_in_linalg
@@ -484,7 +499,12 @@ def matrix_rank(
     A: Tensor, tol: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
 ) -> Tensor:
     """The rank."""
-    return _core.linalg_matrix_rank(A, rtol=rtol)
+    A = _mirrored(A, "L") if hermitian else A
+    atol = atol if tol is None else tol
+    if atol is None or 0 in A.shape[-2:]:
+        return _core.linalg_matrix_rank(A, rtol=rtol)
+    s, bound = _bound(A, atol, rtol)
+    return (s > bound.unsqueeze(-1)).sum(-1)
 
 
 @_in_linalg

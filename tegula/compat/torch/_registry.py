@@ -57,12 +57,20 @@ def not_supported(name: str, instead: str = "") -> NotImplementedError:
 
 
 def naming(f: Any, name: str) -> Any:
-    """The function, whose errors about an argument of a wrong kind name it."""
+    """The function with ``out=``, a look at ``device=``, and errors that name it."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        place = str(kwargs.get("device") or "cpu").partition(":")[0]
+        if place != "cpu":
+            _core.zeros((), device=place)  # an error where there is none
+        out = kwargs.pop("out", None)
+        result = f(*args, **kwargs)
+        return result if out is None else _core._write_out(out, result, name)
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return f(*args, **kwargs)
+            return run(*args, **kwargs) if kwargs else f(*args)
         except (AttributeError, KeyError, AssertionError, UnboundLocalError) as error:
             if isinstance(error, AttributeError) and "torch" in str(error):
                 raise

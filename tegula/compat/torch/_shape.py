@@ -473,7 +473,7 @@ _concat = functions["cat"]
 
 
 @function
-def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
+def cat(tensors: Any, dim: int = 0) -> Tensor:
     """Tensors one after the other along an axis; empty ones of one axis do not count."""
     try:
         return _concat(tensors, dim)

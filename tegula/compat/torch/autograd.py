@@ -8,7 +8,7 @@ import tegula as tg
 from tegula import _core
 from tegula.autograd import detect_anomaly
 from tegula.compat.torch._missing import absent
-from tegula.compat.torch._registry import function, t
+from tegula.compat.torch._registry import function, not_supported, t
 from tegula.compat.torch._tensor import Tensor, as_tensor_like
 
 __all__ = ["Function", "Variable", "backward", "detect_anomaly", "functional", "grad"]
@@ -29,6 +29,8 @@ def grad(
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """Gradients of the outputs by the inputs; no ``.grad`` changes."""
+    if is_grads_batched:
+        raise not_supported("autograd.grad(is_grads_batched=True)", "use tegula.vmap")
     ends, starts = _several(outputs), _several(inputs)
     seeds = [None] * len(ends) if grad_outputs is None else _several(grad_outputs)
     for end, seed in zip(ends, seeds, strict=True):

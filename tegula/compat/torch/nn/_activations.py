@@ -48,7 +48,8 @@ def clip(x: Tensor, low: Any, high: Any) -> Tensor:
 @_activation
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """The positive part."""
-    return _core.relu(input)
+    result = _core.relu(input)
+    return write(input, result, "relu") if inplace else result
 
 
 @_activation
@@ -358,7 +359,8 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
 ) -> Tensor:
     """Divided by the norm along an axis."""
-    return input / functions["clamp_min"](functions["norm"](input, p, dim, True), eps)
+    result = input / functions["clamp_min"](functions["norm"](input, p, dim, True), eps)
+    return result if out is None else _core._write_out(out, result, "normalize")
 
 
 @_simple

@@ -471,6 +471,8 @@ def embedding_bag(
     padding_idx: Any = None,
 ) -> Tensor:
     """Sums, means or maxima of rows of ``weight``, bag by bag."""
+    if scale_grad_by_freq:
+        raise not_supported("nn.functional.embedding_bag(scale_grad_by_freq=True)")
     flat = input.reshape(-1)
     if input.ndim == 2:
         bag = t.arange(input.shape[0]).repeat_interleave(input.shape[1])

@@ -54,7 +54,7 @@ def eye_(tensor: Tensor) -> Tensor:
         return tensor.copy_(t.eye(*tensor.shape))
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
     """A (semi-)orthogonal matrix; Saxe, McClelland & Ganguli 2014."""
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
     flat = t.randn(rows, columns)
@@ -76,7 +76,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         return tensor.copy_(value)
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
     """Normal numbers; a share of each column is 0."""
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)

@@ -18,7 +18,7 @@ from tegula.optim.lr_scheduler import (
 class ExponentialLR(LRScheduler):
     """``base * gamma ** step``."""
 
-    def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Any, gamma: float) -> None:
         self.gamma = gamma
         super().__init__(optimizer)
 
@@ -30,9 +30,7 @@ class ExponentialLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """Multiplied by ``gamma`` at each milestone."""
 
-    def __init__(
-        self, optimizer: Any, milestones: Any, gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Any, milestones: Any, gamma: float = 0.1) -> None:
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer)
 
@@ -44,9 +42,7 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """Multiplied by ``factor`` for the first steps."""
 
-    def __init__(
-        self, optimizer: Any, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Any, factor: float = 1 / 3, total_iters: int = 5) -> None:
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer)
 
