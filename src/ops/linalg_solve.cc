@@ -1,4 +1,6 @@
 // tegula.linalg: Cholesky and LU factors and what is made with them, and the exponential.
+#include <limits>
+
 #include "ops/linalg.h"
 
 namespace tegula {
@@ -191,7 +193,8 @@ Tensors solved(const Args& args, const char* op, F&& solve_matrices) {
 Tensor matrix_power(const Tensor& given, int64_t n) {
   check_square(given, "linalg.matrix_power");
   if (n == 0) return broadcast_to(identity(given.shape().back(), given.dtype()), given.shape());
-  if (n < 0 && n == -n) fail(ErrorKind::value, "linalg.matrix_power: n ", n, " is out of range");
+  if (n == std::numeric_limits<int64_t>::min())  // it has no opposite
+    fail(ErrorKind::value, "linalg.matrix_power: n ", n, " is out of range");
   Tensor square = given;
   if (n < 0) {
     square = by_lapack("linalg.matrix_power", {given},

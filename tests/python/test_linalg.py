@@ -514,6 +514,7 @@ def test_nan_passes_through_factors():
         (lambda: la.tensordot("x", 1), TypeError, "tensordot: argument 'x1'"),
         (lambda: la.trace(np.ones(3)), ValueError, "linalg.trace: x must have at least 2"),
         (lambda: la.matrix_power(np.ones((2, 3)), 2), ValueError, "square"),
+        (lambda: la.matrix_power(np.eye(2), -(2**63)), ValueError, "out of range"),
         (lambda: la.matrix_power(np.eye(2), np.ones(3)), TypeError, "argument 'n' must be an int"),
         (lambda: la.inv("x"), TypeError, "linalg.inv: argument 'x'"),
         (lambda: la.inv(x=np.eye(2)), TypeError, "unexpected argument 'x'"),
