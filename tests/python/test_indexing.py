@@ -200,7 +200,14 @@ def test_adjacent_and_separated_index_arrays():
 
 @pytest.mark.parametrize(
     ("shape", "mask"),
-    [((5,), (0,)), ((2, 3), (0,)), ((2, 3), (2, 0)), ((2, 0), (0, 0)), ((0, 1), (0, 0)), ((0,), (0,))],
+    [
+        ((5,), (0,)),
+        ((2, 3), (0,)),
+        ((2, 3), (2, 0)),
+        ((2, 0), (0, 0)),
+        ((0, 1), (0, 0)),
+        ((0,), (0,)),
+    ],
 )
 def test_a_mask_without_elements_fits_any_size(shape, mask):
     # The standard: each size of the mask is the tensor's, or 0.

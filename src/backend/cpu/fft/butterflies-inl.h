@@ -26,6 +26,10 @@ inline constexpr int64_t kVector = int64_t(hn::MaxLanes(Tag<T>()));
 
 template <class T>
 struct Complex {
+  // Written out: the compiler's own would not be compiled for the target at hand.
+  HWY_INLINE Complex() {}
+  HWY_INLINE Complex(Vector<T> real, Vector<T> imaginary) : re(real), im(imaginary) {}
+
   Vector<T> re, im;
 };
 
