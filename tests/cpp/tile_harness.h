@@ -45,21 +45,19 @@ struct TileMemory {
 };
 
 inline bool same_element(DType dtype, const std::byte* a, const std::byte* b) {
-  if (is_complex(dtype)) {
-    const DType part = real_dtype(dtype);
-    const size_t size = itemsize(part);
-    return same_element(part, a, b) && same_element(part, a + size, b + size);
-  }
-  return dispatch(dtype, [&](auto zero) {
+  return dispatch(real_dtype(dtype), [&](auto zero) {
     using T = decltype(zero);
-    if (std::memcmp(a, b, sizeof(T)) == 0) return true;
-    if constexpr (std::is_floating_point_v<compute_t<T>>) {
-      T x, y;
-      std::memcpy(static_cast<void*>(&x), a, sizeof(T));
-      std::memcpy(static_cast<void*>(&y), b, sizeof(T));
-      return std::isnan(compute_t<T>(x)) && std::isnan(compute_t<T>(y));
+    for (size_t at = 0; at < itemsize(dtype); at += sizeof(T)) {  // the parts of a complex number
+      if (std::memcmp(a + at, b + at, sizeof(T)) == 0) continue;
+      if constexpr (std::is_floating_point_v<compute_t<T>>) {
+        T x, y;
+        std::memcpy(static_cast<void*>(&x), a + at, sizeof(T));
+        std::memcpy(static_cast<void*>(&y), b + at, sizeof(T));
+        if (std::isnan(compute_t<T>(x)) && std::isnan(compute_t<T>(y))) continue;
+      }
+      return false;
     }
-    return false;
+    return true;
   });
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ NEEDED = 14 << 30
 
 def available() -> int:
     try:
-        lines = dict(line.split(":") for line in open("/proc/meminfo"))
-        return int(lines["MemAvailable"].split()[0]) << 10
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        kibibytes = dict(line.split(":") for line in lines)["MemAvailable"]
+        return int(kibibytes.split()[0]) << 10
     except OSError:
         return 0
 

@@ -37,7 +37,7 @@ def test_out_is_cast_and_resized():
     out = torch.zeros(1, dtype=torch.float64)
     torch.exp(torch.zeros(3), out=out)
     assert (out.dtype, out.tolist()) == (torch.float64, [1, 1, 1])
-    with pytest.raises(RuntimeError, match="exp.*can't be cast"):
+    with pytest.raises(RuntimeError, match=r"exp.*can't be cast"):
         torch.exp(torch.zeros(3), out=torch.zeros(3, dtype=torch.int64))
 
 
