@@ -1,14 +1,84 @@
 // embedding_bag: the rows of a table at some indices, reduced bag by bag in their order. 16-bit
 // floats are computed in float32 and rounded once.
+#include "backend/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/indexing_bag.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace tegula::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The sums of some columns of the rows at index[0, count) to `total`, `kVectors` vectors of them
+// held in registers. Rows at index[0, known) may be asked for early: the processor's own
+// prefetcher sees no pattern in them.
+template <int kVectors, class D, class T>
+HWY_INLINE void sum_columns(D d, const T* table, int64_t stride, const int64_t* index,
+                            int64_t count, int64_t known, T* total) {
+  constexpr int64_t kAhead = 12 << 10, kLine = 64 / sizeof(T);  // bytes of a small first cache
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  const int64_t ahead = std::min<int64_t>(64, kAhead / (kVectors * lanes * int64_t(sizeof(T))));
+  hn::Vec<D> sums[kVectors];
+  for (int v = 0; v < kVectors; ++v) sums[v] = hn::Zero(d);
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + ahead < known) {
+      const T* const next = table + index[i + ahead] * stride;
+      for (int64_t j = 0; j < kVectors * lanes; j += kLine) __builtin_prefetch(next + j);
+    }
+    const T* const row = table + index[i] * stride;
+    for (int v = 0; v < kVectors; ++v) sums[v] = hn::Add(sums[v], hn::LoadU(d, row + v * lanes));
+  }
+  for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[v], d, total + v * lanes);
+}
+
+template <class T>
+void sum_rows(const T* table, int64_t stride, int64_t width, const int64_t* index, int64_t count,
+              int64_t known, T* total) {
+  const hn::ScalableTag<T> d;
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  int64_t x = 0;
+  for (; x + 8 * lanes <= width; x += 8 * lanes)
+    sum_columns<8>(d, table + x, stride, index, count, known, total + x);
+  for (; x + 4 * lanes <= width; x += 4 * lanes)
+    sum_columns<4>(d, table + x, stride, index, count, known, total + x);
+  for (; x + lanes <= width; x += lanes)
+    sum_columns<1>(d, table + x, stride, index, count, known, total + x);
+  const hn::CappedTag<T, 1> one;
+  for (; x < width; ++x) sum_columns<1>(one, table + x, stride, index, count, known, total + x);
+}
+void sum_rows_f32(const float* table, int64_t stride, int64_t width, const int64_t* index,
+                  int64_t count, int64_t known, float* total) {
+  sum_rows(table, stride, width, index, count, known, total);
+}
+void sum_rows_f64(const double* table, int64_t stride, int64_t width, const int64_t* index,
+                  int64_t count, int64_t known, double* total) {
+  sum_rows(table, stride, width, index, count, known, total);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tegula::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 #include <vector>
 
 #include "backend/cpu/indexing.h"
+#include "backend/cpu/isa.h"
 #include "backend/cpu/strided_copy.h"
 #include "backend/cpu/strided_loop.h"
 #include "graph/attrs.h"
 
 namespace tegula::cpu {
 namespace {
+
+HWY_EXPORT(sum_rows_f32);
+HWY_EXPORT(sum_rows_f64);
 
 struct Bags {
   const View& table;
@@ -34,9 +104,22 @@ void reduce_bag(const Bags& b, int64_t begin, int64_t end, compute_t<T>* total, 
   using C = compute_t<T>;
   const int64_t row_stride = b.table.strides[0], step = b.table.strides[1];
   const T* const table = b.table.as<T>();
+  const C divisor = kMode == kBagMean ? C(std::max<int64_t>(end - begin, 1)) : C(1);
+  const auto finish = [&] {
+    for (int64_t j = 0; j < b.width; ++j) out[j] = T(total[j] / divisor);
+  };
+  if constexpr (std::is_same_v<T, C> && kMode != kBagMax) {
+    if (step == 1 && !b.factors) {
+      const int64_t *const index = b.index + begin, count = end - begin, known = b.count - begin;
+      if constexpr (sizeof(T) == 4)
+        HWY_DYNAMIC_DISPATCH(sum_rows_f32)(table, row_stride, b.width, index, count, known, total);
+      else
+        HWY_DYNAMIC_DISPATCH(sum_rows_f64)(table, row_stride, b.width, index, count, known, total);
+      return finish();
+    }
+  }
   std::fill_n(total, b.width, C(0));
   for (int64_t i = begin; i < end; ++i) {
-    // The first lines of a row further on: the processor's own prefetcher sees no pattern.
     constexpr int64_t kAhead = 8, kLine = 64 / sizeof(T), kMost = 8 * kLine;
     if (i + kAhead < b.count) {
       const T* const next = table + b.index[i + kAhead] * row_stride;
@@ -51,14 +134,11 @@ void reduce_bag(const Bags& b, int64_t begin, int64_t end, compute_t<T>* total, 
     } else if (b.factors) {
       const C factor = C(b.factors->as<T>()[i * b.factors->strides[0]]);
       for (int64_t j = 0; j < b.width; ++j) total[j] += C(row[j * step]) * factor;
-    } else if (step == 1) {
-      for (int64_t j = 0; j < b.width; ++j) total[j] += C(row[j]);
     } else {
       for (int64_t j = 0; j < b.width; ++j) total[j] += C(row[j * step]);
     }
   }
-  const C divisor = kMode == kBagMean ? C(std::max<int64_t>(end - begin, 1)) : C(1);
-  for (int64_t j = 0; j < b.width; ++j) out[j] = T(total[j] / divisor);
+  finish();
 }
 
 template <class T, BagMode kMode>
@@ -97,3 +177,4 @@ void run_embedding_bag(const KernelArgs& args) {
 }
 
 }  // namespace tegula::cpu
+#endif
