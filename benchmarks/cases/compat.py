@@ -26,6 +26,10 @@ def _overhead() -> Runner:
         "sum": (lambda: a.sum(axis=1), lambda: x.sum(dim=1)),
         "linear": (lambda: tg.linear(a, b), lambda: torch.nn.functional.linear(x, y)),
         "view": (lambda: a.reshape((16,)), lambda: x.view(16)),
+        "cat": (lambda: tg.concat((a, b)), lambda: torch.cat((x, y))),
+        "mean": (lambda: a.mean(1), lambda: x.mean(1)),
+        "relu": (lambda: tg.relu(a), lambda: torch.nn.functional.relu(x)),
+        "softmax": (lambda: tg.softmax(a, -1), lambda: torch.nn.functional.softmax(x, -1)),
     }
 
     def microseconds(call: Callable[[], Any]) -> float:
@@ -59,6 +63,8 @@ CASE = Case(
         for key, text in (
             ("add", "`x + y`"), ("exp", "`torch.exp(x)`"), ("sum", "`x.sum(dim=1)`"),
             ("linear", "`F.linear(x, w)`"), ("view", "`x.view(16)`, written through"),
+            ("cat", "`torch.cat((x, y))`"), ("mean", "`x.mean(1)`"), ("relu", "`F.relu(x)`"),
+            ("softmax", "`F.softmax(x, -1)`"),
         )
     ],
 )  # fmt: skip

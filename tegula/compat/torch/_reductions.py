@@ -269,8 +269,13 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return input * _where(size > maxnorm, maxnorm / (size + 1e-7), t.ones_like(size))
 
 
+softmaxes = {
+    name: make(name, name, "input=x, dim=axis", "z", False) for name in ("softmax", "log_softmax")
+}
+
+
 def _softmax(name: str) -> None:
-    operation = make(name, name, "input=x, dim=axis", "z", False)
+    operation = softmaxes[name]
 
     def apply(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
         return operation(input if dtype is None else input.to(dtype), dim)
@@ -280,7 +285,7 @@ def _softmax(name: str) -> None:
     both(apply)
 
 
-for _name in ("softmax", "log_softmax"):
+for _name in softmaxes:
     _softmax(_name)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import tegula as tg
 from tegula import _core
 from tegula.compat.torch._elementwise import _where
+from tegula.compat.torch._reductions import softmaxes
 from tegula.compat.torch._registry import functions, in_place, methods, need, t, write
 from tegula.compat.torch._tensor import Tensor
 from tegula.nn import functional as plain
@@ -45,11 +46,16 @@ def clip(x: Tensor, low: Any, high: Any) -> Tensor:
     return functions["clamp"](x, low, high)
 
 
-@_activation
+@_simple
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """The positive part."""
-    result = _core.relu(input)
-    return write(input, result, "relu") if inplace else result
+    return relu_(input) if inplace else _core.relu(input)
+
+
+@_simple
+def relu_(input: Tensor) -> Tensor:
+    """The positive part, in place."""
+    return write(input, _core.relu(input), "relu_")
 
 
 @_activation
@@ -195,11 +201,14 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def _along(name: str, negate: bool = False) -> Any:
+    operation = softmaxes[name]
+
     def apply(
         input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
     ) -> Tensor:
         axis = (0 if input.ndim in (0, 1, 3) else 1) if dim is None else dim
-        return functions[name](-input if negate else input, axis, dtype)
+        x = input if dtype is None else input.to(dtype)
+        return operation(-x if negate else x, axis)
 
     return apply
 
