@@ -17,8 +17,8 @@ python_tests() { "$BIN/pytest" -n "$JOBS" -m 'not gpu' --timeout 1200 "$@"; }
 
 run test bash scripts/test.sh
 run asan+ubsan bash scripts/sanitize.sh cpp address,undefined
-run python-asan bash scripts/sanitize.sh python address,undefined -n "$JOBS" -m 'not slow and not gpu' \
-  --timeout 1200
+run python-asan bash scripts/sanitize.sh python address,undefined -n "$JOBS" \
+  -m 'not slow and not gpu' --timeout 1200
 # Threads are what this looks for: sweeps that compare values are left to the runs above.
 run tsan bash scripts/sanitize.sh cpp thread "-tce=$SWEEPS"
 run every-float "$BUILD/tegula_tests" -tc='math: *every float' --no-skip

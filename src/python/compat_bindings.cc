@@ -67,7 +67,7 @@ PyObject* write_in_place(PyObject*, PyObject* const* args, Py_ssize_t count) {
 }
 
 // Rebinds to anything, whatever its shape and dtype: `x.data = y`, `x.resize_()`.
-void replace_value(PyObject* x, const Tensor& value) {
+void rebind(PyObject* x, const Tensor& value) {
   auto* self = reinterpret_cast<TensorObject*>(x);
   if (self->aliases) drop_aliases(self);
   const bool leaf = self->tensor.requires_grad() && self->tensor.is_leaf();
@@ -81,15 +81,15 @@ PyObject* replace_value(PyObject*, PyObject* const* args, Py_ssize_t count) {
     require(count == 2, "_replace_value: takes a tensor and its value");
     require_tensor(args[0], "_replace_value");
     require_tensor(args[1], "_replace_value");
-    replace_value(args[0], tensor_of(args[1]));
+    rebind(args[0], tensor_of(args[1]));
     return Py_NewRef(Py_None);
   });
 }
 
-PyObject* write_out(PyObject*, PyObject* const* args, Py_ssize_t count) {
+PyObject* write_result(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&] {
     require(count == 3, "_write_out: takes out, the result and the name to blame");
-    return python::write_out(args[0], args[1], to_text(args[2], "_write_out", "name").c_str());
+    return write_out(args[0], args[1], to_text(args[2], "_write_out", "name").c_str());
   });
 }
 
@@ -153,7 +153,7 @@ PyObject* write_out(PyObject* out, PyObject* result, const char* op) {
   if (value.shape() == raw_tensor(out).shape()) {
     write_compat(out, value, op);
   } else if (compat_can_cast(value.dtype(), dtype)) {  // resized, as PyTorch does
-    replace_value(out, astype(value, dtype));
+    rebind(out, astype(value, dtype));
   } else {
     fail(ErrorKind::runtime, op, ": result type ", value.dtype(),
          " can't be cast to the desired output type ", dtype);
@@ -170,8 +170,7 @@ void add_compat(PyObject* module) {
       {"_replace_value",
        function<PyObject*(PyObject*, PyObject* const*, Py_ssize_t)>(replace_value), METH_FASTCALL,
        nullptr},
-      {"_write_out", function<PyObject*(PyObject*, PyObject* const*, Py_ssize_t)>(write_out),
-       METH_FASTCALL, nullptr},
+      {"_write_out", function(write_result), METH_FASTCALL, nullptr},
       {"_compat_result_type", function(result_dtype), METH_FASTCALL, nullptr},
       {"_compat_default_dtype", function(default_dtype), METH_FASTCALL, nullptr},
       {"_is_view", aliasing, METH_O, nullptr},

@@ -134,6 +134,8 @@ void reduce_bag(const Bags& b, int64_t begin, int64_t end, compute_t<T>* total, 
     } else if (b.factors) {
       const C factor = C(b.factors->as<T>()[i * b.factors->strides[0]]);
       for (int64_t j = 0; j < b.width; ++j) total[j] += C(row[j * step]) * factor;
+    } else if (step == 1) {
+      for (int64_t j = 0; j < b.width; ++j) total[j] += C(row[j]);
     } else {
       for (int64_t j = 0; j < b.width; ++j) total[j] += C(row[j * step]);
     }

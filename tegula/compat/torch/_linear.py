@@ -479,7 +479,9 @@ def pinv(
     """The pseudoinverse."""
     A = _mirrored(A, "L") if hermitian else A
     rtol = rtol if rcond is None else rcond
-    if atol is not None:  # both bounds as one of the largest singular value
+    if (
+        atol is not None and 0 not in A.shape[-2:]
+    ):  # both bounds as one of the largest singular value
         s, bound = _bound(A, atol, rtol)
         rtol = bound / t.where(s[..., 0] == 0, t.ones_like(s[..., 0]), s[..., 0])
     return _core.linalg_pinv(A, rtol=rtol)

@@ -59,7 +59,7 @@ def not_supported(name: str, instead: str = "") -> NotImplementedError:
 def naming(f: Any, name: str) -> Any:
     """The function with ``out=``, a look at ``device=``, and errors that name it."""
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def placed(*args: Any, **kwargs: Any) -> Any:
         place = str(kwargs.get("device") or "cpu").partition(":")[0]
         if place != "cpu":
             _core.zeros((), device=place)  # an error where there is none
@@ -70,7 +70,9 @@ def naming(f: Any, name: str) -> Any:
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return run(*args, **kwargs) if kwargs else f(*args)
+            if "out" in kwargs or "device" in kwargs:
+                return placed(*args, **kwargs)
+            return f(*args, **kwargs)
         except (AttributeError, KeyError, AssertionError, UnboundLocalError) as error:
             if isinstance(error, AttributeError) and "torch" in str(error):
                 raise

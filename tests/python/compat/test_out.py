@@ -16,6 +16,8 @@ def test_out_is_written_and_returned():
     assert out.tolist() == [6, 12]
     assert torch.cat((out, out), out=torch.zeros(4)).tolist() == [6, 12, 6, 12]
     assert torch.exp(torch.zeros(2), out=None).tolist() == [1, 1]
+    torch.nn.functional.normalize(torch.tensor([[3.0, 4.0]]), out=out)
+    assert out.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
 
 
 def test_out_of_pairs():
@@ -78,6 +80,7 @@ def test_absolute_tolerances():
     assert torch.linalg.matrix_rank(a, 2.0).item() == 1
     inverse = torch.linalg.pinv(a, atol=0.5)
     assert torch.allclose(inverse, torch.diag(torch.tensor([1 / 3, 1.0, 0.0])))
+    assert torch.linalg.pinv(torch.zeros(0, 3), atol=0.5).shape == (3, 0)
     upper = torch.tensor([[2.0, 9.0], [1.0, 2.0]])  # its lower half counts
     expected = torch.linalg.inv(torch.tensor([[2.0, 1.0], [1.0, 2.0]]))
     assert torch.allclose(torch.linalg.pinv(upper, hermitian=True), expected, atol=1e-6)

@@ -364,12 +364,9 @@ def local_response_norm(
 
 
 @_simple
-def normalize(
-    input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None
-) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """Divided by the norm along an axis."""
-    result = input / functions["clamp_min"](functions["norm"](input, p, dim, True), eps)
-    return result if out is None else _core._write_out(out, result, "normalize")
+    return input / functions["clamp_min"](functions["norm"](input, p, dim, True), eps)
 
 
 @_simple
