@@ -70,6 +70,8 @@ def naming(f: Any, name: str) -> Any:
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
+            if not kwargs:
+                return f(*args)
             if "out" in kwargs or "device" in kwargs:
                 return placed(*args, **kwargs)
             return f(*args, **kwargs)
