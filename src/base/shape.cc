@@ -39,6 +39,19 @@ bool is_contiguous(const Shape& shape, const Strides& strides) {
   return true;
 }
 
+bool is_dense(const Shape& shape, const Strides& strides) {
+  SmallVector<size_t, 4> axes;
+  for (size_t a = 0; a < shape.size(); ++a) {
+    if (shape[a] == 0) return true;
+    if (shape[a] != 1) axes.push_back(a);
+  }
+  std::sort(axes.begin(), axes.end(), [&](size_t a, size_t b) { return strides[a] > strides[b]; });
+  int64_t step = 1;
+  for (size_t i = axes.size(); i-- > 0; step *= shape[axes[i]])
+    if (strides[axes[i]] != step) return false;
+  return true;
+}
+
 Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
   if (a == b) return a;
   const Shape& longer = a.size() >= b.size() ? a : b;

@@ -26,6 +26,8 @@ inline int64_t numel(const Shape& shape) {
 
 Strides contiguous_strides(const Shape& shape);
 bool is_contiguous(const Shape& shape, const Strides& strides);
+// Whether that is so for some order of the axes: the elements fill a stretch of memory.
+bool is_dense(const Shape& shape, const Strides& strides);
 
 // NumPy broadcasting; the message names `op` and both shapes.
 Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op);

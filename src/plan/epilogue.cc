@@ -40,8 +40,10 @@ Operands operands_of(const Resolved& resolved, int32_t node) {
   for (const ValueRef& input : resolved.snapshot().inputs[size_t(node)])
     result.inputs.push_back(
         {nullptr, resolved.dtype(input), resolved.shape(input), resolved.locate(input).strides});
-  for (const Output& out : resolved.snapshot().nodes[size_t(node)]->outputs)
-    result.outputs.push_back({nullptr, out.dtype, out.shape, contiguous_strides(out.shape)});
+  const auto& outputs = resolved.snapshot().nodes[size_t(node)]->outputs;
+  for (size_t k = 0; k < outputs.size(); ++k)
+    result.outputs.push_back({nullptr, outputs[k].dtype, outputs[k].shape,
+                              resolved.locate({node, int32_t(k)}).strides});
   return result;
 }
 
@@ -86,8 +88,8 @@ bool Riders::can_ride(const Group& group, int32_t carrier) const {
     if (resolved_.is_copy(m) || s.inputs[size_t(m)].empty()) return false;
     for (const ValueRef& input : s.inputs[size_t(m)]) {
       const Located& located = resolved_.locate(input);
-      if (located.base.node == carrier && level_in(group, resolved_.shape(located.base), located,
-                                                   resolved_.shape(input)) != Level::full)
+      if (located.base.node == carrier &&
+          level_in(resolved_, group, located, resolved_.shape(input)) != Level::full)
         return false;
       // What may be written over such a leaf belongs to the plan's last phase, which is short.
       if (keeps && located.base.is_leaf() && s.leaves[size_t(located.base.index)].donatable &&

@@ -308,8 +308,7 @@ class Fuser {
         const Located& located = resolved_.locate(input);
         if (located.base.is_leaf() || find(group_of_[size_t(located.base.node)]) != id_of(p))
           continue;
-        const Level level =
-            level_in(joined, resolved_.shape(located.base), located, resolved_.shape(input));
+        const Level level = level_in(resolved_, joined, located, resolved_.shape(input));
         if (level == Level::none) return false;
         if (level == Level::full && !member_full) return false;
         if (level == Level::row && member_full) {
@@ -381,7 +380,7 @@ Strides align_strides(const Shape& shape, const Strides& strides, const Shape& e
   return result;
 }
 
-Level level_in(const Group& group, const Shape& base_shape, const Located& located,
+Level level_in(const Resolved& resolved, const Group& group, const Located& located,
                const Shape& shape) {
   if (located.offset != 0 || !located.dynamic.empty()) return Level::none;
   if (shape.size() > group.extent.size()) return Level::none;
@@ -389,9 +388,12 @@ Level level_in(const Group& group, const Shape& base_shape, const Located& locat
   for (size_t i = 0; i < shape.size(); ++i)
     if (shape[i] != 1 && shape[i] != group.extent[lead + i]) return Level::none;
   const Strides seen = align_strides(shape, located.strides, group.extent);
+  const Shape& base_shape = resolved.shape(located.base);
+  const Strides& base_strides = resolved.locate(located.base).strides;
+  const bool dense = base_strides == contiguous_strides(base_shape);
   const auto same = [&](const Shape& natural) {
-    if (numel(natural) != numel(base_shape)) return false;
-    const Strides strides = contiguous_strides(natural);
+    if (numel(natural) != numel(base_shape) || !(dense || natural == base_shape)) return false;
+    const Strides strides = dense ? contiguous_strides(natural) : base_strides;
     for (size_t i = 0; i < natural.size(); ++i)
       if (group.extent[i] != 1 && seen[i] != (natural[i] == 1 ? 0 : strides[i])) return false;
     return true;

@@ -98,8 +98,12 @@ class Writer {
   void store(int32_t index) {
     const Node& node = *resolved_.snapshot().nodes[size_t(index)];
     const DType dtype = node.outputs[0].dtype;
-    const Shape& shape = resolved_.is_copy(index) ? group_.extent : node.outputs[0].shape;
-    const Strides strides = reorder(align_strides(shape, contiguous_strides(shape), group_.extent));
+    const bool copies = resolved_.is_copy(index);
+    const Shape& shape = copies ? group_.extent : node.outputs[0].shape;
+    const Strides strides =
+        reorder(align_strides(shape,
+                              copies ? contiguous_strides(shape) : resolved_.locate({index, 0}).strides,
+                              group_.extent));
     const int32_t operand = int32_t(result_.outputs.size());
     result_.program.outputs.push_back({dtype, strides});
     result_.outputs.push_back({index, 0});

@@ -34,6 +34,8 @@ class Resolved {
   bool is_copy(int32_t node) const;
   bool is_elementwise(int32_t node) const;
   bool is_reduction(int32_t node) const;
+  // Whether a located value of `shape` is all of its base, element by element as that is stored.
+  bool is_as_stored(const Located& located, const Shape& shape) const;
 
  private:
   void resolve_view(int32_t node);
@@ -47,6 +49,14 @@ class Resolved {
   std::vector<Located> leaves_;
   std::vector<uint8_t> computed_;
 };
+
+// Whether images are stored channels-last where kernels would rather have them so; false with
+// TEGULA_CHANNELS_LAST=0. Bits are the same.
+bool& channels_last_enabled();
+// For each node whether its result is; `first`: the first node that computes the same.
+std::vector<uint8_t> find_channels_last(const Snapshot& snapshot,
+                                        const std::vector<int32_t>& first);
+Strides channels_last_strides(const Shape& shape);
 
 // Nodes that become one step.
 struct Group {
@@ -105,8 +115,8 @@ void recompute(const Resolved& resolved, std::vector<Group>& groups);
 enum class Level : uint8_t { none, full, row };
 // Strides of a located value of `shape` along `extent` (broadcasting).
 Strides align_strides(const Shape& shape, const Strides& strides, const Shape& extent);
-// Whether `located`, of `shape`, is value `base` of the group as its own points or rows see it.
-Level level_in(const Group& group, const Shape& base_shape, const Located& located,
+// How the points or rows of a group see `located`, of `shape`, if that is all of its base.
+Level level_in(const Resolved& resolved, const Group& group, const Located& located,
                const Shape& shape);
 
 // The tile program of a group and what it reads and writes.

@@ -127,7 +127,11 @@ class Builder {
     if (read_[size_t(step.nodes[0])][0]) return;
     for (size_t k = 1; k < draft.writes.size(); ++k) {
       const View& out = step.outputs[k];
-      if (out.dtype != step.outputs[0].dtype || !is_contiguous(out.shape, out.strides)) continue;
+      const View& own = step.outputs[0];
+      const bool in_order = is_contiguous(own.shape, own.strides)
+                                ? is_contiguous(out.shape, out.strides)
+                                : out.shape == own.shape && out.strides == own.strides;
+      if (out.dtype != own.dtype || !in_order) continue;
       draft_.stored[size_t(result)].bytes = 0;
       draft_.stored[size_t(result)].inside = draft.writes[k];
       draft_.stored[size_t(draft.writes[k])].holds_result = true;
@@ -232,7 +236,7 @@ class Builder {
       if (k > 0 && step.program) {
         const size_t own = step.inputs.size() - (step.program->inputs.size() - 1);
         for (size_t i = own; i < step.inputs.size(); ++i)
-          if (usable(i) && is_contiguous(step.outputs[k].shape, step.outputs[k].strides))
+          if (usable(i) && is_dense(step.outputs[k].shape, step.outputs[k].strides))
             found.push_back(i);
         return found;
       }
@@ -245,7 +249,7 @@ class Builder {
     // Programs that go over a row twice might read what they have written.
     if (step.program->reduce_axes > 0) return found;
     for (size_t i = 0; i < step.inputs.size(); ++i)
-      if (usable(i) && is_contiguous(step.outputs[k].shape, step.outputs[k].strides))
+      if (usable(i) && is_dense(step.outputs[k].shape, step.outputs[k].strides))
         found.push_back(i);
     return found;
   }

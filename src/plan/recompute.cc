@@ -73,10 +73,9 @@ class Recompute {
     const int32_t node = located.base.node, reader = group_of_[size_t(user)];
     if (located.base.is_leaf() || group_of_[size_t(node)] == reader) return;
     const Group& group = groups_[size_t(reader)];
-    const Shape& shape = resolved_.shape(located.base);
     if (!group.tile || user == group.carrier || resolved_.is_copy(user) ||
-        !(group.extent == shape) ||
-        level_in(group, shape, located, resolved_.shape(input)) != Level::full)
+        !(group.extent == resolved_.shape(located.base)) ||
+        level_in(resolved_, group, located, resolved_.shape(input)) != Level::full)
       return must_store(located.base);
     add_reader(node, reader);
   }
@@ -129,9 +128,8 @@ class Recompute {
         chain.from.push_back(located.base);
         continue;
       }
-      if (!can_be_made(source) || !(resolved_.shape(located.base) == shape) ||
-          !(located.strides == contiguous_strides(shape)) || located.offset != 0 ||
-          !located.dynamic.empty() || !extend(source, chain))
+      if (!can_be_made(source) || !resolved_.is_as_stored(located, shape) ||
+          !extend(source, chain))
         return false;
     }
     return true;

@@ -159,9 +159,8 @@ class Rematerialize {
         if (id >= 0) again.reads.push_back(id);
         continue;
       }
-      const bool in_place = located.strides == contiguous_strides(shape) && located.offset == 0 &&
-                            located.dynamic.empty();
-      if (!in_place || !gather(located.base.node, shape, again)) return false;
+      if (!resolved_.is_as_stored(located, shape) || !gather(located.base.node, shape, again))
+        return false;
     }
     return true;
   }

@@ -15,6 +15,7 @@ Resolved::Resolved(const Snapshot& snapshot)
     leaves_.push_back(std::move(located));
   }
   const std::vector<int32_t> first = first_of_repeats();
+  const std::vector<uint8_t> channels_last = find_channels_last(snapshot, first);
   for (size_t i = 0; i < snapshot.nodes.size(); ++i) {
     const Node& node = *snapshot.nodes[i];
     if (first[i] != int32_t(i)) {
@@ -22,9 +23,14 @@ Resolved::Resolved(const Snapshot& snapshot)
       computed_[i] = 0;
       continue;
     }
-    for (size_t k = 0; k < node.outputs.size(); ++k)
+    for (size_t k = 0; k < node.outputs.size(); ++k) {
+      const Shape& shape = node.outputs[k].shape;
       nodes_[i].push_back(
-          {{int32_t(i), int32_t(k)}, contiguous_strides(node.outputs[k].shape), 0, {}});
+          {{int32_t(i), int32_t(k)},
+           channels_last[i] ? channels_last_strides(shape) : contiguous_strides(shape),
+           0,
+           {}});
+    }
     if (node.primitive->passes_inputs) {
       for (size_t k = 0; k < node.outputs.size(); ++k) nodes_[i][k] = locate(snapshot.inputs[i][k]);
       computed_[i] = 0;
@@ -107,6 +113,11 @@ bool Resolved::is_copy(int32_t node) const {
 bool Resolved::is_elementwise(int32_t node) const {
   const Primitive& p = *snapshot_.nodes[size_t(node)]->primitive;
   return p.kind == Kind::elementwise || p.name == "iota";
+}
+
+bool Resolved::is_as_stored(const Located& located, const Shape& shape) const {
+  return located.offset == 0 && located.dynamic.empty() && this->shape(located.base) == shape &&
+         located.strides == locate(located.base).strides;
 }
 
 bool Resolved::is_reduction(int32_t node) const {

@@ -38,7 +38,8 @@ using Attrs = SmallVector<int64_t, 4>;
 
 struct KernelArgs {
   std::span<const View> inputs;
-  // Dense, row-major, unless the primitive says otherwise. See Kernel::optional_outputs.
+  // Dense, row-major, unless the primitive or Kernel::channels_last says otherwise. See
+  // Kernel::optional_outputs.
   std::span<const View> outputs;
   std::span<const int64_t> attrs;
   std::span<const int64_t> dynamic;  // run-time words: random offsets, counters
@@ -54,6 +55,13 @@ struct StepSpec {
   const TileProgram* program = nullptr;  // for "tile"; for others, see Kernel::takes_epilogue
 };
 
+// What of a step's images, (N, C, spatial axes...), a kernel would rather have in memory with the
+// elements of a pixel, its channels, side by side. It takes them in any order.
+struct ChannelsLast {
+  uint32_t inputs = 0;  // bit k: input k
+  bool output = false;  // the first
+};
+
 struct Kernel {
   void (*run)(const KernelArgs&) = nullptr;
   // Work done once per plan (choosing loops, compiling a tile program); may be null.
@@ -67,6 +75,8 @@ struct Kernel {
   // are then followed by the program's others and its outputs by the program's, one of which may
   // be the result's very memory. Null: never.
   bool (*takes_epilogue)(const StepSpec&) = nullptr;
+  // Null: none.
+  ChannelsLast (*channels_last)(const StepSpec&) = nullptr;
 };
 
 }  // namespace tegula

@@ -17,6 +17,8 @@ bool conv_takes_epilogue(const StepSpec& step);
 void run_conv_input_grad(const KernelArgs& args);
 bool conv_input_grad_takes_epilogue(const StepSpec& step);
 std::shared_ptr<void> prepare_conv(const StepSpec& step);  // both
+ChannelsLast conv_channels_last(const StepSpec& step);     // both
 void run_conv_weight_grad(const KernelArgs& args);
+ChannelsLast conv_weight_grad_channels_last(const StepSpec& step);
 
 }  // namespace tegula::cpu

@@ -120,6 +120,11 @@ bool conv_input_grad_takes_epilogue(const StepSpec& step) {
   return conv_takes_epilogue(step) &&
          std::all_of(steps.stride, steps.stride + kAxes, [](int64_t s) { return s == 1; });
 }
+// Packing copies the channels of a pixel at once, and results are written so.
+ChannelsLast conv_channels_last(const StepSpec& step) {
+  return {.inputs = prefers_channels_last(step.inputs[0]),
+          .output = prefers_channels_last(step.outputs[0])};
+}
 std::shared_ptr<void> prepare_conv(const StepSpec& step) {
   return Epilogue::prepare(step, row_length(image_of(step.outputs[0])));
 }

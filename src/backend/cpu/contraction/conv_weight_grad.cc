@@ -178,6 +178,11 @@ class WeightGrad {
 
 }  // namespace
 
+ChannelsLast conv_weight_grad_channels_last(const StepSpec& step) {
+  return {.inputs = uint32_t(prefers_channels_last(step.inputs[0])) |
+                    uint32_t(prefers_channels_last(step.inputs[1])) << 1};
+}
+
 void run_conv_weight_grad(const KernelArgs& args) {
   const View& dw = args.outputs[0];
   if (numel(dw.shape) == 0) return;

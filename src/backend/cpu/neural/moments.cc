@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kBlock = 256;      // elements of a block, at most
 constexpr int64_t kColumns = 64;     // results that a task makes side by side
+constexpr int64_t kSideBySide = 16;  // results, from which that is faster
 constexpr int64_t kTaskElements = 16384;
 constexpr double kPerMicrosecond = 4e3;  // elements that a thread reads
 
@@ -183,6 +184,14 @@ class Moments {
 };
 
 }  // namespace
+
+// Of each channel, side by side.
+ChannelsLast moments_channels_last(const StepSpec& step) {
+  const Shape& shape = step.inputs[0].shape;
+  bool by_channel = step.attrs.size() + 1 == shape.size() && shape.size() >= 3;
+  for (int64_t axis : step.attrs) by_channel &= axis != 1;
+  return {.inputs = by_channel && shape[1] >= kSideBySide};
+}
 
 void run_moments(const KernelArgs& args) {
   const View &x = args.inputs[0], &mean = args.outputs[0], &variance = args.outputs[1];

@@ -22,6 +22,7 @@ struct MomentsKernels {
 template <class T>
 const MomentsKernels<T>& moments_kernels();
 
+ChannelsLast moments_channels_last(const StepSpec& step);
 void run_moments(const KernelArgs& args);
 
 }  // namespace tegula::cpu

@@ -17,7 +17,7 @@ constexpr KernelEntry kEntries[] = {
     {"log_softmax_at_grad", {run_log_softmax_at_grad}},
     {"lstm", {.run = run_lstm, .optional_outputs = true}},
     {"lstm_grad", {.run = run_lstm_grad, .optional_outputs = true}},
-    {"moments", {run_moments}},
+    {"moments", {.run = run_moments, .channels_last = moments_channels_last}},
     {"row_norm", {run_row_norm}},
     {"row_norm_grad", {run_row_norm_grad}},
 };
