@@ -47,14 +47,21 @@ class WinogradWeightGrad {
                     sums.get() + i % chains_ * size);
         },
         us);
+    // The taps of neighbouring channels lie side by side in dw.
+    const int64_t parts = ceil_div(x_.channels, std::clamp(x_.channels / kTasks, int64_t(1), kFinished));
     parallel_for(
-        x_.channels, [&](int64_t channel) { finish(channel, sums, size); },
+        parts,
+        [&](int64_t part) {
+          const int64_t channel = tile_start(x_.channels, parts, part);
+          finish(channel, tile_start(x_.channels, parts, part + 1) - channel, sums, size);
+        },
         double(size * chains_) / 1e4);
   }
 
  private:
   // Boxes fix the order of sums: TEGULA_TILE leaves them alone.
   static constexpr int64_t kTilesInBox = 96, kChannels = 128, kTasks = 8;
+  static constexpr int64_t kFinished = 16;  // channels at once
 
   // One block of the sums, (point, channel of x, channel of dy), over the boxes of a chain.
   void sum_chain(int64_t row_block, int64_t column_block, int64_t chain, float* sums) const {
@@ -123,18 +130,18 @@ class WinogradWeightGrad {
     });
   }
 
-  // Adds the chains for a channel of x, and writes its taps.
-  void finish(int64_t channel, float* sums, int64_t size) const {
-    const int64_t point = x_.channels * width_;
+  // Adds the chains for some channels of x, and writes their taps.
+  void finish(int64_t channel, int64_t channels, float* sums, int64_t size) const {
+    const int64_t point = x_.channels * width_, count = channels * width_;
     float* const total = sums + channel * width_;
     for (int64_t chain = 1; chain < chains_; ++chain)
       for (int64_t p = 0; p < kPoints; ++p) {
         const float* more = total + chain * size + p * point;
-        for (int64_t i = 0; i < width_; ++i) total[p * point + i] += more[i];
+        for (int64_t i = 0; i < count; ++i) total[p * point + i] += more[i];
       }
-    const Scratch<float> taps(ScratchUse::tile, size_t(kTaps * width_));
-    kernels_.transform_sums(total, point, width_, taps, width_);
-    place_filters(conv_, taps.get(), width_, dw_, 0, dy_.channels, channel, 1);
+    const Scratch<float> taps(ScratchUse::tile, size_t(kTaps * count));
+    kernels_.transform_sums(total, point, count, taps, count);
+    place_filters(conv_, taps.get(), width_, dw_, 0, dy_.channels, channel, channels);
   }
 
   const WinogradGradKernels& kernels_;

@@ -32,7 +32,8 @@ class Accumulator {
       : r_(reduction),
         state_(reinterpret_cast<State*>(memory + reduction.offset)),
         width_(tile.columns ? tile.inner_step : 1),
-        pitch_((width_ * reduction.size + 63) / 64 * 64) {}
+        pitch_((width_ * reduction.size + 63) / 64 * 64),
+        lanes_bytes_(kRowLanes * std::max<int64_t>(8, tile.lanes ? width_ * reduction.size : 0)) {}
 
   void start() {
     state_->filled = 0;
@@ -77,6 +78,24 @@ class Accumulator {
       rows -= take;
     }
   }
+  // The same in the order of rows: row j of a block goes into lane j mod kRowLanes.
+  void absorb_lanes_of_columns(const std::byte* data, int64_t rows, int64_t columns) {
+    const int64_t bytes = columns * r_.size;
+    while (rows > 0) {
+      const int64_t lane = state_->filled % kRowLanes, take = std::min(rows, kRowLanes - lane);
+      std::byte* const to = lanes() + lane * bytes;
+      if (state_->filled < kRowLanes) std::memcpy(to, data, size_t(take * bytes));
+      else r_.functions.combine(to, to, data, nullptr, take * columns);
+      state_->filled += take;
+      if (state_->filled == kRowBlock) end_lanes_of_columns(columns);
+      data += take * bytes;
+      rows -= take;
+    }
+  }
+  void finish_lanes_of_columns(std::byte* out, int64_t columns) {
+    if (state_->filled > 0) end_lanes_of_columns(columns);
+    finish(out, columns);
+  }
   void finish_row(std::byte* out) {
     if (state_->filled > 0) end_row_block();
     finish(out, 1);
@@ -88,13 +107,22 @@ class Accumulator {
 
  private:
   std::byte* lanes() const { return state_->memory; }
-  std::byte* current() const { return state_->memory + kRowLanes * 8; }
+  std::byte* current() const { return state_->memory + lanes_bytes_; }
   std::byte* level(int k) const { return current() + (k + 1) * pitch_; }
 
   void end_row_block() {
     r_.functions.fold(current(), lanes(), state_->filled);
     state_->filled = 0;
     push(1);
+  }
+  void end_lanes_of_columns(int64_t columns) {
+    const int64_t bytes = columns * r_.size, used = std::min(state_->filled, kRowLanes);
+    for (int64_t half = kRowLanes / 2; half > 0; half /= 2)
+      if (const int64_t pairs = std::min(half, used - half); pairs > 0)
+        r_.functions.combine(lanes(), lanes(), lanes() + half * bytes, nullptr, pairs * columns);
+    std::memcpy(current(), lanes(), size_t(bytes));
+    state_->filled = 0;
+    push(columns);
   }
   void push(int64_t n) {
     int k = 0;
@@ -113,7 +141,7 @@ class Accumulator {
 
   const Reduction& r_;
   State* state_;
-  int64_t width_, pitch_;
+  int64_t width_, pitch_, lanes_bytes_;
 };
 
 }  // namespace tegula::cpu

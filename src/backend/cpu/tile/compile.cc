@@ -462,9 +462,11 @@ void Compiler::place_slots() {
 
 int64_t Compiler::state_bytes(const Reduction& r) const {
   const int64_t width = c_.columns ? c_.inner_step : 1;
-  const int64_t blocks = c_.columns ? c_.outer / kColumnBlock + 1 : c_.inner / kRowBlock + 1;
+  const int64_t blocks = c_.columns && !c_.lanes ? c_.outer / kColumnBlock + 1
+                                                 : std::max(c_.outer, c_.inner) / kRowBlock + 1;
   const int64_t levels = std::bit_width(uint64_t(blocks)) + 1;
-  return 2 * 8 + kLine + kRowLanes * 8 + (levels + 1) * (width * r.size + kLine);
+  return 2 * 8 + kLine + kRowLanes * std::max<int64_t>(8, c_.lanes ? width * r.size : 0) +
+         (levels + 1) * (width * r.size + kLine);
 }
 
 // Tiles of one pass share memory when their lives do not overlap.

@@ -89,12 +89,43 @@ void Compiler::choose_loops() {
   } else if (c_.columns) {
     add_axes(reduced, c_.outer_sizes, &Walk::outer);
     add_axes(kept, c_.inner_sizes, &Walk::inner);
+  } else if (const size_t axis = contiguous_kept_axis(kept); axis < rank) {
+    c_.columns = c_.lanes = true;
+    std::erase(kept, axis);
+    add_axes(kept, c_.batch_sizes, &Walk::batch);
+    add_axes(reduced, c_.outer_sizes, &Walk::outer);
+    add_axes({axis}, c_.inner_sizes, &Walk::inner);
+    c_.batch = product(c_.batch_sizes);
   } else {
     add_axes(kept, c_.outer_sizes, &Walk::outer);
     add_axes(reduced, c_.inner_sizes, &Walk::inner);
   }
   c_.outer = product(c_.outer_sizes);
   c_.inner = product(c_.inner_sizes);
+}
+
+// The axis along which most of what is reduced is contiguous, if that is not a reduced one.
+size_t Compiler::contiguous_kept_axis(const std::vector<size_t>& kept) const {
+  constexpr int64_t kLeast = 16;  // elements of it
+  const size_t rank = p_.extent.size(), first_reduced = rank - size_t(p_.reduce_axes);
+  size_t found = rank;
+  int across = 0;
+  for (size_t k = 0; k < c_.operands.size(); ++k) {
+    const Strides& s = strides_[k];
+    size_t nearest = rank;
+    bool full = false;
+    for (size_t a = 0; a < rank; ++a) {
+      if (p_.extent[a] == 1 || s[a] == 0) continue;
+      full |= a >= first_reduced;
+      if (nearest == rank || std::abs(s[a]) < std::abs(s[nearest])) nearest = a;
+    }
+    if (!full || c_.operands[k].number < 0) continue;
+    const bool is_kept = std::find(kept.begin(), kept.end(), nearest) != kept.end() &&
+                         s[nearest] == c_.operands[k].size && p_.extent[nearest] >= kLeast;
+    if (is_kept) found = nearest;
+    across += is_kept ? 1 : -1;
+  }
+  return across > 0 ? found : rank;
 }
 
 int64_t Compiler::divisor(int64_t n, int64_t limit) {
@@ -375,7 +406,9 @@ void Compiler::choose_pieces() {
   c_.outer_piece = std::max<int64_t>(outer, 1);
   c_.inner_piece = inner;
   constexpr double kPerMicrosecond = 3000;  // elements through an instruction
-  c_.microseconds = double(outer) * double(inner) * double(live_) / kPerMicrosecond;
+  c_.microseconds =
+      double(c_.batch) * double(outer) * double(inner) * double(live_) / kPerMicrosecond;
+  c_.batch_piece = std::max<int64_t>(elements / std::max<int64_t>(outer * inner, 1), 1);
   if (!c_.columns) {
     const int64_t rows = std::max(elements / inner, c_.rows_per_tile);
     c_.outer_piece = (rows + c_.rows_per_tile - 1) / c_.rows_per_tile * c_.rows_per_tile;
@@ -392,8 +425,10 @@ void Compiler::choose_pieces() {
       std::max<int64_t>(elements / std::max<int64_t>(outer * c_.inner_step, 1), 1);
   c_.inner_piece = c_.run < inner ? c_.run : std::min(inner, steps * c_.inner_step);
   const int64_t across = (inner + c_.inner_piece - 1) / c_.inner_piece;
-  if (reduces && pass_count_ == 1 && outer * c_.inner_piece >= 4 * elements && across < 16) {
-    c_.outer_piece = power(std::max(elements / c_.inner_piece, kColumnBlock));
+  if (reduces && pass_count_ == 1 && outer * c_.inner_piece >= 4 * elements && across < 16 &&
+      c_.batch == 1) {
+    c_.outer_piece =
+        power(std::max(elements / c_.inner_piece, c_.lanes ? kRowBlock : kColumnBlock));
     c_.splits_reduction = c_.outer_piece < outer;
   }
 }

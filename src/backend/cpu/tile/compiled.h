@@ -7,7 +7,8 @@
 // Where the reduction tree is `rows`, the inner loop is over the reduced axes and a row value has
 // an element per outer index; for `columns` the outer loop is over the reduced axes and a row value
 // has an element per inner index. A program without reduction is cut like `rows`, its last axis
-// playing the reduced one.
+// playing the reduced one. A tree of `rows` over axes that lie across what is contiguous (pixels of
+// images whose channels come last) is cut like `columns`, once for each index of the batch axes.
 #pragma once
 
 #include <span>
@@ -26,7 +27,7 @@ enum class Level : uint8_t { scalar, row, full };
 
 // A loop's axes and how an operand moves along them, in bytes.
 struct Walk {
-  Dims outer, inner;
+  Dims outer, inner, batch;
 };
 
 struct Operand {
@@ -88,9 +89,10 @@ struct Pass {
 };
 
 struct CompiledTile {
-  Dims outer_sizes, inner_sizes;
-  int64_t outer = 1, inner = 1;
+  Dims outer_sizes, inner_sizes, batch_sizes;
+  int64_t outer = 1, inner = 1, batch = 1;
   bool columns = false;
+  bool lanes = false;  // columns are added up in the order of `rows`
   bool empty = false;
   bool blocks = false;  // tiles are blocks of two axes: the last outer one and the inner one
 
@@ -99,7 +101,7 @@ struct CompiledTile {
   int64_t rows_per_tile = 1, inner_step = 1, run = 1, rows_per_chunk = 1;
   int64_t outer_run = 0;  // of parts: likewise, how many outer indices a tile may have
   // Pieces for parallel_for.
-  int64_t outer_piece = 1, inner_piece = 1;
+  int64_t outer_piece = 1, inner_piece = 1, batch_piece = 1;
   bool splits_reduction = false;
   double microseconds = 0;  // that one thread takes, about
 

@@ -43,6 +43,7 @@ class Compiler {
   // compile_loops.cc
   void find_live();
   void choose_loops();
+  size_t contiguous_kept_axis(const std::vector<size_t>& kept) const;
   static int64_t divisor(int64_t n, int64_t limit);
   void cut_into_blocks();
   void sort_axes(std::vector<size_t>& axes) const;

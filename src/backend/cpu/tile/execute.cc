@@ -106,6 +106,9 @@ class Worker {
     if (!tile.scalar_steps.empty()) execute(tile.scalar_steps, {0, 1, 0, 1});
   }
 
+  void run_batch(int64_t begin, int64_t end, int64_t inner_begin, int64_t inner_end) {
+    for (batch_ = begin; batch_ < end; ++batch_) run(0, c_.outer, inner_begin, inner_end);
+  }
   void run(int64_t outer_begin, int64_t outer_end, int64_t inner_begin, int64_t inner_end) {
     range_[0] = c_.columns ? outer_begin : inner_begin;
     range_[1] = c_.columns ? outer_end : inner_end;
@@ -173,6 +176,7 @@ class Worker {
     const Reduction& r = c_.reductions[size_t(n)];
     std::byte* out = slots_[r.result];
     if (partials_) out = partials_->at(c_, size_t(n), row, piece_);
+    if (c_.lanes) return accumulator(n).finish_lanes_of_columns(out, rows);
     if (c_.columns) return accumulator(n).finish_columns(out, rows);
     if (c_.inner == 0) return write_identity(r.op, r.dtype, out, rows);
     if (c_.inner_step == c_.inner) return;
@@ -196,7 +200,8 @@ class Worker {
 
   std::byte* data(const Operand& o) const {
     if (o.number < 0) return nullptr;
-    return (o.output ? outputs_ : inputs_)[size_t(o.number)].data;
+    return (o.output ? outputs_ : inputs_)[size_t(o.number)].data +
+           walk_offset(c_.batch_sizes, o.strides.batch, batch_);
   }
   std::byte* slot(int32_t k) const { return k < 0 ? nullptr : slots_[k]; }
 
@@ -291,6 +296,7 @@ class Worker {
   void reduce(const Step& s, const Tile& t) {
     const Reduction& r = c_.reductions[size_t(s.number)];
     const std::byte* from = slots_[s.a];
+    if (c_.lanes) return accumulator(s.number).absorb_lanes_of_columns(from, t.rows, t.columns);
     if (c_.columns) return accumulator(s.number).absorb_columns(from, t.rows, t.columns);
     if (!whole_rows(t)) {
       const bool last = t.inner + t.columns == range_[1];
@@ -333,7 +339,7 @@ class Worker {
   }
   // Whether an output is some input's memory, which is in the caches when it is written.
   bool is_input(const Slot& output) const {
-    const std::byte* at = data(c_.operands[size_t(output.number)]);
+    const std::byte* at = outputs_[size_t(c_.operands[size_t(output.number)].number)].data;
     return std::any_of(inputs_.begin(), inputs_.end(),
                        [&](const View& input) { return input.data == at; });
   }
@@ -424,6 +430,7 @@ class Worker {
   std::span<const View> inputs_, outputs_;
   std::byte** slots_;
   std::byte* memory_;
+  int64_t batch_ = 0;
   int64_t range_[2] = {};  // of the loop that a row value does not move along
   const Partials* partials_ = nullptr;
   int64_t piece_ = -1;
@@ -453,23 +460,28 @@ void combine_partials(const CompiledTile& tile, const Partials& partials) {
 void run_tile(const CompiledTile& tile, std::span<const View> inputs,
               std::span<const View> outputs) {
   if (tile.empty) return;
-  const int64_t across =
-      std::max<int64_t>((tile.inner + tile.inner_piece - 1) / tile.inner_piece, 1);
-  const int64_t down = std::max<int64_t>((tile.outer + tile.outer_piece - 1) / tile.outer_piece, 1);
-  if (across * down == 1) {
-    Worker(tile, inputs, outputs).run(0, tile.outer, 0, tile.inner);
-    return;
-  }
+  const auto parts = [](int64_t count, int64_t piece) {
+    return std::max<int64_t>((count + piece - 1) / piece, 1);
+  };
+  const bool batched = tile.batch > 1;
+  const int64_t across = parts(tile.inner, tile.inner_piece);
+  const int64_t down = batched ? parts(tile.batch, tile.batch_piece)
+                               : parts(tile.outer, tile.outer_piece);
   Partials partials;
   if (tile.splits_reduction) {
     partials.pieces = tile.columns ? down : across;
     partials.memory = partial_workspace.get(Partials::bytes(tile, partials.pieces));
   }
   const auto run_piece = [&](int64_t piece) {
-    const int64_t o = piece / across * tile.outer_piece, i = piece % across * tile.inner_piece;
-    const int64_t outer_end = std::min(tile.outer, o + tile.outer_piece);
+    const int64_t i = piece % across * tile.inner_piece;
     const int64_t inner_end = std::min(tile.inner, i + tile.inner_piece);
     Worker worker(tile, inputs, outputs);
+    if (batched) {
+      const int64_t b = piece / across * tile.batch_piece;
+      return worker.run_batch(b, std::min(tile.batch, b + tile.batch_piece), i, inner_end);
+    }
+    const int64_t o = piece / across * tile.outer_piece;
+    const int64_t outer_end = std::min(tile.outer, o + tile.outer_piece);
     if (tile.splits_reduction) {
       worker.run_part(o, outer_end, i, inner_end, partials,
                       tile.columns ? piece / across : piece % across);
@@ -477,6 +489,7 @@ void run_tile(const CompiledTile& tile, std::span<const View> inputs,
       worker.run(o, outer_end, i, inner_end);
     }
   };
+  if (across * down == 1) return run_piece(0);
   parallel_for(across * down, run_piece, tile.microseconds);
   if (!tile.splits_reduction) return;
   combine_partials(tile, partials);
