@@ -43,8 +43,7 @@ class Layouts {
     if (node.outputs.size() != 1 || s_.live[i][0] || !values_[i].wanted || values_[i].refused)
       return false;
     const Shape& shape = node.outputs[0].shape;
-    if (shape.size() < 3 || shape[1] == 1 || !is_floating(node.outputs[0].dtype)) return false;
-    return numel(shape) > shape[0] * shape[1];
+    return shape.size() >= 3 && shape[1] > 1 && numel(shape) > shape[0] * shape[1];
   }
 
   // What a node, all of whose readers have been looked at, asks of what it reads.
