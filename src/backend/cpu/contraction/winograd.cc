@@ -1,5 +1,6 @@
 #include "backend/cpu/contraction/winograd.h"
 
+#include "backend/cpu/contraction/winograd_pixels.h"
 #include "backend/cpu/isa.h"
 #include "runtime/thread_pool.h"
 
@@ -88,16 +89,16 @@ class Winograd {
     const int64_t count = box.results(), points = k_.points();
     if (count == 0) return;
     const Region region = region_of(tiles_, box);
-    const Scratch<float> pixels(ScratchUse::planes, size_t(region.pixels() * pitch_));
-    conv_.fill(source_, region, 0, source_.channels, pitch_, pixels);
+    const Scratch<float> space(ScratchUse::planes,
+                               SourcePixels::elements(source_, region, source_.channels, pitch_));
+    const SourcePixels source(conv_, source_, region, 0, source_.channels, pitch_, space);
     const int64_t a_row = pitch_ + kWinogradApart, a_point = count * a_row;
     const Scratch<float> left(ScratchUse::left, size_t(points * a_point));
-    const int64_t row = region.extent[2] * pitch_;
+    const float* pixels[kMostPixels];
     int64_t tile = 0;
     for_results(box, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
-      const int64_t plane = (n * region.extent[0] + z) * region.extent[1];
-      const float* from = pixels + (plane + y * k_.tile) * row + x * k_.tile * pitch_;
-      k_.transform_source(from, row, pitch_, left + tile++ * a_row, a_point);
+      source.find(n, z, y * k_.tile, x * k_.tile, k_.side(), pixels);
+      k_.transform_source(pixels, pitch_, source.ahead(k_.tile), left + tile++ * a_row, a_point);
     });
     const int64_t end = std::min(out_.channels, tile_start(panels_, parts, part + 1) * gemm_.panel);
     const int64_t width = column_block();
@@ -131,37 +132,48 @@ class Winograd {
         block.accumulate = k > 0;
         gemm_.multiply(block);
       }
-    // A row of tiles gives m rows of pixels, which may reach over the edge of the result.
-    const int64_t tile = k_.tile, pixel_row = box.extent(3) * tile;
-    const Scratch<float> pixels(ScratchUse::partials, size_t(tile * pixel_row * width));
-    const Scratch<int64_t> offsets(ScratchUse::vector, size_t(pixel_row));
-    for (int64_t x = 0; x < pixel_row; ++x) offsets.get()[x] = x * width;
-    int64_t at = 0;
-    for_results(box, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
-      k_.transform_result(products + at++ * c_row, c_point, width, pixels + x * tile * width,
-                          pixel_row * width);
-      if (x + 1 == box.extent(3)) place(box, n, z, y, column, columns, pixels, offsets, width);
-    });
+    place(box, products, c_row, c_point, column, columns, width);
     Box done = box;
     for (int axis : {1, 2}) {
-      done.begin[1 + axis] *= tile;
-      done.end[1 + axis] = std::min(box.end[1 + axis] * tile, out_.size[axis]);
+      done.begin[1 + axis] *= k_.tile;
+      done.end[1 + axis] = std::min(box.end[1 + axis] * k_.tile, out_.size[axis]);
     }
     placement_.finish(out_, done, column, columns);
   }
 
-  void place(const Box& box, int64_t n, int64_t z, int64_t y, int64_t column, int64_t columns,
-             const float* pixels, const int64_t* offsets, int64_t width) const {
-    const int64_t tile = k_.tile, first_x = box.begin[3] * tile;
-    const int64_t first_y = (box.begin[2] + y) * tile;
-    const int64_t count = std::min(box.extent(3) * tile, out_.size[2] - first_x);
-    for (int64_t i = 0; i < std::min(tile, out_.size[1] - first_y); ++i) {
-      const int64_t to = (box.begin[0] + n) * out_.image_stride + column * out_.channel_stride +
-                         (box.begin[1] + z) * out_.stride[0] + (first_y + i) * out_.stride[1] +
-                         first_x * out_.stride[2];
-      conv_.place(pixels + i * box.extent(3) * tile * width, offsets, count, columns, out_.at(to),
-                  out_.dtype, out_.stride[2], out_.channel_stride);
-    }
+  // The results of a box, of which a row of tiles gives m rows of pixels that may reach over the
+  // edge: written where they belong, or first to rows of their own.
+  void place(const Box& box, const float* products, int64_t c_row, int64_t c_point, int64_t column,
+             int64_t columns, int64_t width) const {
+    const bool in_place = has_whole_pixels(out_, columns, width);
+    const int64_t tile = k_.tile, line = box.extent(3) * tile;
+    const Scratch<float> lines(ScratchUse::partials, size_t((in_place ? 1 : tile * line) * width));
+    const Scratch<int64_t> offsets(ScratchUse::vector, size_t(in_place ? 0 : line));
+    if (!in_place)
+      for (int64_t x = 0; x < line; ++x) offsets.get()[x] = x * width;
+    for_results(box, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
+      float* pixels[kMostPixels];
+      const int64_t first_y = (box.begin[2] + y) * tile, first_x = (box.begin[3] + x) * tile;
+      const int64_t corner = (box.begin[0] + n) * out_.image_stride + column * out_.channel_stride +
+                             (box.begin[1] + z) * out_.stride[0];
+      for (int64_t i = 0; i < tile; ++i)
+        for (int64_t j = 0; j < tile; ++j) {
+          const bool inside = first_y + i < out_.size[1] && first_x + j < out_.size[2];
+          pixels[i * tile + j] =
+              !in_place ? lines + (i * line + x * tile + j) * width
+              : inside  ? out_.as<float>(corner + (first_y + i) * out_.stride[1] +
+                                         (first_x + j) * out_.stride[2])
+                        : lines.get();
+        }
+      k_.transform_result(products, c_point, width, pixels);
+      products += c_row;
+      if (in_place || x + 1 < box.extent(3)) return;
+      const int64_t begin = box.begin[3] * tile, count = std::min(line, out_.size[2] - begin);
+      for (int64_t i = 0; i < std::min(tile, out_.size[1] - first_y); ++i)
+        conv_.place(lines + i * line * width, offsets, count, columns,
+                    out_.at(corner + (first_y + i) * out_.stride[1] + begin * out_.stride[2]),
+                    out_.dtype, out_.stride[2], out_.channel_stride);
+    });
   }
 
   const WinogradKernels& k_;

@@ -32,25 +32,27 @@ Windows tile_windows(const Windows& windows, int64_t tile);
 void run_winograd_weight_grad(const Windows& windows, const Image& x, const Image& dy,
                               const Image& dw);
 
-// The transforms for tiles of m x m; `pitch` elements of a row of vectors.
+// The transforms for tiles of m x m; `count` elements, whole vectors, of each pixel.
 struct WinogradKernels {
   int64_t tile;  // m
-  int64_t points() const { return (tile + 2) * (tile + 2); }
-  // to[p * point + c] = point p of the tile whose first pixel is at `from`, for c < pitch; rows of
-  // pixels are `row` apart.
-  void (*transform_source)(const float* from, int64_t row, int64_t pitch, float* to, int64_t point);
+  int64_t side() const { return tile + 2; }
+  int64_t points() const { return side() * side(); }
+  // to[p * point + c] = point p of the tile of these (m + 2)^2 pixels, for c < count. What lies
+  // `ahead` elements after the pixels is fetched meanwhile.
+  void (*transform_source)(const float* const* pixels, int64_t count, int64_t ahead, float* to,
+                           int64_t point);
   // taps: 9 rows of `count` elements, `tap` apart; to: points() rows, `point` apart.
   void (*transform_filters)(const float* taps, int64_t tap, int64_t count, float* to,
                             int64_t point);
-  // m x m pixels of `pitch` elements at `to`, rows of pixels `row` apart, from points().
-  void (*transform_result)(const float* from, int64_t point, int64_t pitch, float* to, int64_t row);
+  // m x m pixels from points().
+  void (*transform_result)(const float* from, int64_t point, int64_t count, float* const* pixels);
 };
 const WinogradKernels& winograd_kernels(ConvAlgorithm algorithm);
 
 // The transforms of the weight gradient for tiles of 2 x 2.
 struct WinogradGradKernels {
-  // 16 points of the 2 x 2 elements at `from`; as transform_source.
-  void (*transform_upstream)(const float* from, int64_t row, int64_t pitch, float* to,
+  // 16 points of 2 x 2 pixels; as transform_source.
+  void (*transform_upstream)(const float* const* pixels, int64_t count, int64_t ahead, float* to,
                              int64_t point);
   // 9 rows of `count` elements, `tap` apart, from 16 rows of sums.
   void (*transform_sums)(const float* from, int64_t point, int64_t count, float* to, int64_t tap);

@@ -5,6 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/contraction/winograd_kernels.cc"
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -114,14 +115,19 @@ HWY_INLINE void transform_square(Transform transform, Load load, Store store) {
 }
 
 template <int kTile>
-void transform_source(const float* from, int64_t row, int64_t pitch, float* to, int64_t point) {
+void transform_source(const float* const* pixels, int64_t count, int64_t ahead, float* to,
+                      int64_t point) {
   constexpr int kSide = kTile + 2;
   const D d;
-  for (int64_t c = 0; c < pitch; c += kWidth)
+  for (int64_t c = 0; c < count; c += kWidth) {
+    // The tile before has read the others already, or will have.
+    for (int i = 2; i < kSide; ++i)
+      for (int j = 2; j < kSide; ++j) hwy::Prefetch(pixels[i * kSide + j] + c + ahead);
     transform_square<kSide, kSide>(
         Axis<kTile>::source,
-        [&](int i, int j) { return hn::LoadU(d, from + i * row + j * pitch + c); },
+        [&](int i, int j) { return hn::LoadU(d, pixels[i * kSide + j] + c); },
         [&](int i, int j, V v) { hn::StoreU(v, d, to + (i * kSide + j) * point + c); });
+  }
 }
 
 template <int kTile>
@@ -136,23 +142,25 @@ void transform_filters(const float* taps, int64_t tap, int64_t count, float* to,
 }
 
 template <int kTile>
-void transform_result(const float* from, int64_t point, int64_t pitch, float* to, int64_t row) {
+void transform_result(const float* from, int64_t point, int64_t count, float* const* pixels) {
   constexpr int kSide = kTile + 2;
   const D d;
-  for (int64_t c = 0; c < pitch; c += kWidth)
+  for (int64_t c = 0; c < count; c += kWidth)
     transform_square<kSide, kTile>(
         Axis<kTile>::result,
         [&](int i, int j) { return hn::LoadU(d, from + (i * kSide + j) * point + c); },
-        [&](int i, int j, V v) { hn::StoreU(v, d, to + i * row + j * pitch + c); });
+        [&](int i, int j, V v) { hn::StoreU(v, d, pixels[i * kTile + j] + c); });
 }
 
-void transform_upstream(const float* from, int64_t row, int64_t pitch, float* to, int64_t point) {
+void transform_upstream(const float* const* pixels, int64_t count, int64_t ahead, float* to,
+                        int64_t point) {
   const D d;
-  for (int64_t c = 0; c < pitch; c += kWidth)
+  for (int64_t c = 0; c < count; c += kWidth) {
+    for (int i = 0; i < 4; ++i) hwy::Prefetch(pixels[i] + c + ahead);
     transform_square<2, 4>(
-        Axis<2>::upstream,
-        [&](int i, int j) { return hn::LoadU(d, from + i * row + j * pitch + c); },
+        Axis<2>::upstream, [&](int i, int j) { return hn::LoadU(d, pixels[i * 2 + j] + c); },
         [&](int i, int j, V v) { hn::StoreU(v, d, to + (i * 4 + j) * point + c); });
+  }
 }
 
 void transform_sums(const float* from, int64_t point, int64_t count, float* to, int64_t tap) {

@@ -9,6 +9,7 @@
 #include "backend/cpu/contraction/conv_kernels.h"
 #include "backend/cpu/contraction/scratch.h"
 #include "backend/cpu/contraction/winograd.h"
+#include "backend/cpu/contraction/winograd_pixels.h"
 #include "runtime/thread_pool.h"
 
 namespace tegula::cpu {
@@ -118,14 +119,16 @@ class WinogradWeightGrad {
   // The points of a box's tiles, point after point, `to_row` elements for each tile: of x where
   // `halo`, else of dy.
   void transform(const Image& image, const Region& region, const Box& box, int64_t channel,
-                 int64_t channels, int64_t pitch, bool halo, float* to, int64_t to_row) const {
-    const Scratch<float> pixels(ScratchUse::planes, size_t(region.pixels() * pitch));
-    conv_.fill(image, region, channel, channels, pitch, pixels);
+                 int64_t channels, int64_t width, bool halo, float* to, int64_t to_row) const {
+    const Scratch<float> space(ScratchUse::planes,
+                               SourcePixels::elements(image, region, channels, width));
+    const SourcePixels source(conv_, image, region, channel, channels, width, space);
     const auto points = halo ? source_.transform_source : kernels_.transform_upstream;
-    const int64_t row = region.extent[2] * pitch, point = box.results() * to_row;
+    const int64_t side = halo ? source_.side() : kTile, point = box.results() * to_row;
+    const float* pixels[kMostPixels];
     for_results(box, [&](int64_t n, int64_t z, int64_t y, int64_t x) {
-      const int64_t plane = (n * region.extent[0] + z) * region.extent[1];
-      points(pixels + (plane + y * kTile) * row + x * kTile * pitch, row, pitch, to, point);
+      source.find(n, z, y * kTile, x * kTile, side, pixels);
+      points(pixels, width, source.ahead(kTile), to, point);
       to += to_row;
     });
   }
