@@ -48,10 +48,15 @@ class Winograd {
   }
 
  private:
-  // About as many as keep their points in the second-level cache, and use the filters enough.
+  // About as many as keep their points in the second-level cache, and use the filters enough; few
+  // boxes are a multiple of kEven.
   int64_t tiles_in_box() const {
+    constexpr int64_t kEven = 4, kLeast = 56;
     const int64_t elements = k_.points() * (source_.channels + column_block());
-    return tile_size(std::clamp<int64_t>(kCacheElements / elements, 112, 168));
+    const int64_t most = std::clamp<int64_t>(kCacheElements / elements, 112, 168);
+    const int64_t tiles = out_.images * tiles_.results();
+    const int64_t even = ceil_div(tiles, round_up(ceil_div(tiles, most), kEven));
+    return tile_size(even >= kLeast ? even : most);
   }
   static constexpr int64_t kCacheElements = 160 << 10;
   // Columns of the products computed at once.
