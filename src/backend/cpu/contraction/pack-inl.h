@@ -66,7 +66,13 @@ template <class S, class T>
 void pack_from(const S* src, int64_t lane_stride, int64_t depth_stride, int64_t lanes,
                int64_t width, int64_t depth, T* dst) {
   if (lane_stride == 1 && lanes >= 8) {
-    for (int64_t k = 0; k < depth; ++k) convert(src + k * depth_stride, lanes, dst + k * width);
+    // What pack_rows and pack_columns come for next is in the same columns, below these rows.
+    constexpr int64_t kLine = 64 / int64_t(sizeof(S));
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t l = 0; l < lanes; l += kLine)
+        __builtin_prefetch(src + (k + depth) * depth_stride + l);
+      convert(src + k * depth_stride, lanes, dst + k * width);
+    }
   } else if (depth_stride != 1 || lanes == 1) {
     for (int64_t k = 0; k < depth; ++k)
       for (int64_t l = 0; l < lanes; ++l)

@@ -118,7 +118,7 @@ void for_pieces(int64_t count, double work, F&& body) {
 // Pack A(m, k) or B(k, n) whole, in pieces that the threads claim.
 template <class T>
 void pack_left(const GemmKernels<T>& kernels, const Matrix& a, int64_t m, int64_t k, T* dst) {
-  constexpr int64_t kTiles = 8;
+  constexpr int64_t kTiles = 32;
   const int64_t depth = depth_block<T>(k), tiles = row_tiles(m, kernels.tile_rows);
   const int64_t parts = ceil_div(tiles, kTiles);
   for_pieces(parts * ceil_div(k, depth), 8.0 * double(m * k), [&](int64_t piece) {
@@ -168,7 +168,8 @@ Cut choose_cut(const GemmKernels<T>& kernels, int64_t m, int64_t n, int64_t k, i
       ceil_div(cut.tiles * kernels.tile_rows, kernels.task_rows + kernels.task_rows / 4);
   cut.column_parts = ceil_div(n, kernels.task_columns);
   while (batch * cut.tasks() < kTasks && work >= 2.0 * kTaskWork * double(cut.tasks())) {
-    if (m / cut.row_parts >= n / cut.column_parts && cut.tiles >= 4 * cut.row_parts) {
+    const bool tall = m / cut.row_parts >= n / cut.column_parts;
+    if (cut.tiles >= (tall ? 4 : 16) * cut.row_parts) {
       cut.row_parts *= 2;
     } else if (cut.panels >= 2 * cut.column_parts) {
       cut.column_parts *= 2;
