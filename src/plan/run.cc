@@ -11,7 +11,7 @@
 
 namespace tegula {
 Arena::Arena(Backend& device, int64_t bytes) : device_(device), bytes_(size_t(bytes)) {
-  if (bytes_) data_ = device_.allocator().allocate(bytes_);
+  if (bytes_) data_ = device_.allocator().borrow(bytes_);
 }
 
 Arena::~Arena() {

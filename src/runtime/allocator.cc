@@ -95,11 +95,44 @@ std::byte* Allocator::try_allocate(size_t bytes) {
     if (!data) return nullptr;
     ++stats_.system_allocations;
   }
+  note_allocation(block_bytes);
+  return data;
+}
+
+void Allocator::note_allocation(size_t block_bytes) {
   ++stats_.allocations;
-  stats_.live_bytes += block;
+  stats_.live_bytes += int64_t(block_bytes);
   stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
   highest_live_ = std::max(highest_live_, stats_.live_bytes);
-  return data;
+}
+
+std::byte* Allocator::borrow(size_t& bytes) {
+  {
+    std::lock_guard lock(mutex_);
+    if (const size_t larger = larger_cached(bytes)) {
+      SizeClass& size_class = classes_[class_index(larger)];
+      size_class.last_use = ++clock_;
+      note_allocation(larger);
+      bytes = larger;
+      return take_cached(size_class);
+    }
+  }
+  return allocate(bytes);
+}
+
+// The size of the smallest cached block above the size that serves a request, of which there is
+// none; else 0.
+size_t Allocator::larger_cached(size_t bytes) const {
+  constexpr size_t kSlowFrom = size_t(128) << 10;  // below, the C library has memory at hand
+  if (bytes < kSlowFrom || bytes > kMaxBytes) return 0;
+  size_t index = class_index(block_size(bytes));
+  if (!classes_[index].blocks.empty()) return 0;
+  while (++index < kClasses && classes_[index].blocks.empty()) {}
+  if (index == kClasses) return 0;
+  const size_t found = classes_[index].block_bytes;
+  const bool allowed =
+      stats_.limit_bytes == 0 || stats_.live_bytes + int64_t(found) <= stats_.limit_bytes;
+  return allowed ? found : 0;
 }
 
 std::byte* Allocator::take_cached(SizeClass& size_class) {

@@ -40,6 +40,9 @@ class Allocator {
   // OutOfMemoryError with the figures of stats().
   std::byte* allocate(size_t bytes);
   void deallocate(std::byte* data, size_t bytes) noexcept;
+  // The same for a short time: a larger block of the cache serves too, since fresh memory is slow
+  // to touch. `bytes` becomes what deallocate() is to be told.
+  std::byte* borrow(size_t& bytes);
   // Gives the cache back to the backend.
   void trim();
   // From now on at most this many bytes are live, and live and cached together where the cache can
@@ -69,6 +72,8 @@ class Allocator {
 
   std::byte* try_allocate(size_t bytes);  // null if out of memory
   std::byte* take_cached(SizeClass& size_class);
+  size_t larger_cached(size_t bytes) const;
+  void note_allocation(size_t block_bytes);
   std::byte* resize_cached(size_t block_bytes);
   void evict_until(int64_t cached_bytes);
   void release_blocks(SizeClass& size_class, int64_t cached_bytes);
