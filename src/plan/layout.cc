@@ -22,7 +22,7 @@ class Layouts {
   }
 
  private:
-  // Of a node's first output.
+  // Of a node, all of whose outputs are stored alike.
   struct Value {
     bool wanted = false;   // some reader would rather have it channels-last
     bool refused = false;  // some reader would rather not
@@ -31,7 +31,7 @@ class Layouts {
   };
 
   Value* value_of(ValueRef v) {
-    return v.is_leaf() || v.index != 0 ? nullptr : &values_[size_t(first_[size_t(v.node)])];
+    return v.is_leaf() ? nullptr : &values_[size_t(first_[size_t(v.node)])];
   }
   const Shape& shape(ValueRef v) const {
     return v.is_leaf() ? s_.leaves[size_t(v.index)].output().shape
@@ -40,9 +40,10 @@ class Layouts {
 
   bool may_be(size_t i) const {
     const Node& node = *s_.nodes[i];
-    if (node.outputs.size() != 1 || s_.live[i][0] || !values_[i].wanted || values_[i].refused)
-      return false;
+    if (!values_[i].wanted || values_[i].refused) return false;
     const Shape& shape = node.outputs[0].shape;
+    for (size_t k = 0; k < node.outputs.size(); ++k)
+      if (s_.live[i][k] || !(node.outputs[k].shape == shape)) return false;
     return shape.size() >= 3 && shape[1] > 1 && numel(shape) > shape[0] * shape[1];
   }
 

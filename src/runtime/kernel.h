@@ -59,7 +59,7 @@ struct StepSpec {
 // elements of a pixel, its channels, side by side. It takes them in any order.
 struct ChannelsLast {
   uint32_t inputs = 0;  // bit k: input k
-  bool output = false;  // the first
+  bool output = false;  // all outputs
 };
 
 struct Kernel {

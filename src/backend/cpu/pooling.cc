@@ -203,13 +203,27 @@ void run_gradient(const char* op, const KernelArgs& args, bool average) {
   });
 }
 
+// Vectors of channels need no copies.
+ChannelsLast channels_last(const StepSpec& step) {
+  const bool prefers = prefers_channels_last(step.outputs[0]);
+  const uint32_t all_inputs = (1u << step.inputs.size()) - 1;
+  return {.inputs = prefers ? all_inputs : 0, .output = prefers};
+}
+
 constexpr KernelEntry kEntries[] = {
     {"max_pool",
      {.run = [](const KernelArgs& args) { run_pool("max_pool", args, false); },
-      .optional_outputs = true}},
-    {"max_pool_grad", {[](const KernelArgs& args) { run_gradient("max_pool_grad", args, false); }}},
-    {"avg_pool", {[](const KernelArgs& args) { run_pool("avg_pool", args, true); }}},
-    {"avg_pool_grad", {[](const KernelArgs& args) { run_gradient("avg_pool_grad", args, true); }}},
+      .optional_outputs = true,
+      .channels_last = channels_last}},
+    {"max_pool_grad",
+     {.run = [](const KernelArgs& args) { run_gradient("max_pool_grad", args, false); },
+      .channels_last = channels_last}},
+    {"avg_pool",
+     {.run = [](const KernelArgs& args) { run_pool("avg_pool", args, true); },
+      .channels_last = channels_last}},
+    {"avg_pool_grad",
+     {.run = [](const KernelArgs& args) { run_gradient("avg_pool_grad", args, true); },
+      .channels_last = channels_last}},
 };
 
 }  // namespace
