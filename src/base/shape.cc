@@ -29,6 +29,19 @@ Strides contiguous_strides(const Shape& shape) {
   return strides;
 }
 
+Strides channels_last_strides(const Shape& shape) {
+  Strides strides(shape.size());
+  int64_t step = 1;
+  const auto give = [&](size_t axis) {
+    strides[axis] = step;
+    step *= std::max<int64_t>(shape[axis], 1);
+  };
+  give(1);
+  for (size_t axis = shape.size(); axis-- > 2;) give(axis);
+  give(0);
+  return strides;
+}
+
 bool is_contiguous(const Shape& shape, const Strides& strides) {
   int64_t step = 1;
   for (size_t i = shape.size(); i-- > 0;) {

@@ -25,6 +25,9 @@ inline int64_t numel(const Shape& shape) {
 }
 
 Strides contiguous_strides(const Shape& shape);
+// Of images (N, C, spatial axes...) in memory with the elements of a pixel, its channels, side by
+// side.
+Strides channels_last_strides(const Shape& shape);
 bool is_contiguous(const Shape& shape, const Strides& strides);
 // Whether that is so for some order of the axes: the elements fill a stretch of memory.
 bool is_dense(const Shape& shape, const Strides& strides);

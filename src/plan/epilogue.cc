@@ -42,8 +42,8 @@ Operands operands_of(const Resolved& resolved, int32_t node) {
         {nullptr, resolved.dtype(input), resolved.shape(input), resolved.locate(input).strides});
   const auto& outputs = resolved.snapshot().nodes[size_t(node)]->outputs;
   for (size_t k = 0; k < outputs.size(); ++k)
-    result.outputs.push_back({nullptr, outputs[k].dtype, outputs[k].shape,
-                              resolved.locate({node, int32_t(k)}).strides});
+    result.outputs.push_back(
+        {nullptr, outputs[k].dtype, outputs[k].shape, resolved.locate({node, int32_t(k)}).strides});
   return result;
 }
 

@@ -128,17 +128,4 @@ std::vector<uint8_t> find_channels_last(const Snapshot& snapshot,
   return Layouts(snapshot, first).take();
 }
 
-Strides channels_last_strides(const Shape& shape) {
-  Strides strides(shape.size());
-  int64_t step = 1;
-  const auto give = [&](size_t axis) {
-    strides[axis] = step;
-    step *= std::max<int64_t>(shape[axis], 1);
-  };
-  give(1);
-  for (size_t axis = shape.size(); axis-- > 2;) give(axis);
-  give(0);
-  return strides;
-}
-
 }  // namespace tegula

@@ -100,10 +100,9 @@ class Writer {
     const DType dtype = node.outputs[0].dtype;
     const bool copies = resolved_.is_copy(index);
     const Shape& shape = copies ? group_.extent : node.outputs[0].shape;
-    const Strides strides =
-        reorder(align_strides(shape,
-                              copies ? contiguous_strides(shape) : resolved_.locate({index, 0}).strides,
-                              group_.extent));
+    const Strides strides = reorder(align_strides(
+        shape, copies ? contiguous_strides(shape) : resolved_.locate({index, 0}).strides,
+        group_.extent));
     const int32_t operand = int32_t(result_.outputs.size());
     result_.program.outputs.push_back({dtype, strides});
     result_.outputs.push_back({index, 0});

@@ -56,7 +56,6 @@ bool& channels_last_enabled();
 // For each node whether its result is; `first`: the first node that computes the same.
 std::vector<uint8_t> find_channels_last(const Snapshot& snapshot,
                                         const std::vector<int32_t>& first);
-Strides channels_last_strides(const Shape& shape);
 
 // Nodes that become one step.
 struct Group {

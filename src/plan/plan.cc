@@ -249,8 +249,7 @@ class Builder {
     // Programs that go over a row twice might read what they have written.
     if (step.program->reduce_axes > 0) return found;
     for (size_t i = 0; i < step.inputs.size(); ++i)
-      if (usable(i) && is_dense(step.outputs[k].shape, step.outputs[k].strides))
-        found.push_back(i);
+      if (usable(i) && is_dense(step.outputs[k].shape, step.outputs[k].strides)) found.push_back(i);
     return found;
   }
 

@@ -37,6 +37,10 @@ std::string operand_text(const View& view, const Place& place) {
   if (place.source < Place::arena) out << place.index;
   if (place.offset) out << "+" << place.offset;
   out << ":" << view.dtype << view.shape;
+  const Shape& shape = view.shape;
+  if (shape.size() >= 3 && !is_contiguous(shape, view.strides) &&
+      view.strides == channels_last_strides(shape))
+    out << " channels-last";
   return out.str();
 }
 

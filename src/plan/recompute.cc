@@ -128,8 +128,7 @@ class Recompute {
         chain.from.push_back(located.base);
         continue;
       }
-      if (!can_be_made(source) || !resolved_.is_as_stored(located, shape) ||
-          !extend(source, chain))
+      if (!can_be_made(source) || !resolved_.is_as_stored(located, shape) || !extend(source, chain))
         return false;
     }
     return true;

@@ -127,7 +127,8 @@ size_t Allocator::larger_cached(size_t bytes) const {
   if (bytes < kSlowFrom || bytes > kMaxBytes) return 0;
   size_t index = class_index(block_size(bytes));
   if (!classes_[index].blocks.empty()) return 0;
-  while (++index < kClasses && classes_[index].blocks.empty()) {}
+  while (++index < kClasses && classes_[index].blocks.empty()) {
+  }
   if (index == kClasses) return 0;
   const size_t found = classes_[index].block_bytes;
   const bool allowed =

@@ -197,6 +197,45 @@ TEST_CASE("tile: bits do not depend on the number of threads") {
                     store(5)}});
 }
 
+// Sums over the pixels of images whose channels lie side by side, and what is made of them in a
+// second pass: blocks, lanes and pieces that end anywhere.
+TEST_CASE("tile: rows across what is contiguous") {
+  constexpr DType F = DType::float32;
+  const auto load = [](int k) { return TileInstr{TileOp::load, F, {-1, -1, -1}, k}; };
+  const auto store = [](int v, int k) { return TileInstr{TileOp::store, F, {v, -1, -1}, k}; };
+  for (int64_t images : {1, 3, 40})
+    for (int64_t channels : {16, 17, 64, 100})
+      for (const auto& [height, width] :
+           {std::pair<int64_t, int64_t>{1, 1}, {1, 31}, {4, 8}, {3, 11}, {25, 41}, {33, 65}}) {
+        if (images * channels * height * width > 200'000) continue;
+        const int64_t pixels = height * width;
+        const Strides full = {pixels * channels, 1, width * channels, channels};
+        check_threads({{images, channels, height, width},
+                       2,
+                       ReduceTree::rows,
+                       {{F, full}, {F, {0, 1, 0, 0}}, {F, {channels, 1, 0, 0}}},
+                       {{F, {channels, 1, 0, 0}}, {F, full}, {F, {1, images, 0, 0}}},
+                       {load(0),
+                        load(1),
+                        load(2),
+                        {TileOp::subtract, F, {0, 1, -1}},
+                        {TileOp::multiply, F, {3, 2, -1}},
+                        {TileOp::sum, F, {4, -1, -1}},
+                        {TileOp::max, F, {0, -1, -1}},
+                        {TileOp::subtract, F, {4, 5, -1}},
+                        store(5, 0),
+                        store(7, 1),
+                        store(6, 2)}});
+      }
+  // One image of few channels: the pixels are shared out.
+  check_threads({{1, 16, 700, 100},
+                 2,
+                 ReduceTree::rows,
+                 {{F, {1'120'000, 1, 1600, 16}}},
+                 {{F, {16, 1, 0, 0}}},
+                 {load(0), {TileOp::sum, F, {0, -1, -1}}, store(1, 0)}});
+}
+
 // In place, an input is still read where one output has been written.
 TEST_CASE("tile: outputs may take over inputs") {
   for (int64_t n : {5, 1000, 5000}) {

@@ -1,5 +1,6 @@
 // Random tile programs: the CPU executor must give the interpreter's bits.
 #include <algorithm>
+#include <optional>
 
 #include "runtime/thread_pool.h"
 #include "tile_harness.h"
@@ -69,6 +70,11 @@ class Generator {
     }
     p_.reduce_axes = pick(random_, 0, 2) ? int(pick(random_, 0, int64_t(p_.extent.size()))) : 0;
     p_.tree = pick(random_, 0, 1) ? ReduceTree::rows : ReduceTree::columns;
+    // Images with their channels last: what is reduced lies across what is contiguous.
+    const int64_t kept = int64_t(p_.extent.size()) - p_.reduce_axes;
+    nearest_ = p_.reduce_axes > 0 && kept > 0 && pick(random_, 0, 3) == 0
+                   ? std::optional(size_t(pick(random_, 0, kept - 1)))
+                   : std::nullopt;
     for (int64_t n = pick(random_, 1, 4); n > 0; --n) add_input();
     for (int64_t n = pick(random_, 1, 14); n > 0; --n) add_instr();
     for (int64_t n = pick(random_, 1, 3); n > 0; --n) add_store();
@@ -92,6 +98,7 @@ class Generator {
     std::vector<size_t> order(axes);
     Strides strides(p_.extent.size(), 0);
     if (!plain && pick(random_, 0, 2) == 0) std::shuffle(order.begin(), order.end(), random_);
+    if (nearest_ && std::erase(order, *nearest_)) order.push_back(*nearest_);
     int64_t step = !plain && pick(random_, 0, 5) == 0 ? 2 : 1;
     for (size_t i = order.size(); i-- > 0;) {
       strides[order[i]] = !plain && pick(random_, 0, 7) == 0 ? -step : step;
@@ -181,6 +188,7 @@ class Generator {
 
   Random random_;
   TileProgram p_;
+  std::optional<size_t> nearest_;  // the axis along which operands are contiguous
 };
 
 // Runs program number `seed` both ways; false where its check fails.

@@ -26,8 +26,8 @@ struct Image {
   }
 };
 Image image_of(const View& view);
-// Whether convolutions would rather have an image (N, C, ...) channels-last: a pixel's channels fill
-// a cache line.
+// Whether convolutions would rather have an image (N, C, ...) channels-last: a pixel's channels
+// fill a cache line.
 inline bool prefers_channels_last(const View& image) {
   return image.shape[1] * int64_t(itemsize(image.dtype)) >= 64;
 }

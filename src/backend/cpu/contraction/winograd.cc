@@ -164,11 +164,10 @@ class Winograd {
       for (int64_t i = 0; i < tile; ++i)
         for (int64_t j = 0; j < tile; ++j) {
           const bool inside = first_y + i < out_.size[1] && first_x + j < out_.size[2];
-          pixels[i * tile + j] =
-              !in_place ? lines + (i * line + x * tile + j) * width
-              : inside  ? out_.as<float>(corner + (first_y + i) * out_.stride[1] +
-                                         (first_x + j) * out_.stride[2])
-                        : lines.get();
+          pixels[i * tile + j] = !in_place ? lines + (i * line + x * tile + j) * width
+                                 : inside ? out_.as<float>(corner + (first_y + i) * out_.stride[1] +
+                                                           (first_x + j) * out_.stride[2])
+                                          : lines.get();
         }
       k_.transform_result(products, c_point, width, pixels);
       products += c_row;

@@ -124,8 +124,7 @@ void transform_source(const float* const* pixels, int64_t count, int64_t ahead, 
     for (int i = 2; i < kSide; ++i)
       for (int j = 2; j < kSide; ++j) hwy::Prefetch(pixels[i * kSide + j] + c + ahead);
     transform_square<kSide, kSide>(
-        Axis<kTile>::source,
-        [&](int i, int j) { return hn::LoadU(d, pixels[i * kSide + j] + c); },
+        Axis<kTile>::source, [&](int i, int j) { return hn::LoadU(d, pixels[i * kSide + j] + c); },
         [&](int i, int j, V v) { hn::StoreU(v, d, to + (i * kSide + j) * point + c); });
   }
 }

@@ -61,7 +61,9 @@ class SourcePixels {
   }
 
   // From a tile's pixels to those of a later one in the row, that can be fetched meanwhile.
-  int64_t ahead(int64_t tile) const { return in_place_ ? kTilesAhead * tile * image_.stride[2] : 0; }
+  int64_t ahead(int64_t tile) const {
+    return in_place_ ? kTilesAhead * tile * image_.stride[2] : 0;
+  }
 
  private:
   static constexpr int64_t kTilesAhead = 2;

@@ -49,7 +49,8 @@ class WinogradWeightGrad {
         },
         us);
     // The taps of neighbouring channels lie side by side in dw.
-    const int64_t parts = ceil_div(x_.channels, std::clamp(x_.channels / kTasks, int64_t(1), kFinished));
+    const int64_t parts =
+        ceil_div(x_.channels, std::clamp(x_.channels / kTasks, int64_t(1), kFinished));
     parallel_for(
         parts,
         [&](int64_t part) {

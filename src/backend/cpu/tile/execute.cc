@@ -465,8 +465,8 @@ void run_tile(const CompiledTile& tile, std::span<const View> inputs,
   };
   const bool batched = tile.batch > 1;
   const int64_t across = parts(tile.inner, tile.inner_piece);
-  const int64_t down = batched ? parts(tile.batch, tile.batch_piece)
-                               : parts(tile.outer, tile.outer_piece);
+  const int64_t down =
+      batched ? parts(tile.batch, tile.batch_piece) : parts(tile.outer, tile.outer_piece);
   Partials partials;
   if (tile.splits_reduction) {
     partials.pieces = tile.columns ? down : across;
