@@ -227,6 +227,27 @@ TEST_CASE("tile: rows across what is contiguous") {
                         store(7, 1),
                         store(6, 2)}});
       }
+  // Values that are the same for a whole image, and places along each axis.
+  check_threads({{5, 24, 6, 7},
+                 2,
+                 ReduceTree::rows,
+                 {{F, {1008, 1, 168, 24}}, {F, {1, 0, 0, 0}}},
+                 {{F, {24, 1, 0, 0}}, {DType::int64, {24, 1, 0, 0}}, {DType::int64, {1, 5, 0, 0}}},
+                 {load(0),
+                  load(1),
+                  {TileOp::multiply, F, {0, 1, -1}},
+                  {TileOp::sum, F, {2, -1, -1}},
+                  {TileOp::index, DType::int64, {-1, -1, -1}, 0},
+                  {TileOp::index, DType::int64, {-1, -1, -1}, 1},
+                  {TileOp::index, DType::int64, {-1, -1, -1}, 2},
+                  {TileOp::index, DType::int64, {-1, -1, -1}, 3},
+                  {TileOp::multiply, DType::int64, {4, 7, -1}},
+                  {TileOp::add, DType::int64, {8, 6, -1}},
+                  {TileOp::sum, DType::int64, {9, -1, -1}},
+                  {TileOp::multiply, DType::int64, {4, 5, -1}},
+                  store(3, 0),
+                  {TileOp::store, DType::int64, {10, -1, -1}, 1},
+                  {TileOp::store, DType::int64, {11, -1, -1}, 2}}});
   // One image of few channels: the pixels are shared out.
   check_threads({{1, 16, 700, 100},
                  2,

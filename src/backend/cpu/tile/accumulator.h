@@ -33,7 +33,7 @@ class Accumulator {
         state_(reinterpret_cast<State*>(memory + reduction.offset)),
         width_(tile.columns ? tile.inner_step : 1),
         pitch_((width_ * reduction.size + 63) / 64 * 64),
-        lanes_bytes_(kRowLanes * std::max<int64_t>(8, tile.lanes ? width_ * reduction.size : 0)) {}
+        lanes_bytes_(kRowLanes * (tile.lanes ? width_ * reduction.size : 8)) {}
 
   void start() {
     state_->filled = 0;

@@ -462,10 +462,10 @@ void Compiler::place_slots() {
 
 int64_t Compiler::state_bytes(const Reduction& r) const {
   const int64_t width = c_.columns ? c_.inner_step : 1;
-  const int64_t blocks = c_.columns && !c_.lanes ? c_.outer / kColumnBlock + 1
-                                                 : std::max(c_.outer, c_.inner) / kRowBlock + 1;
+  const int64_t length = c_.columns ? c_.outer : c_.inner;
+  const int64_t blocks = length / (c_.columns && !c_.lanes ? kColumnBlock : kRowBlock) + 1;
   const int64_t levels = std::bit_width(uint64_t(blocks)) + 1;
-  return 2 * 8 + kLine + kRowLanes * std::max<int64_t>(8, c_.lanes ? width * r.size : 0) +
+  return 2 * 8 + kLine + kRowLanes * (c_.lanes ? width * r.size : 8) +
          (levels + 1) * (width * r.size + kLine);
 }
 

@@ -252,8 +252,9 @@ class Worker {
         case StepKind::index: {
           const Operand& o = c_.operands[size_t(s.number)];
           int64_t* to = reinterpret_cast<int64_t*>(slots_[s.out]);
+          const int64_t first = walk_offset(c_.batch_sizes, o.strides.batch, batch_);
           for_pieces(o, t, [&](int64_t offset, int64_t stride, int64_t count) {
-            for (int64_t k = 0; k < count; ++k) *to++ = offset + k * stride;
+            for (int64_t k = 0; k < count; ++k) *to++ = first + offset + k * stride;
           });
           break;
         }
