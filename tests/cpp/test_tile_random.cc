@@ -216,7 +216,7 @@ void run_random(unsigned seed, int threads) {
 TEST_CASE("tile: random programs give the interpreter's bits on every instruction set") {
   const int before = num_threads();
   for_each_isa([](const std::string&) {
-    for (unsigned seed = 0; seed < 400; ++seed) run_random(seed, 1 + int(seed % 3));
+    for (unsigned seed = 0; seed < 2000; ++seed) run_random(seed, 1 + int(seed % 3));
   });
   set_num_threads(before);
 }

@@ -385,7 +385,9 @@ void Compiler::place_stores(std::vector<Step>& steps) {
     if (reads_input(s) && copies > 1) {
       const int32_t held = new_slot(Level::full, size_of(s.a));
       add(before, copy_of(size_of(s.a)), held, s.a);
-      add(after, s.function, s.out, held);
+      s.a = held;
+      if (s.kind == StepKind::scatter) after.push_back(s);
+      else add(after, s.function, s.out, held);
     } else if (reads_input(s)) {
       after.insert(after.begin(), s);
     } else {
