@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from bits import normal, same
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tegula as tg
 from tegula import nn
@@ -198,3 +200,62 @@ def test_an_argument_channels_last_in_memory() -> None:
     w = filters(32, 16)
     expected = tg.conv2d(tg.asarray(np.ascontiguousarray(x.numpy())), w, padding=1)
     same(tg.conv2d(x, w, padding=1), expected)
+
+
+Step = Callable[[tg.Tensor, list[tg.Tensor]], tg.Tensor]
+
+
+def conv(y: tg.Tensor, outputs: int, size: int, stride: int, groups: int = 1) -> tg.Tensor:
+    w = filters(outputs, y.shape[1] // groups, size)
+    return tg.conv2d(y, w, stride=stride, padding=size // 2, groups=groups)
+
+
+def skip(y: tg.Tensor, before: list[tg.Tensor]) -> tg.Tensor:
+    return y + next(b for b in before if b.shape == y.shape)
+
+
+STEPS: dict[str, Step] = {
+    "winograd": lambda y, _: conv(y, 32, 3, 1),
+    "strided": lambda y, _: conv(y, 48, 3, 2),
+    "pointwise": lambda y, _: conv(y, 32, 1, 1),
+    "strided pointwise": lambda y, _: conv(y, 16, 1, 2),
+    "grouped": lambda y, _: conv(y, 32, 3, 1, groups=2),
+    "depthwise": lambda y, _: conv(y, y.shape[1], 3, 1, groups=y.shape[1]),
+    "few channels": lambda y, _: conv(y, 6, 3, 1),
+    "relu": lambda y, _: tg.relu(y),
+    "skip": skip,
+    "scale": lambda y, _: y * tg.arange(y.shape[1], dtype=tg.float32)[:, None, None],
+    "norm": lambda y, _: tg.batch_norm(
+        y, tg.zeros((y.shape[1],)), tg.ones((y.shape[1],)), training=True
+    )[0],
+    "centred": lambda y, _: y - y.mean(axis=(2, 3), keepdims=True),
+    "columns": lambda y, _: y * y.max(axis=3, keepdims=True),
+    "softmax": lambda y, _: tg.softmax(y, axis=1),
+    "max pool": lambda y, _: F.max_pool2d(y, 3, stride=2, padding=1),
+    "average pool": lambda y, _: F.avg_pool2d(y, 2, stride=1, padding=1),
+    "flip": lambda y, _: y[:, :, ::-1],
+    "joined": lambda y, _: tg.concat([y, tg.tanh(y)], axis=1),
+    "halves": lambda y, _: y[:, : y.shape[1] // 2] * y[:, y.shape[1] // 2 :],
+    "turned": lambda y, _: tg.permute_dims(tg.permute_dims(y, (0, 2, 3, 1)) * 2.0, (0, 3, 1, 2)),
+    "flat": lambda y, _: tg.exp(-(tg.reshape(y, (y.shape[0], -1)) ** 2)).reshape(y.shape),
+    "rounded": lambda y, _: y.to(tg.bfloat16).to(tg.float32),
+    "masked": lambda y, before: tg.where(y > 0.1, y, skip(y, before) * 0.25),
+    "resized": lambda y, _: F.interpolate(y, scale_factor=2, mode="nearest"),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=2, max_size=9))
+def test_bits_of_random_chains(names: list[str]) -> None:
+    def run(note: Callable[[tg.Tensor], tg.Tensor]) -> list[tg.Tensor]:
+        x = normal(2, 32, 9, 7).requires_grad_()
+        y, before = x, [x]
+        for name in names:
+            if y.shape[1] % 2 and name in ("grouped", "halves"):
+                continue
+            y = note(STEPS[name](y, [*before, y]))
+            before.insert(0, y)
+        tg.mean(y * y).backward()
+        assert x.grad is not None
+        return [y.detach(), x.grad]
+
+    same(run(lambda y: y), run(evaluated))

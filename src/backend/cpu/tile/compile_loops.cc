@@ -220,9 +220,9 @@ void Compiler::find_levels() {
   for (Operand& o : c_.operands) {
     const Dims& along = c_.columns ? o.strides.outer : o.strides.inner;
     const Dims& across = c_.columns ? o.strides.inner : o.strides.outer;
-    o.level = moves(along)                               ? Level::full
+    o.level = moves(along)                              ? Level::full
               : moves(across) || moves(o.strides.batch) ? Level::row
-                                                         : Level::scalar;
+                                                        : Level::scalar;
   }
   for (size_t i = 0; i < values_.size(); ++i) {
     Value& v = values_[i];
