@@ -109,6 +109,7 @@ void Allocator::note_allocation(size_t block_bytes) {
 std::byte* Allocator::borrow(size_t& bytes) {
   {
     std::lock_guard lock(mutex_);
+    // What is cached counts against the limit already.
     if (const size_t larger = larger_cached(bytes)) {
       SizeClass& size_class = classes_[class_index(larger)];
       size_class.last_use = ++clock_;
@@ -129,11 +130,7 @@ size_t Allocator::larger_cached(size_t bytes) const {
   if (!classes_[index].blocks.empty()) return 0;
   while (++index < kClasses && classes_[index].blocks.empty()) {
   }
-  if (index == kClasses) return 0;
-  const size_t found = classes_[index].block_bytes;
-  const bool allowed =
-      stats_.limit_bytes == 0 || stats_.live_bytes + int64_t(found) <= stats_.limit_bytes;
-  return allowed ? found : 0;
+  return index == kClasses ? 0 : classes_[index].block_bytes;
 }
 
 std::byte* Allocator::take_cached(SizeClass& size_class) {

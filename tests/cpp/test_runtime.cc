@@ -313,6 +313,38 @@ TEST_CASE("the memory limit") {
   CHECK(memory.stats().cached_bytes == 0);
 }
 
+TEST_CASE("what is borrowed may lie in a larger cached block") {
+  NullBackend device(0);
+  Allocator& memory = device.allocator();
+  constexpr size_t kMiB = size_t(1) << 20;
+  const auto use = [&](size_t bytes) { memory.deallocate(memory.allocate(bytes), bytes); };
+  const auto borrowed = [&](size_t bytes) {
+    std::byte* const data = memory.borrow(bytes);
+    memory.deallocate(data, bytes);
+    return bytes;
+  };
+  CHECK(borrowed(3 * kMiB) == 3 * kMiB);
+  memory.trim();
+  use(8 * kMiB);
+  use(32 * kMiB);
+  const int64_t before = memory.stats().system_allocations;
+  CHECK(borrowed(3 * kMiB) == 8 * kMiB);
+  CHECK(borrowed(12 * kMiB) == 32 * kMiB);
+  CHECK(borrowed(kMiB / 16) == kMiB / 16);  // there is no need
+  CHECK(memory.stats().system_allocations == before + 1);
+  CHECK(memory.stats().live_bytes == 0);
+  CHECK(memory.stats().cached_bytes == int64_t(40 * kMiB + kMiB / 16));
+  use(3 * kMiB);
+  CHECK(borrowed(3 * kMiB) == 3 * kMiB);  // its own size first
+  size_t bytes = 4 * kMiB;
+  std::byte* const data = memory.borrow(bytes);
+  CHECK(memory.stats().live_bytes == int64_t(8 * kMiB));
+  memory.deallocate(data, bytes);
+  memory.set_limit(10 * kMiB);
+  CHECK(borrowed(9 * kMiB) == 9 * kMiB);
+  CHECK(error_of([&] { borrowed(11 * kMiB); }).first == ErrorKind::out_of_memory);
+}
+
 TEST_CASE("a cached block grows for a larger request, once for each size") {
   GrowingDevice device;
   Allocator& memory = device.allocator();
