@@ -32,7 +32,8 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
     const Output& output = leaf.output();
     leaves_.push_back(output.buffer);
     // A buffer's event changes under the graph lock, which a running plan does not have.
-    if (output.buffer && output.buffer->event()) awaited_.push_back(output.buffer->event());
+    const Event* const event = output.buffer ? output.buffer->event().get() : nullptr;
+    if (event && (!event->done() || event->error())) awaited_.push_back(output.buffer->event());
     leaf_offsets_[i] = output.layout.offset * int64_t(itemsize(output.dtype));
     scalars_[i] = scalar_element(*leaf.node);
   }
@@ -45,6 +46,7 @@ Run::Run(std::shared_ptr<Plan> plan, const Snapshot& snapshot) : plan_(std::move
   origins_.note(snapshot.nodes);
   if (profiling()) origins_.description = describe_plan(plan_, snapshot);
   if (!plan_->occupants.empty()) occupancy_ = std::make_shared<Occupancy>(plan_, snapshot);
+  outputs_.reserve(plan_->output_bytes.size());
   for (int64_t bytes : plan_->output_bytes)
     outputs_.push_back(make_ref<Buffer>(*plan_->device, size_t(bytes)));
   for (const Ref<Buffer>& leaf : leaves_)
@@ -153,6 +155,9 @@ Arena Run::allocate() {
 // The memory as the run begins: a donor gives its own away later, and is not kept from run to run.
 Frame Run::frame() {
   Frame frame;
+  frame.leaves.reserve(leaves_.size());
+  frame.lasting.reserve(leaves_.size());
+  frame.outputs.reserve(outputs_.size());
   for (size_t i = 0; i < leaves_.size(); ++i) {
     frame.leaves.push_back(leaves_[i] ? leaves_[i]->data() + leaf_offsets_[i]
                                       : reinterpret_cast<std::byte*>(&scalars_[i]));

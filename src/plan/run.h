@@ -64,7 +64,7 @@ class Run : public Work {
 
   std::shared_ptr<Plan> plan_;
   std::vector<Ref<Buffer>> leaves_;
-  std::vector<Ref<Event>> awaited_;    // of leaves still to be computed when the run was made
+  std::vector<Ref<Event>> awaited_;    // of leaves not there when the run was made
   std::vector<int64_t> leaf_offsets_;  // bytes
   std::vector<std::array<uint64_t, 2>> scalars_;  // elements, by leaf
   std::vector<int64_t> dynamic_;
