@@ -33,9 +33,6 @@ struct Row {
 
 constexpr uint32_t kX = 1u << 0, kY = 1u << 1, kZ = 1u << 2, kOut = kUsesOutput;
 
-// sign(x), 1 at 0.
-Tensor side(const Tensor& x) { return where(less(x, constant(0)), constant(-1), constant(1)); }
-
 // The gradient of the last input; none of the others has one.
 void give_last(VjpContext& c, const Tensor& slope) {
   const size_t last = c.input_count() - 1;
