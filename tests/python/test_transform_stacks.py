@@ -466,6 +466,19 @@ def test_stacks_give_what_doing_it_by_hand_gives(steps, stack, seed):
     assume(check(steps, stack, np.random.default_rng(seed).standard_normal(SHAPE)))
 
 
+def test_evaluation_by_itself_comes_after_a_batch_is_recorded():
+    """The limit of pending operations tripped in the middle of it, and what the recorded function
+    reads from outside was read after it had been given up."""
+    x = np.random.default_rng(0).standard_normal(SHAPE)
+    for steps in (["while"], ["while", "while"]):
+        for count in range(2600, 5000, 60):
+            pending = tg.ones(2)
+            for _ in range(count):
+                pending = pending * 1.0001
+            assert check(steps, ["jacfwd", "grad", "grad", "vmap"], x)
+            tg.eval(pending)
+
+
 @pytest.mark.parametrize("step", list(OPS))
 @pytest.mark.parametrize(
     "stack", [["grad", "jvp", "vmap", "jit"], ["vmap beside", "jit", "grad", "jacfwd"]]
