@@ -380,7 +380,7 @@ Tensors batched_derivative(const Tensors& directions, bool create_graph, Record 
 
 std::vector<Batched> record_batched(const Graph& graph, const BatchedLeaves& leaves, int64_t size,
                                     int64_t axis) {
-  // What the graph reads from outside may be pending with no handle left: it would not be kept.
+  // What the graph reads from outside may be pending without a handle, and is then not kept.
   const EvaluationPause pause;
   Made made(leaves);
   std::unordered_map<const Node*, std::pair<Generator*, uint64_t>> draws;
