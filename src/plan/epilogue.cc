@@ -24,14 +24,16 @@ bool axes_fit(const Shape& result, const Shape& extent) {
 
 }  // namespace
 
+bool switch_from_environment(const char* name) {
+  const char* text = std::getenv(name);
+  const std::string_view wanted = text ? text : "";
+  require(wanted.empty() || wanted == "0" || wanted == "1", name, " must be 0 or 1, got '", wanted,
+          "'");
+  return wanted != "0";
+}
+
 bool& epilogues_enabled() {
-  static bool enabled = [] {
-    const char* text = std::getenv("TEGULA_EPILOGUES");
-    const std::string_view wanted = text ? text : "";
-    require(wanted.empty() || wanted == "0" || wanted == "1",
-            "TEGULA_EPILOGUES must be 0 or 1, got '", wanted, "'");
-    return wanted != "0";
-  }();
+  static bool enabled = switch_from_environment("TEGULA_EPILOGUES");
   return enabled;
 }
 

@@ -1,8 +1,5 @@
 // Which values are stored channels-last: images between steps whose kernels would rather have them
 // so. Users see the axes in the order they know; what outlives the plan is stored in it.
-#include <cstdlib>
-#include <string_view>
-
 #include "plan/lowering.h"
 
 namespace tegula {
@@ -33,9 +30,13 @@ class Layouts {
   Value* value_of(ValueRef v) {
     return v.is_leaf() ? nullptr : &values_[size_t(first_[size_t(v.node)])];
   }
-  const Shape& shape(ValueRef v) const {
-    return v.is_leaf() ? s_.leaves[size_t(v.index)].output().shape
-                       : s_.nodes[size_t(v.node)]->outputs[size_t(v.index)].shape;
+  const Output& output(ValueRef v) const {
+    return v.is_leaf() ? s_.leaves[size_t(v.index)].output()
+                       : s_.nodes[size_t(v.node)]->outputs[size_t(v.index)];
+  }
+  const Shape& shape(ValueRef v) const { return output(v).shape; }
+  static View dense_view(const Output& x) {
+    return {nullptr, x.dtype, x.shape, contiguous_strides(x.shape)};
   }
 
   bool may_be(size_t i) const {
@@ -49,6 +50,10 @@ class Layouts {
 
   // What a node, all of whose readers have been looked at, asks of what it reads.
   void look_back(size_t i) {
+    if (first_[i] != int32_t(i)) {  // what it reads the first asks for
+      for (uint8_t live : s_.live[i]) values_[size_t(first_[i])].refused |= live != 0;
+      return;
+    }
     const Node& node = *s_.nodes[i];
     const auto& inputs = s_.inputs[i];
     if (node.primitive->kind == Kind::opaque) values_[i].kernel = kernel_of(i);
@@ -75,18 +80,13 @@ class Layouts {
     }
   }
   static bool over_pixels(const Attrs& axes, const Shape& shape) {
-    return axes.size() + 2 == shape.size() && axes[0] == 2;
+    return shape.size() >= 3 && axes.size() + 2 == shape.size() && axes[0] == 2;
   }
   ChannelsLast kernel_of(size_t i) const {
     const Node& node = *s_.nodes[i];
     SmallVector<View, 3> inputs, outputs;
-    for (const ValueRef& v : s_.inputs[i]) {
-      const Output& from = v.is_leaf() ? s_.leaves[size_t(v.index)].output()
-                                       : s_.nodes[size_t(v.node)]->outputs[size_t(v.index)];
-      inputs.push_back({nullptr, from.dtype, from.shape, contiguous_strides(from.shape)});
-    }
-    for (const Output& out : node.outputs)
-      outputs.push_back({nullptr, out.dtype, out.shape, contiguous_strides(out.shape)});
+    for (const ValueRef& v : s_.inputs[i]) inputs.push_back(dense_view(output(v)));
+    for (const Output& out : node.outputs) outputs.push_back(dense_view(out));
     const StepSpec spec{node.primitive->name, inputs, outputs, node.attrs};
     const Kernel* kernel = s_.device->find_kernel(spec);
     return kernel && kernel->channels_last ? kernel->channels_last(spec) : ChannelsLast{};
@@ -111,14 +111,8 @@ class Layouts {
 
 }  // namespace
 
-bool& channels_last_enabled() {
-  static bool enabled = [] {
-    const char* text = std::getenv("TEGULA_CHANNELS_LAST");
-    const std::string_view wanted = text ? text : "";
-    require(wanted.empty() || wanted == "0" || wanted == "1",
-            "TEGULA_CHANNELS_LAST must be 0 or 1, got '", wanted, "'");
-    return wanted != "0";
-  }();
+bool channels_last_enabled() {
+  static const bool enabled = switch_from_environment("TEGULA_CHANNELS_LAST");
   return enabled;
 }
 

@@ -50,9 +50,13 @@ class Resolved {
   std::vector<uint8_t> computed_;
 };
 
+// An environment variable that turns something off: false for 0, true for 1 or nothing; anything
+// else is a ValueError.
+bool switch_from_environment(const char* name);
+
 // Whether images are stored channels-last where kernels would rather have them so; false with
 // TEGULA_CHANNELS_LAST=0. Bits are the same.
-bool& channels_last_enabled();
+bool channels_last_enabled();
 // For each node whether its result is; `first`: the first node that computes the same.
 std::vector<uint8_t> find_channels_last(const Snapshot& snapshot,
                                         const std::vector<int32_t>& first);

@@ -54,6 +54,14 @@ def test_what_a_user_holds_lies_as_it_looks() -> None:
     assert held[-1].numpy().flags.c_contiguous
 
 
+def test_nor_does_what_is_computed_once_for_two() -> None:
+    x, w = normal(2, 16, 9, 9), filters(16, 16)
+    y = tg.conv2d(tg.conv2d(x, w, padding=1), w, padding=1)
+    same_again = tg.conv2d(x, w, padding=1)
+    tg.eval(y)
+    assert same_again.numpy().flags.c_contiguous
+
+
 @pytest.mark.parametrize(
     "between",
     [
@@ -137,16 +145,14 @@ def test_bits_of_a_network(threads: int) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_bits_of_other_dtypes(dtype: str) -> None:
     def run(note: Callable[[tg.Tensor], tg.Tensor]) -> list[tg.Tensor]:
-        x, w, v = (a.to(getattr(tg, dtype)) for a in (normal(3, 32, 7, 10), *_two()))
+        given = (normal(3, 32, 7, 10), filters(32, 32), filters(32, 32))
+        x, w, v = (a.to(getattr(tg, dtype)) for a in given)
         for a in (x, w, v):
             a.requires_grad_()
         y = note(tg.relu(note(tg.conv2d(x, w, padding=1))))
         z = note(tg.conv2d(y - note(y.mean(axis=(2, 3), keepdims=True)), v, padding=1))
         z.sum().backward()
         return [z.detach(), x.grad, w.grad, v.grad]
-
-    def _two() -> tuple[tg.Tensor, tg.Tensor]:
-        return filters(32, 32), filters(32, 32)
 
     same(run(lambda y: y), run(evaluated))
 

@@ -31,9 +31,17 @@ class Accumulator {
   Accumulator(const CompiledTile& tile, const Reduction& reduction, std::byte* memory)
       : r_(reduction),
         state_(reinterpret_cast<State*>(memory + reduction.offset)),
-        width_(tile.columns ? tile.inner_step : 1),
-        pitch_((width_ * reduction.size + 63) / 64 * 64),
-        lanes_bytes_(kRowLanes * (tile.lanes ? width_ * reduction.size : 8)) {}
+        pitch_((width(tile) * reduction.size + 63) / 64 * 64),
+        lanes_bytes_(lanes_bytes(tile, reduction)),
+        by_lanes_(tile.lanes) {}
+  // Of working memory, at the reduction's offset.
+  static int64_t bytes(const CompiledTile& tile, const Reduction& reduction) {
+    const int64_t length = tile.columns ? tile.outer : tile.inner;
+    const int64_t block = tile.columns && !tile.lanes ? kColumnBlock : kRowBlock;
+    const int64_t levels = std::bit_width(uint64_t(length / block + 1)) + 1;
+    return int64_t(sizeof(State)) + lanes_bytes(tile, reduction) +
+           (levels + 1) * (width(tile) * reduction.size + 64);
+  }
 
   void start() {
     state_->filled = 0;
@@ -61,6 +69,7 @@ class Accumulator {
     push(1);
   }
   void absorb_columns(const std::byte* data, int64_t rows, int64_t columns) {
+    if (by_lanes_) return absorb_into_lanes(data, rows, columns);
     while (rows > 0) {
       int64_t take = 1;
       if (state_->filled == 0) {
@@ -78,34 +87,20 @@ class Accumulator {
       rows -= take;
     }
   }
-  // The same in the order of rows: row j of a block goes into lane j mod kRowLanes.
-  void absorb_lanes_of_columns(const std::byte* data, int64_t rows, int64_t columns) {
-    const int64_t bytes = columns * r_.size;
-    while (rows > 0) {
-      const int64_t lane = state_->filled % kRowLanes, take = std::min(rows, kRowLanes - lane);
-      std::byte* const to = lanes() + lane * bytes;
-      if (state_->filled < kRowLanes) std::memcpy(to, data, size_t(take * bytes));
-      else r_.functions.combine(to, to, data, nullptr, take * columns);
-      state_->filled += take;
-      if (state_->filled == kRowBlock) end_lanes_of_columns(columns);
-      data += take * bytes;
-      rows -= take;
-    }
-  }
-  void finish_lanes_of_columns(std::byte* out, int64_t columns) {
-    if (state_->filled > 0) end_lanes_of_columns(columns);
-    finish(out, columns);
-  }
   void finish_row(std::byte* out) {
     if (state_->filled > 0) end_row_block();
     finish(out, 1);
   }
   void finish_columns(std::byte* out, int64_t columns) {
-    if (state_->filled > 0) push(columns);
+    if (state_->filled > 0) by_lanes_ ? end_block_of_lanes(columns) : push(columns);
     finish(out, columns);
   }
 
  private:
+  static int64_t width(const CompiledTile& tile) { return tile.columns ? tile.inner_step : 1; }
+  static int64_t lanes_bytes(const CompiledTile& tile, const Reduction& reduction) {
+    return kRowLanes * (tile.lanes ? width(tile) * reduction.size : 8);
+  }
   std::byte* lanes() const { return state_->memory; }
   std::byte* current() const { return state_->memory + lanes_bytes_; }
   std::byte* level(int k) const { return current() + (k + 1) * pitch_; }
@@ -115,7 +110,21 @@ class Accumulator {
     state_->filled = 0;
     push(1);
   }
-  void end_lanes_of_columns(int64_t columns) {
+  // Columns in the order of rows: row j of a block goes into lane j mod kRowLanes.
+  void absorb_into_lanes(const std::byte* data, int64_t rows, int64_t columns) {
+    const int64_t bytes = columns * r_.size;
+    while (rows > 0) {
+      const int64_t lane = state_->filled % kRowLanes, take = std::min(rows, kRowLanes - lane);
+      std::byte* const to = lanes() + lane * bytes;
+      if (state_->filled < kRowLanes) std::memcpy(to, data, size_t(take * bytes));
+      else r_.functions.combine(to, to, data, nullptr, take * columns);
+      state_->filled += take;
+      if (state_->filled == kRowBlock) end_block_of_lanes(columns);
+      data += take * bytes;
+      rows -= take;
+    }
+  }
+  void end_block_of_lanes(int64_t columns) {
     const int64_t bytes = columns * r_.size, used = std::min(state_->filled, kRowLanes);
     for (int64_t half = kRowLanes / 2; half > 0; half /= 2)
       if (const int64_t pairs = std::min(half, used - half); pairs > 0)
@@ -141,7 +150,8 @@ class Accumulator {
 
   const Reduction& r_;
   State* state_;
-  int64_t width_, pitch_, lanes_bytes_;
+  int64_t pitch_, lanes_bytes_;
+  bool by_lanes_;  // columns are added up in the order of rows
 };
 
 }  // namespace tegula::cpu

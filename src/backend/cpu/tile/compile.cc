@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "backend/cpu/tile/accumulator.h"
 #include "backend/cpu/tile/compiler.h"
 
 namespace tegula::cpu {
@@ -455,20 +456,11 @@ void Compiler::place_slots() {
     if (s.kind == Slot::retained)
       s.offset = reserve(
           s.size * (c_.columns ? c_.outer * c_.inner_step : c_.rows_per_tile * c_.inner) + pad);
-  for (Reduction& r : c_.reductions) r.offset = reserve(state_bytes(r));
+  for (Reduction& r : c_.reductions) r.offset = reserve(Accumulator::bytes(c_, r));
   for (Chain& chain : c_.chains)
     chain.memory = reserve(int64_t(2 * chain.code.size() * sizeof(ChainInstr)) + kLine +
                            chain.scratch * kScratch);
   for (const Pass& pass : c_.passes) place_tiles(pass, tile, pad);
-}
-
-int64_t Compiler::state_bytes(const Reduction& r) const {
-  const int64_t width = c_.columns ? c_.inner_step : 1;
-  const int64_t length = c_.columns ? c_.outer : c_.inner;
-  const int64_t blocks = length / (c_.columns && !c_.lanes ? kColumnBlock : kRowBlock) + 1;
-  const int64_t levels = std::bit_width(uint64_t(blocks)) + 1;
-  return 2 * 8 + kLine + kRowLanes * (c_.lanes ? width * r.size : 8) +
-         (levels + 1) * (width * r.size + kLine);
 }
 
 // Tiles of one pass share memory when their lives do not overlap.

@@ -111,7 +111,6 @@ class Compiler {
 
   int64_t reserve(int64_t bytes);
   void place_slots();
-  int64_t state_bytes(const Reduction& r) const;
   void place_tiles(const Pass& pass, int64_t tile, int64_t pad);
 
   const TileProgram& p_;

@@ -176,7 +176,6 @@ class Worker {
     const Reduction& r = c_.reductions[size_t(n)];
     std::byte* out = slots_[r.result];
     if (partials_) out = partials_->at(c_, size_t(n), row, piece_);
-    if (c_.lanes) return accumulator(n).finish_lanes_of_columns(out, rows);
     if (c_.columns) return accumulator(n).finish_columns(out, rows);
     if (c_.inner == 0) return write_identity(r.op, r.dtype, out, rows);
     if (c_.inner_step == c_.inner) return;
@@ -297,7 +296,6 @@ class Worker {
   void reduce(const Step& s, const Tile& t) {
     const Reduction& r = c_.reductions[size_t(s.number)];
     const std::byte* from = slots_[s.a];
-    if (c_.lanes) return accumulator(s.number).absorb_lanes_of_columns(from, t.rows, t.columns);
     if (c_.columns) return accumulator(s.number).absorb_columns(from, t.rows, t.columns);
     if (!whole_rows(t)) {
       const bool last = t.inner + t.columns == range_[1];
